@@ -1,0 +1,50 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+)
+
+// FS is the file system below the storage engine. Names are paths as the
+// operating system takes them; errors satisfy errors.Is against fs.ErrExist,
+// fs.ErrNotExist and the syscall errors (ENOSPC, EIO).
+type FS interface {
+	// Create makes a new file, open for reading and writing. It fails with
+	// fs.ErrExist where the name is taken. The directory entry is durable only
+	// after SyncDir.
+	Create(name string) (File, error)
+	// Open opens an existing file for reading. Sync works on it.
+	Open(name string) (File, error)
+	// Remove unlinks a file.
+	Remove(name string) error
+	// Rename replaces newname by oldname atomically; durable after SyncDir.
+	Rename(oldname, newname string) error
+	// MkdirAll makes a directory and its missing parents.
+	MkdirAll(dir string) error
+	// ReadDir returns the base names in a directory, sorted.
+	ReadDir(dir string) ([]string, error)
+	// SyncDir makes the entries of a directory durable.
+	SyncDir(dir string) error
+	// Lock takes an exclusive lock that ends with Close or with the process.
+	// It fails with ErrLocked where another holder has it.
+	Lock(name string) (io.Closer, error)
+	// Free tells how many bytes an unprivileged process may still write.
+	Free(dir string) (uint64, error)
+}
+
+// File is an open file. Reads and writes are positional, so that readers and
+// the one writer share a handle without a lock.
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Size is the file's length in bytes.
+	Size() (int64, error)
+	// Sync makes what was written durable, with the metadata that is needed
+	// to read it back (fdatasync). After an error nothing may be assumed of
+	// what was written since the last success.
+	Sync() error
+}
+
+// ErrLocked says that a lock is held elsewhere.
+var ErrLocked = errors.New("locked by another process")
