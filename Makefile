@@ -1,0 +1,70 @@
+# Leveret: `make run` builds and serves with data in ./data, `make test` proves
+# the build. Both install what they need; Go 1.26 is the only thing presumed.
+
+GO       ?= go
+BIN      := bin/leveret
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 10s
+ROUNDS   ?= 200
+
+# Packages with goroutines of their own are tested a second time under the race
+# detector; allocation counts are only true without it, so both runs stand.
+RACE := ./internal/... ./wal/... ./index/... ./store/... ./broker/... ./amqpd/... ./bench/... ./cmd/...
+
+.PHONY: all build run test check fmt vet staticcheck unit race e2e deps fuzz crash bench clean
+
+all: build
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/leveret
+
+run: build
+	./$(BIN) serve --data-dir ./data
+
+# Everything: formatting, vet, staticcheck, unit tests with their fuzz corpora,
+# the race detector, and real clients against the built binary.
+test: deps check unit race e2e
+	@echo "make test: all passed"
+
+check: fmt vet staticcheck
+
+fmt:
+	@out="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
+	if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+unit:
+	$(GO) test $$($(GO) list ./... | grep -v /internal/e2e)
+
+race:
+	$(GO) test -race $$($(GO) list $(RACE) | grep -v /internal/e2e)
+
+e2e: build deps
+	$(GO) test -count=1 -timeout 12m ./internal/e2e/...
+
+# The real clients that the end-to-end tests drive, from the distribution.
+deps:
+	@./internal/e2e/install-clients
+
+# Each fuzz target in turn, FUZZTIME long.
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+# kill -9 of the real binary under load, ROUNDS times.
+crash: build
+	CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -v -run 'Kill' ./internal/e2e
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./wal ./store ./broker/... ./amqpd/...
+
+clean:
+	rm -rf bin
