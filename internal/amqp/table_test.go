@@ -162,14 +162,15 @@ func TestFirstOfARepeatedNameCounts(t *testing.T) {
 }
 
 func TestMalformedTablesAreSyntaxErrors(t *testing.T) {
-	nest := func(n int) string {
+	nest := func(depth int) string {
 		b := Table{}
-		for i := 1; i < n; i++ {
-			if i%2 == 0 {
-				b = NewTable(Field{"", Nested(b)})
-			} else {
+		for d := 1; d < depth; {
+			if depth-d >= 2 {
 				b = NewTable(Field{"", List(Nested(b))})
-				i++
+				d += 2
+			} else {
+				b = NewTable(Field{"", Nested(b)})
+				d++
 			}
 		}
 		return hex.EncodeToString(b)
