@@ -1,0 +1,337 @@
+package wal
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// maxGroup bounds in bytes what one fdatasync covers when frames have piled
+// up, and so how long the first of them waits for the last.
+const maxGroup = 4 << 20
+
+// A waitEntry is a goroutine that sleeps in Wait.
+type waitEntry struct {
+	lsn LSN
+	ch  chan struct{} // buffered, one signal
+}
+
+var waitChans = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
+
+// wake rouses the committer if it has cause. Under mu.
+func (l *Log) wake() {
+	if !l.busy {
+		l.work.Signal()
+	}
+}
+
+// run is the committer.
+func (l *Log) run() {
+	defer close(l.exited)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		for !l.stop && (!l.want || l.busy) {
+			l.work.Wait()
+		}
+		if l.stop {
+			return
+		}
+		l.commit()
+	}
+}
+
+// lazyExpired is the lazy timer's function.
+func (l *Log) lazyExpired() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = false
+	if l.stagedAny() {
+		l.want = true
+		l.wake()
+	}
+}
+
+// stagedAny tells whether a batch waits for a commit. Under mu.
+func (l *Log) stagedAny() bool { return l.open.batches > 0 || len(l.pending) > 0 }
+
+// Lead commits what is staged: in the calling goroutine if no other commits
+// (leader commit, which saves two hand-offs), else by asking the one that
+// does to go on, without waiting for it.
+func (l *Log) Lead() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stagedAny() {
+		return
+	}
+	l.want = true
+	if !l.busy {
+		l.commit()
+	}
+}
+
+// Wait blocks until everything below lsn is durable, committing it itself if
+// nobody else is at it. It fails when the log failed before, or was closed
+// without ever reaching lsn.
+func (l *Log) Wait(lsn LSN) error {
+	if l.Durable() >= lsn {
+		return nil
+	}
+	l.mu.Lock()
+	for {
+		switch {
+		case l.Durable() >= lsn:
+			l.mu.Unlock()
+			return nil
+		case l.err != nil:
+			err := l.err
+			l.mu.Unlock()
+			return err
+		case l.stop:
+			l.mu.Unlock()
+			return ErrClosed
+		}
+		if l.stagedAny() && l.Appended() >= lsn {
+			l.want = true
+			if !l.busy {
+				l.commit()
+				continue
+			}
+		}
+		ch := waitChans.Get().(chan struct{})
+		l.waits = append(l.waits, waitEntry{lsn, ch})
+		l.mu.Unlock()
+		<-ch
+		waitChans.Put(ch)
+		l.mu.Lock()
+	}
+}
+
+// wakeWaits signals the sleepers whose time has come, or all. Under mu.
+func (l *Log) wakeWaits(durable LSN, all bool) {
+	keep := l.waits[:0]
+	for _, w := range l.waits {
+		if all || w.lsn <= durable {
+			w.ch <- struct{}{}
+		} else {
+			keep = append(keep, w)
+		}
+	}
+	clear(l.waits[len(keep):])
+	l.waits = keep
+}
+
+// commit takes a group of what is staged, writes and syncs it and tells the
+// waiters. mu is held at entry and at exit, and busy is not set; in between mu
+// is free for appenders, who fill the next frame behind the one being written.
+func (l *Log) commit() {
+	l.busy = true
+	rotate := l.take()
+	if len(l.group) > 0 {
+		l.mu.Unlock()
+		stats, err := l.write(rotate)
+		l.mu.Lock()
+		l.finish(stats, err)
+	}
+	l.busy = false
+	l.progress.Broadcast()
+	if l.want {
+		l.work.Signal()
+	}
+}
+
+// take moves frames into the group: as many full ones as may go together, and
+// the open one if it is the last. It tells whether they need a new file.
+// Under mu, by the owner of busy.
+func (l *Log) take() (rotate bool) {
+	f := l.files.active
+	used := f.size()
+	var size int64
+	fits := func(n int64) bool {
+		if size == 0 {
+			if used > fileHeaderSize && used+n > l.opts.FileSize {
+				rotate, used = true, fileHeaderSize
+			}
+			return true
+		}
+		return size+n <= maxGroup && used+size+n <= l.opts.FileSize
+	}
+	n := 0
+	for n < len(l.pending) && fits(int64(l.pending[n].size())) {
+		size += int64(l.pending[n].size())
+		n++
+	}
+	if n == len(l.pending) && l.open.batches > 0 && fits(int64(align(l.off)-l.open.start)) {
+		l.sealOpen()
+		n++
+	}
+	l.group = append(l.group[:0], l.pending[:n]...)
+	rest := copy(l.pending, l.pending[n:])
+	clear(l.pending[rest:])
+	l.pending = l.pending[:rest]
+	if !l.stagedAny() {
+		l.want = false
+	}
+	return rotate
+}
+
+// write puts the group on disk. By the owner of busy, without mu.
+func (l *Log) write(rotate bool) (stats CommitStats, err error) {
+	begin := time.Now()
+	synced := l.Durable()
+	if rotate {
+		if err := l.rotate(synced); err != nil {
+			return stats, err
+		}
+	}
+	f := l.files.active
+	for _, fr := range l.group {
+		b := fr.c.buf[fr.start:fr.end]
+		frameHeader{
+			length:  uint32(fr.payload),
+			kind:    frameRecords,
+			records: uint32(fr.records),
+			nonce:   f.nonce,
+			first:   fr.lsn(),
+			synced:  synced,
+		}.seal(b)
+		if err := f.write(b, fr.lsn()); err != nil {
+			return stats, err
+		}
+		stats.Bytes += int64(len(b))
+		stats.Records += fr.records
+		stats.Batches += fr.batches
+	}
+	written := time.Now()
+	if err := f.h.Sync(); err != nil {
+		return stats, fmt.Errorf("sync %s: %w", f.name, err)
+	}
+	stats.Write = written.Sub(begin)
+	stats.Sync = time.Since(written)
+	end := l.group[len(l.group)-1].endLSN()
+	f.end.Store(uint64(end))
+	l.durable.Store(uint64(end))
+	return stats, nil
+}
+
+// finish tells everybody how the group's commit went. Under mu, which it
+// leaves while it calls the waiters.
+func (l *Log) finish(stats CommitStats, err error) {
+	if err != nil {
+		l.poison(err)
+	}
+	err = l.err
+	durable := l.Durable()
+	l.wakeWaits(durable, err != nil)
+	l.progress.Broadcast()
+	l.mu.Unlock()
+	for _, f := range l.group {
+		for _, w := range f.waiters {
+			w.Committed(durable, err)
+		}
+	}
+	if err == nil && l.opts.OnCommit != nil {
+		l.opts.OnCommit(stats)
+	}
+	l.mu.Lock()
+	for i, f := range l.group {
+		clear(f.waiters)
+		*f = frame{waiters: f.waiters[:0]}
+		l.spare = append(l.spare, f)
+		l.group[i] = nil
+	}
+	l.group = l.group[:0]
+}
+
+// poison ends the log's life: what is staged will never be written, and its
+// waiters join the group's to be told. Under mu.
+func (l *Log) poison(cause error) {
+	l.err = fmt.Errorf("log %s has failed and takes no more records until it is opened again: %w", l.dir, cause)
+	l.opts.Logger.Error("write-ahead log failed", "dir", l.dir, "durable", l.durable.Load(), "err", cause)
+	l.group = append(l.group, l.pending...)
+	clear(l.pending)
+	l.pending = l.pending[:0]
+	if l.open.batches > 0 {
+		l.sealOpen()
+		l.group = append(l.group, l.pending...)
+		clear(l.pending)
+		l.pending = l.pending[:0]
+	}
+	l.want = false
+}
+
+// Close commits what is staged, marks the log as closed in good order and
+// releases its files. Appenders that wait get ErrClosed. It returns the
+// failure that poisoned the log, if any. A second Close returns ErrClosed.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	l.closed = true
+	l.progress.Broadcast() // to appenders blocked in Begin
+	for {
+		if l.busy {
+			l.progress.Wait()
+		} else if l.err == nil && l.stagedAny() {
+			l.commit()
+		} else {
+			break
+		}
+	}
+	if l.err == nil {
+		l.busy = true
+		l.mu.Unlock()
+		err := l.writeSeal()
+		l.mu.Lock()
+		l.busy = false
+		if err != nil {
+			l.poison(err)
+		}
+	}
+	err := l.err
+	l.stop = true
+	l.want = false
+	l.wakeWaits(l.Durable(), true)
+	l.work.Signal()
+	l.lazy.Stop()
+	l.mu.Unlock()
+	<-l.exited
+	if cerr := l.files.close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// writeSeal ends the active file with a frame that vouches for the last one.
+// By the owner of busy.
+func (l *Log) writeSeal() error {
+	f := l.files.active
+	if f.size() == fileHeaderSize {
+		return nil
+	}
+	b := make([]byte, frameHeaderSize)
+	end := l.Durable()
+	frameHeader{kind: frameSeal, nonce: f.nonce, first: end, synced: end}.seal(b)
+	if err := f.write(b, end); err != nil {
+		return err
+	}
+	if err := f.h.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", f.name, err)
+	}
+	return nil
+}
+
+// write puts b, which begins at lsn, in its place in the file.
+func (f *file) write(b []byte, lsn LSN) error {
+	n, err := f.h.WriteAt(b, f.offset(lsn))
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return fmt.Errorf("write %s at %d: %w", f.name, f.offset(lsn), err)
+	}
+	return nil
+}
