@@ -1,0 +1,215 @@
+package index
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// Acks above the floor are bits in chunks of 64 Ki sequence numbers. A chunk
+// has memory only while it has both set and unset bits.
+const (
+	chunkShift = 16
+	chunkSize  = 1 << chunkShift
+	chunkMask  = chunkSize - 1
+)
+
+type chunkBits [chunkSize / 64]uint64
+
+// chunkPool serves all queues. Chunks in it are all zero.
+var chunkPool = sync.Pool{New: func() any { return new(chunkBits) }}
+
+// ackChunk is 64 Ki sequence numbers: n of them are gone, and bits says which
+// unless that is none or all.
+type ackChunk struct {
+	bits *chunkBits
+	n    int
+}
+
+func (c *ackChunk) full() bool { return c.n == chunkSize }
+
+// acks is the set of sequence numbers above a queue's floor that are gone. The
+// floor itself is never in it. Consumers that ack nearly in order stay within
+// near; only beyond that does the set take memory.
+type acks struct {
+	near   uint64     // bit i is floor+1+i; zero while there are chunks
+	first  uint64     // number of chunks[0]: sequence number >> chunkShift
+	chunks []ackChunk // first and last are never empty
+}
+
+func (a *acks) has(floor, seq uint64) bool {
+	if len(a.chunks) == 0 {
+		i := seq - floor - 1
+		return seq > floor && i < 64 && a.near>>i&1 != 0
+	}
+	i := seq>>chunkShift - a.first
+	if seq>>chunkShift < a.first || i >= uint64(len(a.chunks)) {
+		return false
+	}
+	c := &a.chunks[i]
+	if c.bits == nil {
+		return c.full()
+	}
+	return c.bits[seq&chunkMask>>6]>>(seq&63)&1 != 0
+}
+
+// add puts [from, to) into the set, all of it above the floor.
+func (a *acks) add(floor, from, to uint64) {
+	if from >= to {
+		return
+	}
+	if len(a.chunks) == 0 {
+		if to-floor-1 <= 64 {
+			a.near |= mask(from-floor-1, to-floor-1)
+			return
+		}
+		near := a.near
+		a.near = 0
+		for near != 0 {
+			seq := floor + 1 + uint64(bits.TrailingZeros64(near))
+			a.addChunked(seq, seq+1)
+			near &= near - 1
+		}
+	}
+	a.addChunked(from, to)
+}
+
+// mask has the bits [from, to) set, to at most 64.
+func mask(from, to uint64) uint64 {
+	return ^uint64(0) << from & (^uint64(0) >> (64 - to))
+}
+
+func (a *acks) addChunked(from, to uint64) {
+	a.cover(from>>chunkShift, (to-1)>>chunkShift)
+	for from < to {
+		c := &a.chunks[from>>chunkShift-a.first]
+		end := min(to, (from|chunkMask)+1)
+		c.add(from&chunkMask, (end-1)&chunkMask)
+		from = end
+	}
+}
+
+// cover makes room for the chunks numbered lo to hi.
+func (a *acks) cover(lo, hi uint64) {
+	if len(a.chunks) == 0 {
+		a.first = lo
+	}
+	if lo < a.first {
+		wider := make([]ackChunk, a.first-lo, a.first-lo+uint64(len(a.chunks)))
+		a.chunks = append(wider, a.chunks...)
+		a.first = lo
+	}
+	for a.first+uint64(len(a.chunks)) <= hi {
+		a.chunks = append(a.chunks, ackChunk{})
+	}
+}
+
+// add sets the bits lo to hi, both within the chunk.
+func (c *ackChunk) add(lo, hi uint64) {
+	if c.full() {
+		return
+	}
+	if lo == 0 && hi == chunkMask {
+		c.release()
+		c.n = chunkSize
+		return
+	}
+	if c.bits == nil {
+		c.bits = chunkPool.Get().(*chunkBits)
+	}
+	for w := lo >> 6; w <= hi>>6; w++ {
+		m := ^uint64(0)
+		if w == lo>>6 {
+			m &= ^uint64(0) << (lo & 63)
+		}
+		if w == hi>>6 {
+			m &= ^uint64(0) >> (63 - hi&63)
+		}
+		c.n += bits.OnesCount64(m &^ c.bits[w])
+		c.bits[w] |= m
+	}
+	if c.full() {
+		c.release()
+	}
+}
+
+func (c *ackChunk) release() {
+	if c.bits != nil {
+		if c.n != 0 {
+			clear(c.bits[:])
+		}
+		chunkPool.Put(c.bits)
+		c.bits = nil
+	}
+}
+
+// rise returns the floor that follows when all of [floor, to) is gone: to, or
+// past all in the set that adjoins it. What the floor passes leaves the set.
+func (a *acks) rise(floor, to uint64) uint64 {
+	if len(a.chunks) == 0 {
+		a.near >>= to - floor - 1
+		run := uint64(bits.TrailingZeros64(^a.near))
+		a.near >>= run
+		a.near >>= 1
+		return to + run
+	}
+	for len(a.chunks) > 0 && (a.first+1)<<chunkShift <= to {
+		a.pop()
+	}
+	if len(a.chunks) > 0 && a.first == to>>chunkShift && !a.chunks[0].full() {
+		a.chunks[0].remove(max(floor, a.first<<chunkShift)&chunkMask, to&chunkMask)
+		if a.chunks[0].n == 0 {
+			a.pop()
+		}
+	}
+	for len(a.chunks) > 0 && a.first == to>>chunkShift {
+		c := &a.chunks[0]
+		if c.full() {
+			to = (a.first + 1) << chunkShift
+			a.pop()
+			continue
+		}
+		run := uint64(bits.TrailingZeros64(^(c.bits[to&chunkMask>>6] >> (to & 63))))
+		if run == 0 {
+			break
+		}
+		c.remove(to&chunkMask, to&chunkMask+run)
+		to += run
+		if c.n == 0 {
+			a.pop()
+		}
+	}
+	return to
+}
+
+// remove clears the bits [lo, hi) of a chunk that has bits.
+func (c *ackChunk) remove(lo, hi uint64) {
+	for w := lo >> 6; w<<6 < hi; w++ {
+		m := mask(max(lo, w<<6)-w<<6, min(hi-w<<6, 64))
+		c.n -= bits.OnesCount64(c.bits[w] & m)
+		c.bits[w] &^= m
+	}
+}
+
+// pop drops the first chunk and the empty ones behind it.
+func (a *acks) pop() {
+	a.chunks[0].release()
+	k := 1
+	for k < len(a.chunks) && a.chunks[k].n == 0 {
+		k++
+	}
+	n := copy(a.chunks, a.chunks[k:])
+	clear(a.chunks[n:])
+	a.chunks = a.chunks[:n]
+	a.first += uint64(k)
+	if n == 0 && cap(a.chunks) > 1 {
+		a.chunks = nil
+	}
+}
+
+// reset empties the set.
+func (a *acks) reset() {
+	for i := range a.chunks {
+		a.chunks[i].release()
+	}
+	*a = acks{}
+}

@@ -1,0 +1,52 @@
+package index
+
+// Entry says where one message of a queue is. It holds no pointer, so that a
+// long queue costs the garbage collector nothing.
+type Entry struct {
+	// Addr is the caller's address of the message; the index never looks at it.
+	Addr uint64
+	// Len is the length in bytes of what stands at Addr: headers and body.
+	Len uint32
+	// Flags are the flags below in the low eight bits and, above them, how
+	// many bytes of Len are not body.
+	Flags uint32
+}
+
+// Flags of an entry. A caller sets Logged and Marked, the queue the rest.
+const (
+	// Logged: the message survives a restart, so checkpoints carry the entry.
+	Logged = 1 << iota
+	// Marked: the record that brought the message says already that it may
+	// have been delivered.
+	Marked
+	// Delivered: the message was claimed and not unclaimed, in this life of
+	// the process or, as far as the log can tell, in an earlier one.
+	Delivered
+
+	claimed  // out for delivery, not acked yet
+	requeued // ready, and to be found in the heap of requeued ones
+	counted  // the queue's counts has a delivery count
+	aside    // unreadable: neither ready nor claimed
+	present  // distinguishes an entry from an empty slot
+
+	flagBits = 8
+	flagMask = 1<<flagBits - 1
+)
+
+// MaxOverhead is how many bytes of an entry may not be body.
+const MaxOverhead = 1<<(32-flagBits) - 1
+
+// MakeEntry returns an entry for length bytes at addr, the last body bytes of
+// which are the message's body. length − body must not pass MaxOverhead.
+func MakeEntry(addr uint64, length, body uint32, flags uint32) Entry {
+	return Entry{Addr: addr, Len: length, Flags: (length-body)<<flagBits | flags&(Logged|Marked)}
+}
+
+// Body is the number of body bytes.
+func (e Entry) Body() int64 { return int64(e.Len) - int64(e.Flags>>flagBits) }
+
+// Logged tells whether the message survives a restart.
+func (e Entry) Logged() bool { return e.Flags&Logged != 0 }
+
+// Marked tells whether the message's own record counts it as delivered.
+func (e Entry) Marked() bool { return e.Flags&Marked != 0 }

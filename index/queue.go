@@ -1,0 +1,286 @@
+package index
+
+import "slices"
+
+// Queue is the state of one queue: which of its messages are gone, where the
+// others are, which are out for delivery, and in what order the rest will go.
+// The zero value is an empty queue. It is not safe for concurrent use.
+type Queue struct {
+	next   uint64 // the sequence number of the next message
+	floor  uint64 // all below are gone
+	cursor uint64 // all below were claimed once, are in heap, or are gone
+
+	// mark: the log says, or is about to say, that all below may have been
+	// delivered. past: the same, as an earlier life of the process left it.
+	mark, past uint64
+
+	ready, unacked int
+	readyBytes     int64 // bodies of ready messages
+
+	pages  pages
+	acks   acks
+	heap   seqHeap           // ready again, all below cursor; stale ones are skipped
+	counts map[uint64]uint32 // delivery counts of those that have one
+	aside  []uint64          // unreadable messages, kept for who repairs the files
+}
+
+// Next is the sequence number that the next message gets.
+func (q *Queue) Next() uint64 { return q.next }
+
+// Floor is the number below which everything is gone.
+func (q *Queue) Floor() uint64 { return q.floor }
+
+// Cursor is the number below which everything was claimed or is gone.
+func (q *Queue) Cursor() uint64 { return q.cursor }
+
+// Mark is the delivered mark.
+func (q *Queue) Mark() uint64 { return q.mark }
+
+// RaiseMark moves the delivered mark up.
+func (q *Queue) RaiseMark(mark uint64) { q.mark = max(q.mark, mark) }
+
+// Ready is the number of messages that can be claimed.
+func (q *Queue) Ready() int { return q.ready }
+
+// Unacked is the number of messages that are claimed.
+func (q *Queue) Unacked() int { return q.unacked }
+
+// Aside is the number of messages that were found unreadable.
+func (q *Queue) Aside() int { return len(q.aside) }
+
+// Len is the number of messages that are not gone.
+func (q *Queue) Len() int { return q.ready + q.unacked + len(q.aside) }
+
+// ReadyBytes is the sum of the ready messages' bodies.
+func (q *Queue) ReadyBytes() int64 { return q.readyBytes }
+
+// Gone tells whether a number is acked, purged, or was skipped.
+func (q *Queue) Gone(seq uint64) bool {
+	return seq < q.floor || seq < q.next && q.acks.has(q.floor, seq)
+}
+
+// Get returns the entry of a message that is not gone.
+func (q *Queue) Get(seq uint64) (Entry, bool) {
+	if e := q.pages.get(seq); e != nil {
+		return *e, true
+	}
+	return Entry{}, false
+}
+
+// Push adds a message at the end and returns its number.
+func (q *Queue) Push(e Entry) uint64 {
+	seq := q.next
+	q.next++
+	q.pages.put(seq, e)
+	q.ready++
+	q.readyBytes += e.Body()
+	return seq
+}
+
+// Restore adds a message under the number that it had. It does nothing and
+// returns false where that number, or a later one, is known already: a replay
+// meets again what a checkpoint holds. Numbers left out are gone.
+func (q *Queue) Restore(seq uint64, e Entry) bool {
+	if seq < q.next {
+		return false
+	}
+	q.Skip(seq)
+	if e.Marked() {
+		e.Flags |= Delivered
+	}
+	q.Push(e)
+	return true
+}
+
+// Skip makes seq the next number, if it is not passed yet. Numbers left out are
+// gone.
+func (q *Queue) Skip(seq uint64) {
+	if seq <= q.next {
+		return
+	}
+	if q.floor == q.next {
+		q.floor = seq
+	} else {
+		q.acks.add(q.floor, q.next, seq)
+	}
+	if q.cursor == q.next {
+		q.cursor = seq
+	}
+	q.next = seq
+}
+
+// Recovered ends recovery: what the log says to be delivered counts as such
+// from now on, and no number below the mark is given to a new message.
+func (q *Queue) Recovered() {
+	q.Skip(q.mark)
+	q.past = q.mark
+}
+
+// Peek returns the message that comes next: the first of the requeued ones,
+// else the one at the cursor. The entry is the queue's own: not to be changed,
+// and valid until the queue is.
+func (q *Queue) Peek() (seq uint64, e *Entry) {
+	for len(q.heap) > 0 {
+		seq = q.heap[0]
+		if e = q.pages.get(seq); e != nil && e.Flags&requeued != 0 {
+			return seq, e
+		}
+		q.heap.pop()
+	}
+	q.cursor, e = q.pages.next(q.cursor, q.next)
+	return q.cursor, e
+}
+
+// Take claims the message that Peek returned. It tells whether the message was,
+// or may have been, delivered before, and how often it was requeued.
+func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
+	if e.Flags&requeued != 0 {
+		q.heap.pop()
+	} else {
+		q.cursor = seq + 1
+	}
+	redelivered = e.Flags&Delivered != 0 || seq < q.past
+	if e.Flags&counted != 0 {
+		count = q.counts[seq]
+	}
+	e.Flags = e.Flags&^requeued | claimed | Delivered
+	q.ready--
+	q.unacked++
+	q.readyBytes -= e.Body()
+	return redelivered, count
+}
+
+// Untake undoes Take: the message is ready in its place as if never claimed.
+// redelivered is what Take said. It does nothing unless seq is claimed. Undo
+// several in descending order: then they do not pass through the heap.
+func (q *Queue) Untake(seq uint64, redelivered bool) bool {
+	e := q.pages.get(seq)
+	if e == nil || e.Flags&claimed == 0 {
+		return false
+	}
+	if !redelivered {
+		e.Flags &^= Delivered
+	}
+	q.giveBack(seq, e)
+	return true
+}
+
+// Requeue makes a claimed message ready in its place and counts it. It does
+// nothing unless seq is claimed.
+func (q *Queue) Requeue(seq uint64) (count uint32, e Entry, ok bool) {
+	p := q.pages.get(seq)
+	if p == nil || p.Flags&claimed == 0 {
+		return 0, Entry{}, false
+	}
+	count = 1
+	if p.Flags&counted != 0 {
+		count += q.counts[seq]
+	}
+	q.setCount(seq, p, count)
+	q.giveBack(seq, p)
+	return count, *p, true
+}
+
+// SetCount sets the delivery count of a message that is not gone. It counts as
+// delivered from then on.
+func (q *Queue) SetCount(seq uint64, count uint32) {
+	if e := q.pages.get(seq); e != nil {
+		e.Flags |= Delivered
+		q.setCount(seq, e, count)
+	}
+}
+
+func (q *Queue) setCount(seq uint64, e *Entry, count uint32) {
+	if q.counts == nil {
+		q.counts = map[uint64]uint32{}
+	}
+	q.counts[seq] = count
+	e.Flags |= counted
+}
+
+func (q *Queue) giveBack(seq uint64, e *Entry) {
+	e.Flags &^= claimed
+	q.unacked--
+	q.ready++
+	q.readyBytes += e.Body()
+	// All from the cursor on is ready. Where nothing stands between, the
+	// cursor takes the message in; else the heap.
+	if n, _ := q.pages.next(seq+1, q.cursor); n == q.cursor {
+		q.cursor = seq
+		return
+	}
+	e.Flags |= requeued
+	q.heap.push(seq)
+}
+
+// SetAside takes a claimed message, which cannot be read, out of the count of
+// the claimed ones. It stays in the queue's data until it is acked or purged,
+// and is ready again after a restart.
+func (q *Queue) SetAside(seq uint64) {
+	e := q.pages.get(seq)
+	if e == nil || e.Flags&claimed == 0 {
+		return
+	}
+	e.Flags = e.Flags&^claimed | aside
+	q.unacked--
+	q.aside = append(q.aside, seq)
+}
+
+// Ack removes the messages from first to last, ready ones too, and calls gone
+// for each one that was there, in order.
+func (q *Queue) Ack(first, last uint64, gone func(seq uint64, e Entry)) {
+	if q.next == 0 {
+		return
+	}
+	first, last = max(first, q.floor), min(last, q.next-1)
+	if first > last {
+		return
+	}
+	for seq, e := q.pages.next(first, last+1); e != nil; seq, e = q.pages.next(seq+1, last+1) {
+		old := q.drop(seq, e)
+		if gone != nil {
+			gone(seq, old)
+		}
+		if seq == last {
+			break
+		}
+	}
+	q.bury(first, last+1)
+}
+
+// drop takes a message out of the pages and the counters.
+func (q *Queue) drop(seq uint64, e *Entry) Entry {
+	old := *e
+	switch {
+	case old.Flags&claimed != 0:
+		q.unacked--
+	case old.Flags&aside != 0:
+		i := slices.Index(q.aside, seq)
+		q.aside = slices.Delete(q.aside, i, i+1)
+	default:
+		q.ready--
+		q.readyBytes -= old.Body()
+	}
+	if old.Flags&counted != 0 {
+		delete(q.counts, seq)
+		if len(q.counts) == 0 {
+			q.counts = nil
+		}
+	}
+	q.pages.remove(seq)
+	return old
+}
+
+// bury makes [from, to) gone, from not below the floor.
+func (q *Queue) bury(from, to uint64) {
+	switch {
+	case q.Len() == 0:
+		q.acks.reset()
+		q.floor, q.cursor = q.next, q.next
+		q.heap = q.heap[:0]
+	case from == q.floor:
+		q.floor = q.acks.rise(q.floor, to)
+	default:
+		q.acks.add(q.floor, from, to)
+	}
+}

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Options sets up a store. A zero field takes its default.
+type Options struct {
+	// FS is where the files are. Default: the operating system.
+	FS vfs.FS
+	// WAL sets up the log. Its Logger, where nil, is Logger.
+	WAL wal.Options
+	// CheckpointBytes is how many bytes of log may follow a checkpoint before
+	// the next one. Default 32 MiB. A large backlog in the log makes it more,
+	// so that checkpoints stay a small part of what is written.
+	CheckpointBytes int64
+	// Logger receives what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Validate reports the first option that makes no sense.
+func (o *Options) Validate() error {
+	if o.CheckpointBytes < 0 {
+		return fmt.Errorf("store: checkpoint interval of %d bytes is negative", o.CheckpointBytes)
+	}
+	if err := o.WAL.Validate(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = 32 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.WAL.Logger == nil {
+		o.WAL.Logger = o.Logger
+	}
+	return o
+}
