@@ -1,0 +1,30 @@
+"""Take one task at a time from a queue; each takes SECONDS. Ends on an interrupt.
+
+usage: worker.py URL QUEUE SECONDS
+"""
+import sys
+import time
+
+import pika
+
+url, queue, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+
+connection = pika.BlockingConnection(pika.URLParameters(url))
+channel = connection.channel()
+channel.queue_declare(queue=queue, durable=True)
+
+
+def callback(ch, method, properties, body):
+    time.sleep(seconds)
+    print('done', body.decode(), flush=True)
+    ch.basic_ack(delivery_tag=method.delivery_tag)
+
+
+channel.basic_qos(prefetch_count=1)
+channel.basic_consume(queue=queue, on_message_callback=callback)
+print('waiting for tasks', flush=True)
+try:
+    channel.start_consuming()
+except KeyboardInterrupt:
+    channel.stop_consuming()
+connection.close()
