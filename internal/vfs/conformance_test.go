@@ -56,7 +56,7 @@ func put(t testing.TB, fsys FS, name, data string) {
 	must(t, f.Close())
 }
 
-func content0(t testing.TB, fsys FS, name string) string {
+func contentOf(t testing.TB, fsys FS, name string) string {
 	t.Helper()
 	b, err := ReadFile(fsys, name)
 	must(t, err)
@@ -67,7 +67,7 @@ func TestWritesAreReadBack(t *testing.T) {
 	implementations(t, func(t *testing.T, fsys FS, dir string) {
 		name := filepath.Join(dir, "f")
 		f := create(t, fsys, name)
-		if got := content0(t, fsys, name); got != "" {
+		if got := contentOf(t, fsys, name); got != "" {
 			t.Fatalf("a new file holds %q", got)
 		}
 		writeAt(t, f, "hello", 0)
@@ -79,7 +79,7 @@ func TestWritesAreReadBack(t *testing.T) {
 			t.Fatalf("Size = %d, %v", size, err)
 		}
 		must(t, f.Sync())
-		if got := content0(t, fsys, name); got != want {
+		if got := contentOf(t, fsys, name); got != want {
 			t.Fatalf("read %q", got)
 		}
 		buf := make([]byte, 5)
@@ -185,7 +185,7 @@ func TestNamesComeAndGo(t *testing.T) {
 		if got := list(dir); !slices.Equal(got, []string{"b", "d", "sub"}) {
 			t.Errorf("after rename: %q", got)
 		}
-		if b, d := content0(t, fsys, at("b")), content0(t, fsys, at("d")); b != "A" || d != "C" {
+		if b, d := contentOf(t, fsys, at("b")), contentOf(t, fsys, at("d")); b != "A" || d != "C" {
 			t.Errorf("after rename: b=%q d=%q", b, d)
 		}
 		f, err := fsys.Open(at("b"))
@@ -200,7 +200,7 @@ func TestNamesComeAndGo(t *testing.T) {
 		}
 		must(t, f.Close())
 		put(t, fsys, at("b"), "new")
-		if got := content0(t, fsys, at("b")); got != "new" {
+		if got := contentOf(t, fsys, at("b")); got != "new" {
 			t.Errorf("a name used again holds %q", got)
 		}
 	})
