@@ -29,7 +29,10 @@
 // -with-x; x-match itself always is. A field without a value wants the header to
 // be there, whatever it is. Values are compared by [amqp.Same]: numbers by what
 // they are worth whatever their types, strings byte for byte. A pattern without
-// fields matches everything under all and nothing under any.
+// fields matches everything under all and nothing under any. Topic and headers
+// have been compared with RabbitMQ 3.10 over thousands of random bindings; the
+// one difference found is that it takes an empty array and an empty table for
+// the same value.
 //
 // A binding's identity is its destination, its key and its arguments, the latter
 // without regard to order and to widths of integers. All types keep it so, also
