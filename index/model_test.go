@@ -1,0 +1,298 @@
+package index
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// modelMessage is a message of a plain queue, the one that Queue must equal.
+type modelMessage struct {
+	entry     Entry
+	state     string // ready, claimed, aside
+	delivered bool
+	count     uint32
+}
+
+type modelQueue struct {
+	next uint64
+	live map[uint64]*modelMessage
+}
+
+func (m *modelQueue) seqs(state string) []uint64 {
+	var s []uint64
+	for seq, msg := range m.live {
+		if state == "" || msg.state == state {
+			s = append(s, seq)
+		}
+	}
+	slices.Sort(s)
+	return s
+}
+
+// pair runs the queue and its model side by side.
+type pair struct {
+	q *Queue
+	m modelQueue
+}
+
+func (p *pair) check(t *rapid.T) {
+	q, m := p.q, p.m
+	var bytes int64
+	for _, seq := range m.seqs("ready") {
+		bytes += m.live[seq].entry.Body()
+	}
+	if q.Ready() != len(m.seqs("ready")) || q.Unacked() != len(m.seqs("claimed")) || q.Aside() != len(m.seqs("aside")) || q.ReadyBytes() != bytes {
+		t.Fatalf("ready %d (%d bytes), unacked %d, aside %d; want %d (%d), %d, %d", q.Ready(), q.ReadyBytes(), q.Unacked(), q.Aside(),
+			len(m.seqs("ready")), bytes, len(m.seqs("claimed")), len(m.seqs("aside")))
+	}
+	if q.Next() != m.next {
+		t.Fatalf("next is %d, want %d", q.Next(), m.next)
+	}
+	for seq := uint64(0); seq < min(m.next, 4096); seq++ {
+		msg := m.live[seq]
+		if got := q.Gone(seq); got != (msg == nil) {
+			t.Fatalf("message %d: gone is %v (floor %d)", seq, got, q.Floor())
+		}
+		e, ok := q.Get(seq)
+		if ok != (msg != nil) || ok && (e.Addr != msg.entry.Addr || e.Len != msg.entry.Len || e.Body() != msg.entry.Body()) {
+			t.Fatalf("message %d: entry %+v, %v; want %+v", seq, e, ok, msg)
+		}
+	}
+	if len(m.live) == 0 && (q.Floor() != q.Next() || q.pages.refs != nil && len(q.pages.refs) != 0 || q.acks.chunks != nil || q.counts != nil) {
+		t.Fatalf("an empty queue keeps state: %+v", q)
+	}
+}
+
+func (p *pair) push(t *rapid.T) {
+	n := rapid.IntRange(1, 200).Draw(t, "n")
+	flags := uint32(0)
+	if rapid.Bool().Draw(t, "logged") {
+		flags = Logged
+	}
+	for range n {
+		e := MakeEntry(p.m.next*1000, 100+uint32(n), uint32(n), flags)
+		if seq := p.q.Push(e); seq != p.m.next {
+			t.Fatalf("number %d, want %d", seq, p.m.next)
+		}
+		p.m.live[p.m.next] = &modelMessage{entry: e, state: "ready"}
+		p.m.next++
+	}
+}
+
+func (p *pair) claim(t *rapid.T) {
+	type took struct {
+		seq         uint64
+		redelivered bool
+	}
+	var items []took
+	for range rapid.IntRange(1, 150).Draw(t, "n") {
+		seq, e := p.q.Peek()
+		ready := p.m.seqs("ready")
+		if len(ready) == 0 {
+			if e != nil {
+				t.Fatalf("message %d offered, none is ready", seq)
+			}
+			break
+		}
+		msg := p.m.live[ready[0]]
+		if e == nil || seq != ready[0] {
+			t.Fatalf("message %d offered (%v), want %d", seq, e, ready[0])
+		}
+		redelivered, count := p.q.Take(seq, e)
+		if redelivered != msg.delivered || count != msg.count {
+			t.Fatalf("message %d: redelivered %v, count %d, want %v, %d", seq, redelivered, count, msg.delivered, msg.count)
+		}
+		items = append(items, took{seq, redelivered})
+		msg.state, msg.delivered = "claimed", true
+	}
+	undo := rapid.IntRange(0, len(items)).Draw(t, "undo")
+	for _, it := range slices.Backward(items[len(items)-undo:]) {
+		if !p.q.Untake(it.seq, it.redelivered) {
+			t.Fatalf("message %d cannot be unclaimed", it.seq)
+		}
+		p.m.live[it.seq].state, p.m.live[it.seq].delivered = "ready", it.redelivered
+	}
+}
+
+func (p *pair) ack(t *rapid.T) {
+	first := rapid.Uint64Range(0, p.m.next+10).Draw(t, "first")
+	last := first + rapid.SampledFrom([]uint64{0, 0, 0, 1, 5, 70, 500}).Draw(t, "more")
+	if claimed := p.m.seqs("claimed"); len(claimed) > 0 && rapid.Bool().Draw(t, "claimed") {
+		first = rapid.SampledFrom(claimed).Draw(t, "seq")
+		last = first
+	}
+	var want, got []uint64
+	for _, seq := range p.m.seqs("") {
+		if seq >= first && seq <= last {
+			want = append(want, seq)
+			delete(p.m.live, seq)
+		}
+	}
+	p.q.Ack(first, last, func(seq uint64, e Entry) { got = append(got, seq) })
+	if !slices.Equal(got, want) {
+		t.Fatalf("ack of %d to %d removed %v, want %v", first, last, got, want)
+	}
+}
+
+func (p *pair) requeue(t *rapid.T) {
+	for _, seq := range p.m.seqs("claimed") {
+		if !rapid.Bool().Draw(t, "requeue") {
+			continue
+		}
+		msg := p.m.live[seq]
+		msg.state = "ready"
+		msg.count++
+		if count, _, ok := p.q.Requeue(seq); !ok || count != msg.count {
+			t.Fatalf("requeue of %d: count %d, %v, want %d", seq, count, ok, msg.count)
+		}
+	}
+	if _, _, ok := p.q.Requeue(p.m.next); ok {
+		t.Fatal("a message that is not there was requeued")
+	}
+}
+
+func (p *pair) setAside(t *rapid.T) {
+	if claimed := p.m.seqs("claimed"); len(claimed) > 0 {
+		seq := rapid.SampledFrom(claimed).Draw(t, "seq")
+		p.q.SetAside(seq)
+		p.m.live[seq].state = "aside"
+	}
+}
+
+func (p *pair) purge(t *rapid.T) {
+	ready := p.m.seqs("ready")
+	want := append(ready, p.m.seqs("aside")...)
+	slices.Sort(want)
+	var gone, entries []uint64
+	last := -1
+	r := p.q.Purge(func(a, b uint64) {
+		if int(a) <= last || b < a {
+			t.Fatalf("purge reports %d to %d behind %d", a, b, last)
+		}
+		last = int(b)
+		for seq := a; seq <= b; seq++ {
+			if p.m.live[seq] != nil {
+				gone = append(gone, seq)
+			}
+		}
+	})
+	r.Each(func(e Entry) { entries = append(entries, e.Addr/1000) })
+	slices.Sort(entries)
+	if r.Ready != len(ready) || !slices.Equal(gone, want) || !slices.Equal(entries, want) {
+		t.Fatalf("purge of %d: removed %d, ranges %v, entries %v, want %v", len(ready), r.Ready, gone, entries, want)
+	}
+	for _, seq := range want {
+		delete(p.m.live, seq)
+	}
+}
+
+func (p *pair) skip(t *rapid.T) {
+	p.m.next += rapid.SampledFrom([]uint64{1, 10, 100, 1 << 16, 1 << 18}).Draw(t, "skip")
+	p.q.Skip(p.m.next)
+}
+
+// restart writes the queue out in small pieces and reads it again.
+func (p *pair) restart(t *rapid.T) {
+	exact := rapid.Bool().Draw(t, "exact")
+	limit := rapid.IntRange(1, 300).Draw(t, "limit")
+	if rapid.Bool().Draw(t, "mark") {
+		p.q.RaiseMark(p.q.Cursor() + 3)
+	}
+	_, l, err := LoadState(p.q.AppendState(nil, 7, exact))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from := p.q.Floor(); from < p.q.Next(); {
+		var block []byte
+		block, from = p.q.AppendEntries(nil, from, p.q.Next(), limit, exact)
+		if err := l.LoadEntries(block, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark := p.q.Mark()
+	if exact {
+		mark = p.q.past
+	}
+	p.q.Clear()
+	p.q = l.Done()
+	p.q.Recovered()
+	p.m.next = max(p.m.next, mark)
+	for seq, msg := range p.m.live {
+		if !msg.entry.Logged() {
+			delete(p.m.live, seq)
+			continue
+		}
+		msg.delivered = msg.delivered || seq < mark
+		msg.state = "ready"
+	}
+}
+
+func TestQueueEqualsAPlainOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := &pair{q: new(Queue), m: modelQueue{live: map[uint64]*modelMessage{}}}
+		t.Repeat(map[string]func(*rapid.T){
+			"":        p.check,
+			"push":    p.push,
+			"push2":   p.push,
+			"claim":   p.claim,
+			"claim2":  p.claim,
+			"ack":     p.ack,
+			"ack2":    p.ack,
+			"requeue": p.requeue,
+			"aside":   p.setAside,
+			"purge":   p.purge,
+			"skip":    p.skip,
+			"restart": p.restart,
+		})
+	})
+}
+
+// TestAcksEqualAPlainSet drives the bitmap over several chunks, which the
+// queue's model is too small for.
+func TestAcksEqualAPlainSet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a acks
+		floor := rapid.Uint64Range(0, 3*chunkSize).Draw(t, "floor")
+		base := floor
+		set := make([]bool, 6*chunkSize) // from base on
+		for range rapid.IntRange(1, 60).Draw(t, "ops") {
+			from := floor + rapid.OneOf(rapid.Uint64Range(0, 100), rapid.Uint64Range(0, 4*chunkSize)).Draw(t, "from")
+			to := from + rapid.SampledFrom([]uint64{1, 1, 1, 7, 64, 1000, chunkSize, chunkSize + 9}).Draw(t, "n")
+			to = min(to, base+uint64(len(set)))
+			if from >= to {
+				continue
+			}
+			if from == floor {
+				floor = a.rise(floor, to)
+			} else {
+				a.add(floor, from, to)
+			}
+			for i := from; i < to; i++ {
+				set[i-base] = true
+			}
+			want := base
+			for want-base < uint64(len(set)) && set[want-base] {
+				want++
+			}
+			if floor != max(want, base) {
+				t.Fatalf("floor %d, want %d", floor, want)
+			}
+			if len(a.chunks) > 0 && (a.chunks[0].n == 0 || a.chunks[len(a.chunks)-1].n == 0 || a.near != 0) {
+				t.Fatalf("an empty chunk is kept: %d chunks, near %x", len(a.chunks), a.near)
+			}
+		}
+		for i, gone := range set {
+			if seq := base + uint64(i); seq > floor && a.has(floor, seq) != gone {
+				t.Fatalf("number %d: %v, want %v (floor %d)", seq, !gone, gone, floor)
+			}
+		}
+		a.reset()
+		b := chunkPool.Get().(*chunkBits)
+		if *b != (chunkBits{}) {
+			t.Fatal("a chunk in the pool is not zero")
+		}
+		chunkPool.Put(b)
+	})
+}
