@@ -86,13 +86,14 @@ func (s *fileSet) close() error {
 
 // acquire opens the file for a read, if it is not, and keeps it open until
 // release.
-func (f *file) acquire(fsys vfs.FS) (vfs.File, error) {
+func (s *fileSet) acquire(f *file, fsys vfs.FS) (vfs.File, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.gone {
 		return nil, fmt.Errorf("read %s: %w", f.name, fs.ErrClosed)
 	}
 	if f.h == nil {
+		s.closeIdle()
 		h, err := fsys.Open(f.name)
 		if err != nil {
 			return nil, err
@@ -101,6 +102,30 @@ func (f *file) acquire(fsys vfs.FS) (vfs.File, error) {
 	}
 	f.refs++
 	return f.h, nil
+}
+
+// closeIdle closes handles that nobody reads, oldest file first, if there are
+// more than maxIdle. Opening is rare enough to look at all of them.
+func (s *fileSet) closeIdle() {
+	list := *s.list.Load()
+	idle := list[:0:0]
+	for _, f := range list[:len(list)-1] { // never the active one
+		if f.mu.TryLock() { // the caller holds another's
+			if f.h != nil && f.refs == 0 {
+				idle = append(idle, f)
+			}
+			f.mu.Unlock()
+		}
+	}
+	for _, f := range idle[:max(0, len(idle)-maxIdle+1)] {
+		if f.mu.TryLock() {
+			if f.h != nil && f.refs == 0 {
+				f.h.Close()
+				f.h = nil
+			}
+			f.mu.Unlock()
+		}
+	}
 }
 
 func (f *file) release() {
@@ -197,7 +222,7 @@ func (l *Log) ReadAt(p []byte, lsn LSN) error {
 	if f == nil || uint64(lsn)+uint64(len(p)) > f.end.Load() {
 		return fmt.Errorf("read %d bytes at lsn %d of log %s: %w", len(p), lsn, l.dir, ErrNotFound)
 	}
-	h, err := f.acquire(l.fs)
+	h, err := l.files.acquire(f, l.fs)
 	if err != nil {
 		return err
 	}

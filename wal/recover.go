@@ -18,7 +18,8 @@ import (
 // oldest file's start. Of files wholly below it only the headers are read.
 //
 // Damage that a power cut explains ends the log there. Any other damage is a
-// *CorruptError. The caller must keep other processes out.
+// *CorruptError. The caller must keep other processes out, and answers for
+// the durability of the directories above dir's parent.
 func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, rec []byte) error) (*Log, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -41,10 +42,8 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 		opts.Logger.Warn("write-ahead log ends in a torn commit, as after a power cut; it was never confirmed",
 			"file", t.File, "offset", t.Offset, "lsn", t.LSN, "cause", t.Cause)
 	}
-	for _, name := range s.junk {
-		if err := fsys.Remove(name); err != nil {
-			return nil, fmt.Errorf("remove %s: %w", name, err)
-		}
+	if err := s.removeJunk(); err != nil {
+		return nil, err
 	}
 
 	// Go on in a new file. What lies above s.synced was found but perhaps never
@@ -76,6 +75,23 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 	l.lazy.Stop()
 	go l.run()
 	return l, nil
+}
+
+// removeJunk deletes what was being created when the log died. It must stay
+// deleted: a header that is not whole is forgiven only the last file.
+func (s *scanner) removeJunk() error {
+	for _, name := range s.junk {
+		if err := s.fs.Remove(name); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	if len(s.junk) == 0 {
+		return nil
+	}
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		return fmt.Errorf("sync directory %s: %w", s.dir, err)
+	}
+	return nil
 }
 
 // copyTail writes the frames in [synced, end) into the new file f.

@@ -1,0 +1,199 @@
+package wal
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	tidwall "github.com/tidwall/wal"
+)
+
+// BenchmarkStage is what a record costs its appender, without a disk.
+func BenchmarkStage(b *testing.B) {
+	for _, size := range []int{100, 1 << 10, 16 << 10} {
+		for _, batch := range []int{1, 64} {
+			b.Run(fmt.Sprintf("size=%d/batch=%d", size, batch), func(b *testing.B) {
+				l, err := Open(nullFS{vfs.NewMem()}, "/wal", 0, Options{}, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer l.Close()
+				rec := make([]byte, size)
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				b.ResetTimer()
+				for i := 0; i < b.N; i += batch {
+					if err := l.Begin(batch*size, batch); err != nil {
+						b.Fatal(err)
+					}
+					for range batch {
+						_, p := l.Put(size)
+						copy(p, rec)
+					}
+					l.End(Group, nil)
+				}
+			})
+		}
+	}
+}
+
+// nullFS takes what is written and keeps nothing of it.
+type nullFS struct{ vfs.FS }
+
+func (f nullFS) Create(name string) (vfs.File, error) {
+	h, err := f.FS.Create(name)
+	return nullFile{h}, err
+}
+
+type nullFile struct{ vfs.File }
+
+func (nullFile) WriteAt(p []byte, off int64) (int, error) { return len(p), nil }
+func (nullFile) Sync() error                              { return nil }
+
+// BenchmarkDurable appends from so many goroutines, each of which waits until
+// its record is on the disk before it appends the next. An operation is one
+// record; p50 and p99 are how long an appender waited.
+//
+// tidwall is github.com/tidwall/wal as it comes, which syncs each Write, under
+// a mutex since its caller gives the index. tidwall-batch puts a simple group
+// commit on top of its WriteBatch: who gets the lock writes for all.
+func BenchmarkDurable(b *testing.B) {
+	for _, engine := range []struct {
+		name string
+		open func(b *testing.B) durable
+	}{
+		{"leveret", openLeveret},
+		{"tidwall", openTidwall},
+		{"tidwall-batch", openTidwallBatch},
+	} {
+		for _, size := range []int{128, 1 << 10, 16 << 10} {
+			for _, appenders := range []int{1, 8, 64, 512} {
+				b.Run(fmt.Sprintf("log=%s/size=%d/appenders=%d", engine.name, size, appenders), func(b *testing.B) {
+					benchDurable(b, engine.open(b), size, appenders)
+				})
+			}
+		}
+	}
+}
+
+type durable interface {
+	append(rec []byte) error // returns when rec is on disk
+	close() error
+}
+
+func benchDurable(b *testing.B, l durable, size, appenders int) {
+	took := make([]time.Duration, b.N)
+	rec := make([]byte, size)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for g := range appenders {
+		wg.Go(func() {
+			for i := g; i < b.N; i += appenders {
+				begin := time.Now()
+				if err := l.append(rec); err != nil {
+					b.Error(err)
+					return
+				}
+				took[i] = time.Since(begin)
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[b.N/2])/1e3, "p50-µs")
+	b.ReportMetric(float64(took[b.N*99/100])/1e3, "p99-µs")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	if err := l.close(); err != nil {
+		b.Error(err)
+	}
+}
+
+type leveretLog struct{ *Log }
+
+func openLeveret(b *testing.B) durable {
+	l, err := Open(vfs.OS(), filepath.Join(b.TempDir(), "wal"), 0, Options{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return leveretLog{l}
+}
+
+func (l leveretLog) append(rec []byte) error {
+	_, end, err := l.Append(rec, Deferred, nil)
+	if err != nil {
+		return err
+	}
+	return l.Wait(end)
+}
+
+func (l leveretLog) close() error { return l.Close() }
+
+type tidwallLog struct {
+	mu  sync.Mutex
+	log *tidwall.Log
+	idx uint64
+}
+
+func openTidwall(b *testing.B) durable {
+	l, err := tidwall.Open(filepath.Join(b.TempDir(), "wal"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &tidwallLog{log: l}
+}
+
+func (l *tidwallLog) append(rec []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.idx++
+	return l.log.Write(l.idx, rec)
+}
+
+func (l *tidwallLog) close() error { return l.log.Close() }
+
+type tidwallBatchLog struct {
+	tidwallLog // its mutex is held over WriteBatch
+
+	stage sync.Mutex // guards next
+	next  *tidwallGroup
+}
+
+type tidwallGroup struct {
+	batch tidwall.Batch
+	done  bool // under tidwallLog.mu
+	err   error
+}
+
+func openTidwallBatch(b *testing.B) durable {
+	l := &tidwallBatchLog{next: new(tidwallGroup)}
+	var err error
+	if l.log, err = tidwall.Open(filepath.Join(b.TempDir(), "wal"), nil); err != nil {
+		b.Fatal(err)
+	}
+	return l
+}
+
+func (l *tidwallBatchLog) append(rec []byte) error {
+	l.stage.Lock()
+	g := l.next
+	l.idx++
+	g.batch.Write(l.idx, rec)
+	l.stage.Unlock()
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !g.done {
+		l.stage.Lock()
+		l.next = new(tidwallGroup)
+		l.stage.Unlock()
+		g.err, g.done = l.log.WriteBatch(&g.batch), true
+	}
+	return g.err
+}
