@@ -1,0 +1,42 @@
+package amqpd
+
+import "github.com/leveret-mq/leveret/amqpd/wire"
+
+// heedAlarm stops reading a connection that publishes while the broker is short
+// of a resource, and tells the client. Consumers go on: what is on its way to
+// them needs no reader. It returns when the alarm has ended, or the connection.
+func (c *conn) heedAlarm() {
+	alarm := c.srv.alarm.Load()
+	if alarm == nil {
+		return
+	}
+	c.paused.Store(true)
+	defer c.paused.Store(false)
+	if c.client.blocked {
+		c.reply(0, &wire.ConnectionBlocked{Reason: alarm.reason})
+		c.kick()
+	}
+	c.log().Warn("connection blocked", "reason", alarm.reason)
+	for alarm = c.srv.alarm.Load(); alarm != nil; alarm = c.srv.alarm.Load() {
+		select {
+		case <-alarm.over:
+		case <-c.nudge:
+			c.mu.Lock()
+			dead := c.dead
+			c.mu.Unlock()
+			if dead || c.forced.Load() != nil {
+				return
+			}
+		}
+	}
+	if c.client.blocked {
+		c.reply(0, &wire.ConnectionUnblocked{})
+		c.kick()
+	}
+}
+
+// alarm is a shortage that lasts; over is closed when it ends.
+type alarm struct {
+	reason string
+	over   chan struct{}
+}

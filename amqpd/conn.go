@@ -1,0 +1,279 @@
+package amqpd
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// phase is how far a connection's life has come. The reader alone moves it.
+type phase uint8
+
+const (
+	awaitHeader  phase = iota // the protocol header
+	awaitStartOK              // connection.start was sent
+	awaitTuneOK               // connection.tune was sent
+	awaitOpen                 // tuned; connection.open is owed
+	running
+	closing // connection.close was sent: all but close-ok is dropped
+	garbled // likewise, and the stream cannot be parsed any more
+	ended   // nothing more is read
+)
+
+// conn is a connection. Fields without another word are the reader's.
+type conn struct {
+	srv  *Server
+	opts *Options // srv's
+	nc   net.Conn
+	raw  *rawIO // reads and writes that do not block, nil where nc has none
+	name string
+
+	phase      phase
+	closeBy    time.Time // in closing and garbled: when patience ends
+	frameMax   uint32
+	channelMax int
+	heartbeat  atomic.Int64 // negotiated interval in nanoseconds, 0 none
+	user       *broker.User
+	session    *broker.Session
+	client     clientProperties
+	channels   map[uint16]*channel
+	lastCh     *channel // the channel of the frame before, in most reads of this one too
+
+	// The read buffer: bytes [r, w) are read and not parsed. See reader.go.
+	buf   []byte
+	r, w  int
+	need  int // how long the next frame is, where that is known
+	class int // wanted size of buf, an index of readSizes
+	slack int // reads in a row that a far smaller buffer would have done for
+
+	// What was gathered since the last flush. See gather.go.
+	batch    *broker.Batch
+	pub      broker.Publishing
+	pubs     int      // publishes in batch
+	bare     int      // of those, ones that no confirm is owed for
+	runs     []pubRun // confirms owed
+	bodies   []*content
+	settled  []tagged // scratch
+	touched  []*consumer
+	declared bool // the session has published: an alarm concerns it
+
+	mu           sync.Mutex // after the broker's locks; see doc.go
+	out          outBuf     // mu
+	flight       outFlight  // holder of writing; between holders mu
+	inFlight     int        // mu: bytes in flight
+	writing      bool       // mu: the token
+	stopWriter   bool       // mu: end when all is written
+	dead         bool       // mu: the socket is closed or about to be
+	readerWaits  bool       // mu: in reserve
+	closed       bool       // mu: no more deliveries
+	starved      []*consumer
+	starvedSpare []*consumer // mu, as starved: consumers that a full out buffer passed over
+	promises     promises    // mu
+	dirty        []*channel  // mu: channels with acks to emit
+
+	kicked     atomic.Bool
+	wake       chan struct{} // to the writer
+	nudge      chan struct{} // to the reader, where it waits for something else than bytes
+	writerDone chan struct{}
+	leading    atomic.Bool   // the reader is in a leading Flush and will answer itself
+	durable    atomic.Uint64 // highest LSN that Committed told of
+	logFailed  atomic.Bool
+	forced     atomic.Pointer[amqp.Error] // the server or the broker wants an end
+
+	// The ticker's view. See heartbeat.go.
+	established atomic.Bool
+	didRead     atomic.Bool
+	didWrite    atomic.Bool
+	paused      atomic.Bool // not read because of an alarm: silence is ours
+	born        time.Time
+	silent      time.Duration // ticker
+	quiet       time.Duration // ticker
+	expired     string        // mu: why the ticker dropped the connection
+}
+
+func newConn(srv *Server, nc net.Conn) *conn {
+	c := &conn{
+		srv:        srv,
+		opts:       &srv.opts,
+		nc:         nc,
+		name:       nc.RemoteAddr().String() + " -> " + nc.LocalAddr().String(),
+		frameMax:   minFrameMax, // until tuned
+		channels:   map[uint16]*channel{},
+		wake:       make(chan struct{}, 1),
+		nudge:      make(chan struct{}, 1),
+		writerDone: make(chan struct{}),
+		born:       time.Now(),
+	}
+	c.raw = newRawIO(c)
+	return c
+}
+
+func (c *conn) log() *slog.Logger { return c.opts.Logger.With("connection", c.name) }
+
+// Name identifies the connection to an operator, as RabbitMQ does.
+func (c *conn) Name() string { return c.name }
+
+// Close asks the connection to close with err. Any goroutine, any lock.
+func (c *conn) Close(err *amqp.Error) {
+	if c.forced.CompareAndSwap(nil, err) {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+		c.nudgeReader()
+	}
+}
+
+// run is the reader's goroutine: the connection's whole life.
+func (c *conn) run() {
+	go c.writeLoop()
+	err := c.readLoop()
+	c.teardown()
+	c.nc.SetWriteDeadline(time.Now().Add(c.opts.CloseTimeout))
+	c.endWriter()
+	if err == nil {
+		c.linger()
+	}
+	c.nc.Close()
+	c.dropReadBuf()
+	c.report(err)
+}
+
+// readLoop reads until the connection's end. It returns nil where that end was
+// agreed on and the peer is still there to read our last words.
+func (c *conn) readLoop() error {
+	for {
+		if forced := c.forced.Load(); forced != nil && c.phase < closing {
+			c.fail(forced, 0)
+			c.respond()
+		}
+		n, err := c.fill()
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && c.again() {
+				continue
+			}
+			return err
+		}
+		if !c.didRead.Load() {
+			c.didRead.Store(true)
+		}
+		c.process(n)
+		if c.phase == ended {
+			return nil
+		}
+	}
+}
+
+// again decides after a read's deadline whether to read on: it is past when
+// Close interrupted the reader, and in closing when patience has ended.
+func (c *conn) again() bool {
+	if c.phase < closing {
+		return c.forced.Load() != nil
+	}
+	if time.Now().Before(c.closeBy) {
+		c.nc.SetReadDeadline(c.closeBy)
+		return true
+	}
+	return false
+}
+
+// fail closes the connection with e: what was gathered still happens, then
+// consumers end, unacked messages return to their queues, and the peer is told
+// why and given time to read it. cause is the method to blame, or 0.
+func (c *conn) fail(e *amqp.Error, cause wire.ID) {
+	if c.phase >= closing {
+		return
+	}
+	told := c.phase >= awaitTuneOK || c.client.authFailureClose
+	c.log().Warn("closing connection", "error", e.Error(), "cause", cause)
+	c.endSession()
+	if !told {
+		c.phase = ended
+		return
+	}
+	c.mu.Lock()
+	c.out.commit(wire.AppendException(c.out.room(exceptionSize), 0, e, cause))
+	c.mu.Unlock()
+	c.phase = closing
+	c.closeBy = time.Now().Add(c.opts.CloseTimeout)
+	c.nc.SetReadDeadline(c.closeBy)
+}
+
+// exceptionSize bounds a close frame: a shortstr and some integers.
+const exceptionSize = 300
+
+// endSession takes the connection out of the broker: complete publishes that
+// were gathered are applied, consumers end first, so that nothing that returns
+// comes back to them, then unacked messages return, then the session goes.
+func (c *conn) endSession() {
+	session := c.session
+	if session == nil {
+		return
+	}
+	c.session = nil // a failing flush would come here again
+	c.flush(false)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	for _, ch := range c.channels {
+		c.cancelConsumers(ch)
+	}
+	for id, ch := range c.channels {
+		c.returnUnacked(ch)
+		delete(c.channels, id)
+	}
+	c.lastCh = nil
+	session.Close()
+	c.batch = nil
+}
+
+// teardown is the end of every connection, agreed on or not.
+func (c *conn) teardown() {
+	c.endSession()
+	if c.phase < closing {
+		c.phase = ended
+	}
+}
+
+// linger lets the peer read our last words: closing a socket that holds unread
+// bytes would reset the connection, and destroy them.
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(c.opts.CloseTimeout))
+	var sink [512]byte
+	for {
+		if _, err := c.nc.Read(sink[:]); err != nil {
+			return
+		}
+	}
+}
+
+// report logs how the connection ended.
+func (c *conn) report(err error) {
+	c.mu.Lock()
+	expired := c.expired
+	c.mu.Unlock()
+	switch {
+	case expired != "":
+		c.log().Warn("connection dropped", "reason", expired)
+	case err == nil || c.phase == closing || c.phase == garbled:
+		c.log().Debug("connection closed")
+	case errors.Is(err, io.EOF) && c.established.Load():
+		c.log().Info("client went away without connection.close")
+	default:
+		c.log().Info("connection lost", "error", err)
+	}
+}
+
+// committer is the face that the connection shows to the log.
+var _ wal.Waiter = (*conn)(nil)

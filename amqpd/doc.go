@@ -1,0 +1,63 @@
+// Package amqpd serves AMQP 0-9-1 on sockets: connections, channels, and the
+// way of messages between them and the broker.
+//
+// It is thin. What a queue, an exchange or a consumer means is the business of
+// package broker; the format of frames that of package wire. What is here is the
+// life of a connection, the order in which things happen on it, and that nothing
+// a peer does harms another.
+//
+// # A connection
+//
+//	socket ── reader ──┬─ content and acks of one read: one broker.Batch, one Flush
+//	                   └─ any other method: Flush, then the broker, then the reply
+//	broker ── Sink.Offer, Committed ──> out buffer ── writer ── socket
+//
+// A connection has two goroutines. The reader reads as much as there is into one
+// buffer, parses frames in place and gathers what they publish and settle in a
+// batch, which it flushes once a read, and before any other method so that
+// methods take effect in the order in which they came. The writer takes the
+// whole out buffer at a time. Locks, wake-ups and log appends are a read's, not
+// a message's; on the way publish, confirm, deliver, ack nothing is allocated.
+//
+// After a small read (Options.LeadBytes) the reader commits the log itself where
+// it is idle, and answers with one write that does not block: a lone publisher's
+// confirm then costs no hand-off between goroutines.
+//
+// # Confirms
+//
+// A publish is confirmed when the log is durable up to the LSN that its batch
+// got. The connection keeps a ring of promises (LSN, channel, last tag), and the
+// goroutine that commits wakes the writer, which sends one basic.ack multiple a
+// channel for all that has become durable. Tags are settled in order: what needs
+// no disk (unroutable, transient) waits at most for what was published before it
+// on its channel. A full queue's refusals, and all that a failed log did not
+// take, are nacked.
+//
+// # Memory
+//
+// A peer can hold on to a bounded part of it. The read buffer is there only while
+// there are bytes in it and grows with what is really read; a body is assembled
+// in memory that grows with what has come, not with what was announced. The out
+// buffer takes deliveries up to Options.OutBuffer, then the connection's consumers
+// are passed over; it takes replies up to four times that, then the connection is
+// no longer read. Both come in pooled pieces: an idle connection holds none.
+//
+// # Locks
+//
+// conn.mu guards the out buffer, the unacked rings, the consumers' credit and the
+// promises. The broker calls a Sink with its queue's lock held, so conn.mu comes
+// after that, and the connection never calls the broker with conn.mu held. What
+// only the reader touches needs no lock; each field's comment says which it is.
+//
+// # Time
+//
+// There is one ticker a server, every half second, for heartbeats, peers that
+// fell silent and handshakes that take too long; no connection has a timer.
+//
+// # Errors
+//
+// An error's code decides what closes: see amqp.Error. After channel.close the
+// server ignores what comes on that channel until close-ok; after
+// connection.close it reads and drops what comes, for Options.CloseTimeout, so
+// that the peer can read the close before the socket goes.
+package amqpd

@@ -1,0 +1,124 @@
+package amqpd
+
+import (
+	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// What one read publishes and settles is gathered here and takes effect in one
+// flush.
+
+// pubRun is publishes of one channel that stand side by side in the batch and
+// are owed confirms.
+type pubRun struct {
+	ch    *channel
+	index int    // of the first one in the batch
+	tag   uint64 // of the last one
+	n     int
+}
+
+// gather publishes a message; its slices stay as they are until flush. It
+// reports false where the publish closed its channel.
+func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) bool {
+	if ch.tx != nil {
+		return c.txPublish(ch, m, props, body)
+	}
+	p := &c.pub
+	p.Exchange, p.RoutingKey = m.Exchange, m.RoutingKey
+	p.Props, p.Body = props, body
+	p.Confirm = ch.confirm.on
+	p.Reply = ch.replyConsumer
+	c.declared = true
+	routed, err := c.batch.Publish(p)
+	if err != nil {
+		c.failMethod(ch, err, wire.IDBasicPublish)
+		return false
+	}
+	index := c.pubs
+	c.pubs++
+	if !routed && m.Mandatory {
+		c.sendReturn(ch, m, props, body)
+	}
+	if !ch.confirm.on {
+		c.bare++
+		return true
+	}
+	tag := ch.confirm.next
+	ch.confirm.next++
+	if k := len(c.runs) - 1; k >= 0 && c.runs[k].ch == ch && c.runs[k].index+c.runs[k].n == index {
+		c.runs[k].n++
+		c.runs[k].tag = tag
+		return true
+	}
+	c.runs = append(c.runs, pubRun{ch: ch, index: index, tag: tag, n: 1})
+	return true
+}
+
+// sendReturn sends an unroutable message back. It goes out before its confirm.
+func (c *conn) sendReturn(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeContent(ch.id, &wire.BasicReturn{
+		ReplyCode: amqp.CodeNoRoute, ReplyText: "NO_ROUTE",
+		Exchange: m.Exchange, RoutingKey: m.RoutingKey,
+	}, props, body)
+}
+
+// flush makes what was gathered happen and notes the confirms that are owed for
+// it. Where lead is set and confirms are owed, this goroutine commits the log if
+// that is idle.
+func (c *conn) flush(lead bool) {
+	if c.batch == nil || c.batch.Len() == 0 {
+		return
+	}
+	lead = lead && len(c.runs) > 0
+	if lead {
+		c.leading.Store(true)
+	}
+	lsn, err := c.batch.Flush(c, lead)
+	if len(c.runs) > 0 {
+		c.mu.Lock()
+		for i := range c.runs {
+			run := &c.runs[i]
+			if c.batch.Rejections() == 0 {
+				c.promise(run.ch, lsn, run.tag, false)
+			} else {
+				c.promiseEach(run, lsn)
+			}
+			run.ch = nil
+		}
+		c.mu.Unlock()
+		c.runs = c.runs[:0]
+	}
+	if lead {
+		c.leading.Store(false)
+	}
+	for i, b := range c.bodies {
+		b.free()
+		c.bodies[i] = nil
+	}
+	c.bodies = c.bodies[:0]
+	lost := err != nil && c.bare > 0
+	c.pubs, c.bare = 0, 0
+	c.pub = broker.Publishing{}
+	if lost {
+		// Nobody waits for a nack: the one honest answer is the connection's end.
+		c.fail(amqp.InternalError("message could not be stored: %v", err), wire.IDBasicPublish)
+	}
+}
+
+// promiseEach is promise where some publishes of the run were refused. c.mu is
+// held.
+func (c *conn) promiseEach(run *pubRun, lsn wal.LSN) {
+	first := run.tag - uint64(run.n) + 1
+	refused := c.batch.Rejected(run.index)
+	for i := 1; i <= run.n; i++ {
+		if i < run.n && c.batch.Rejected(run.index+i) == refused {
+			continue
+		}
+		c.promise(run.ch, lsn, first+uint64(i)-1, refused)
+		refused = !refused
+	}
+}

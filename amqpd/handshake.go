@@ -1,0 +1,247 @@
+package amqpd
+
+import (
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/internal/amqp"
+)
+
+// product and version say which behaviour a client may expect: clients switch on
+// them. Who we are stands in platform and leveret_version.
+const (
+	product = "RabbitMQ"
+	version = "3.13.7"
+)
+
+// clientProperties is what we heed of a client's.
+type clientProperties struct {
+	name             string // connection_name
+	authFailureClose bool   // reads a connection.close after a refused login
+	cancelNotify     bool   // reads basic.cancel
+	blocked          bool   // reads connection.blocked
+}
+
+// protocolHeader checks how the peer begins. It reports whether there is more to
+// parse.
+func (c *conn) protocolHeader() bool {
+	n, err := wire.ParseProtocolHeader(c.buf[c.r:c.w])
+	if err != nil {
+		c.log().Info("not AMQP 0-9-1", "error", err)
+		c.mu.Lock()
+		c.out.commit(append(c.out.room(n+len(wire.ProtocolHeader)), wire.ProtocolHeader...))
+		c.mu.Unlock()
+		c.phase = ended
+		return false
+	}
+	if n > c.w-c.r {
+		return false
+	}
+	c.r += n
+	c.phase = awaitStartOK
+	c.mu.Lock()
+	c.out.commit(append(c.out.room(len(c.srv.start)), c.srv.start...))
+	c.mu.Unlock()
+	return true
+}
+
+// startFrame is connection.start, the same for every connection.
+func startFrame(o *Options) []byte {
+	capabilities := amqp.NewTable()
+	for _, name := range []string{
+		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+		"connection.blocked", "consumer_priorities", "authentication_failure_close",
+		"per_consumer_qos", "direct_reply_to",
+	} {
+		capabilities = capabilities.With(name, amqp.Bool(true))
+	}
+	return wire.AppendMethod(nil, 0, &wire.ConnectionStart{
+		VersionMajor: 0, VersionMinor: 9,
+		ServerProperties: amqp.NewTable(
+			amqp.Field{Name: "capabilities", Value: amqp.Nested(capabilities)},
+			amqp.Field{Name: "cluster_name", Value: amqp.LongString(o.ClusterName)},
+			amqp.Field{Name: "product", Value: amqp.LongString(product)},
+			amqp.Field{Name: "version", Value: amqp.LongString(version)},
+			amqp.Field{Name: "platform", Value: amqp.LongString("Leveret " + o.Version + ", " + runtime.Version())},
+			amqp.Field{Name: "leveret_version", Value: amqp.LongString(o.Version)},
+			amqp.Field{Name: "information", Value: amqp.LongString("Leveret, compatible with RabbitMQ's AMQP 0-9-1")},
+		),
+		Mechanisms: "PLAIN AMQPLAIN",
+		Locales:    "en_US",
+	})
+}
+
+// handleEarly acts on a frame before connection.open and after
+// connection.close.
+func (c *conn) handleEarly(f wire.Frame) {
+	if c.phase == closing {
+		if f.Type == wire.FrameMethod && f.Channel == 0 {
+			switch id, _, _ := wire.CutID(f.Payload); id {
+			case wire.IDConnectionClose:
+				c.reply(0, &wire.ConnectionCloseOk{})
+				c.phase = ended
+			case wire.IDConnectionCloseOk:
+				c.phase = ended
+			}
+		}
+		return
+	}
+	if f.Type != wire.FrameMethod || f.Channel != 0 {
+		c.failUnexpected("expected a method of class connection", 0)
+		return
+	}
+	id, args, err := wire.CutID(f.Payload)
+	if err != nil {
+		c.failWith(err, 0)
+		return
+	}
+	m, err := wire.Decode(id, args)
+	if err != nil {
+		c.failWith(err, id)
+		return
+	}
+	switch m := m.(type) {
+	case *wire.ConnectionStartOk:
+		if c.phase == awaitStartOK {
+			c.startOk(m)
+			return
+		}
+	case *wire.ConnectionTuneOk:
+		if c.phase == awaitTuneOK {
+			c.tuneOk(m)
+			return
+		}
+	case *wire.ConnectionOpen:
+		if c.phase == awaitOpen {
+			c.open(m)
+			return
+		}
+	case *wire.ConnectionClose:
+		c.reply(0, &wire.ConnectionCloseOk{})
+		c.phase = ended
+		return
+	}
+	c.failWith(amqp.ChannelError("unexpected method in connection state opening"), id)
+}
+
+func (c *conn) startOk(m *wire.ConnectionStartOk) {
+	capabilities, _ := m.ClientProperties.Table("capabilities")
+	able := func(name string) bool {
+		yes, _ := capabilities.Bool(name)
+		return yes
+	}
+	c.client.name, _ = m.ClientProperties.LongString("connection_name")
+	c.client.authFailureClose = able("authentication_failure_close")
+	c.client.cancelNotify = able("consumer_cancel_notify")
+	c.client.blocked = able("connection.blocked")
+
+	var user, password string
+	var err error
+	switch m.Mechanism {
+	case "PLAIN":
+		user, password, err = wire.DecodePlain(m.Response)
+	case "AMQPLAIN":
+		user, password, err = wire.DecodeAMQPlain(m.Response)
+	default:
+		err = amqp.NotAllowed("unknown authentication mechanism '%s'", m.Mechanism)
+	}
+	if err == nil {
+		c.user, err = c.srv.broker.Authenticate(user, password, c.loopback())
+	}
+	if err != nil {
+		if e := amqp.AsError(err); e.Code == amqp.CodeAccessRefused {
+			err = amqp.AccessRefused("Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism)
+			c.log().Warn("login refused", "user", user, "error", e.Text)
+		}
+		c.failWith(err, 0)
+		return
+	}
+	c.phase = awaitTuneOK
+	c.reply(0, &wire.ConnectionTune{
+		ChannelMax: c.opts.ChannelMax, FrameMax: c.opts.FrameMax, Heartbeat: c.opts.heartbeatSeconds(),
+	})
+}
+
+// loopback reports whether the peer is on this machine.
+func (c *conn) loopback() bool {
+	switch addr := c.nc.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		return addr.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	default:
+		return addr.Network() == "pipe" // net.Pipe: this very process
+	}
+}
+
+func (c *conn) tuneOk(m *wire.ConnectionTuneOk) {
+	frameMax, channelMax := m.FrameMax, m.ChannelMax
+	if frameMax == 0 {
+		frameMax = c.opts.FrameMax // no limit of its own
+	}
+	if channelMax == 0 {
+		channelMax = c.opts.ChannelMax
+	}
+	var err error
+	switch {
+	case frameMax < minFrameMax:
+		err = amqp.NotAllowed("negotiated frame_max = %d is lower than the minimum allowed value (%d)", frameMax, minFrameMax)
+	case frameMax > c.opts.FrameMax:
+		err = amqp.NotAllowed("negotiated frame_max = %d is higher than the maximum allowed value (%d)", frameMax, c.opts.FrameMax)
+	case channelMax > c.opts.ChannelMax:
+		err = amqp.NotAllowed("negotiated channel_max = %d is higher than the maximum allowed value (%d)", channelMax, c.opts.ChannelMax)
+	}
+	if err != nil {
+		c.failWith(err, wire.IDConnectionTuneOk)
+		return
+	}
+	c.frameMax, c.channelMax = frameMax, int(channelMax)
+	c.heartbeat.Store(int64(time.Duration(m.Heartbeat) * time.Second))
+	c.phase = awaitOpen
+}
+
+func (c *conn) open(m *wire.ConnectionOpen) {
+	session, err := c.srv.broker.NewSession(m.VirtualHost, c.user, c)
+	if err != nil {
+		c.failWith(err, wire.IDConnectionOpen)
+		return
+	}
+	c.session = session
+	c.batch = session.NewBatch()
+	c.phase = running
+	c.established.Store(true)
+	c.reply(0, &wire.ConnectionOpenOk{})
+	c.log().Debug("connection open", "user", c.user.Name, "vhost", m.VirtualHost, "client", c.client.name)
+}
+
+// handleConnection acts on a frame of channel 0 of a running connection.
+func (c *conn) handleConnection(f wire.Frame) {
+	if f.Type != wire.FrameMethod {
+		c.failUnexpected("content on channel 0", 0)
+		return
+	}
+	id, args, err := wire.CutID(f.Payload)
+	if err != nil {
+		c.failWith(err, 0)
+		return
+	}
+	m, err := wire.Decode(id, args)
+	if err != nil {
+		c.failWith(err, id)
+		return
+	}
+	switch m.(type) {
+	case *wire.ConnectionClose:
+		c.endSession()
+		if c.phase == running {
+			c.reply(0, &wire.ConnectionCloseOk{})
+			c.phase = ended
+		}
+	case *wire.ConnectionUpdateSecret:
+		c.reply(0, &wire.ConnectionUpdateSecretOk{})
+	default:
+		c.failWith(amqp.ChannelError("unexpected method in connection state running"), id)
+	}
+}

@@ -1,0 +1,114 @@
+package amqpd
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options of a server. The zero value serves with RabbitMQ's defaults.
+type Options struct {
+	// Version is leveret_version in the server properties.
+	Version string
+	// ClusterName is cluster_name in the server properties. Default
+	// leveret@<host name>.
+	ClusterName string
+	// Logger takes one line for each connection that ends otherwise than by
+	// connection.close, and a debug line for the others. Default slog.Default.
+	Logger *slog.Logger
+
+	// FrameMax is the longest frame in bytes, header and end byte included.
+	// Default 131072; at least 4096.
+	FrameMax uint32
+	// ChannelMax is how many channels a connection may have open. Default 2047.
+	ChannelMax uint16
+	// Heartbeat is the interval that is proposed to clients, in whole seconds.
+	// Default 60 s; negative proposes none.
+	Heartbeat time.Duration
+	// HandshakeTimeout is how long a client may take until connection.open.
+	// Default 10 s.
+	HandshakeTimeout time.Duration
+	// CloseTimeout is how long a client is given to read a connection.close and
+	// to answer it. Default 5 s.
+	CloseTimeout time.Duration
+	// MaxConnections refuses more. Default 0, no bound but the system's.
+	MaxConnections int
+	// MaxMessageSize is the longest body in bytes. Default 128 MiB.
+	MaxMessageSize uint64
+	// OutBuffer is how many bytes of deliveries may wait for a connection's
+	// socket before its consumers are passed over. Replies may go to four times
+	// that before the connection is no longer read. Default 1 MiB.
+	OutBuffer int
+	// LeadBytes is the largest read after which the reader itself commits the
+	// log when it is idle, in bytes. Default 4 KiB; negative never does.
+	LeadBytes int
+}
+
+// Bounds and steps that no deployment needs to change.
+const (
+	minFrameMax = 4096                   // AMQP 0-9-1: frame-min-size
+	tickEvery   = 500 * time.Millisecond // heartbeats, timeouts, idle checks
+	// frameOverhead is a frame's header (type, channel, size) and its end byte.
+	frameOverhead = 8
+)
+
+func (o Options) withDefaults() Options {
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Version == "" {
+		o.Version = "unknown"
+	}
+	if o.FrameMax == 0 {
+		o.FrameMax = 131072
+	}
+	if o.ChannelMax == 0 {
+		o.ChannelMax = 2047
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 60 * time.Second
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = 10 * time.Second
+	}
+	if o.CloseTimeout == 0 {
+		o.CloseTimeout = 5 * time.Second
+	}
+	if o.MaxMessageSize == 0 {
+		o.MaxMessageSize = 128 << 20
+	}
+	def(&o.OutBuffer, 1<<20)
+	def(&o.LeadBytes, 4<<10)
+	return o
+}
+
+// Validate tells what is wrong with the options.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	switch {
+	case o.FrameMax < minFrameMax:
+		return fmt.Errorf("frame_max %d is under %d, the least that AMQP allows", o.FrameMax, minFrameMax)
+	case o.FrameMax > 64<<20:
+		return fmt.Errorf("frame_max %d is over 64 MiB", o.FrameMax)
+	case o.Heartbeat > 65535*time.Second:
+		return fmt.Errorf("heartbeat %v is over 65535 s, the most that AMQP can say", o.Heartbeat)
+	case o.HandshakeTimeout < 0 || o.CloseTimeout < 0 || o.MaxConnections < 0:
+		return fmt.Errorf("a timeout or limit is negative")
+	case o.OutBuffer < largePiece:
+		return fmt.Errorf("out buffer of %d bytes is under %d", o.OutBuffer, largePiece)
+	}
+	return nil
+}
+
+// heartbeatSeconds is the interval to propose; 0 is none.
+func (o *Options) heartbeatSeconds() uint16 {
+	if o.Heartbeat < 0 {
+		return 0
+	}
+	return uint16(o.Heartbeat / time.Second)
+}

@@ -1,0 +1,217 @@
+package amqpd
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/amqp"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("amqp server closed")
+
+// Server serves one broker on any number of listeners.
+type Server struct {
+	broker *broker.Broker
+	opts   Options
+	start  []byte // connection.start's frame
+	alarm  atomic.Pointer[alarm]
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{} // mu
+	conns     map[*conn]struct{}        // mu
+	closed    bool                      // mu: Shutdown has begun
+	running   sync.WaitGroup            // connections
+	stop      chan struct{}             // ends the ticker
+	ticker    sync.WaitGroup
+}
+
+// NewServer makes a server; it serves with Serve or ServeConn, and must be ended
+// with Shutdown, before the broker is closed.
+func NewServer(b *broker.Broker, o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	if o.ClusterName == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "localhost"
+		}
+		o.ClusterName = "leveret@" + host
+	}
+	s := &Server{
+		broker: b, opts: o, start: startFrame(&o),
+		listeners: map[net.Listener]struct{}{},
+		conns:     map[*conn]struct{}{},
+		stop:      make(chan struct{}),
+	}
+	s.ticker.Add(1)
+	go s.tick()
+	return s, nil
+}
+
+// Serve accepts connections until Shutdown, and then returns ErrServerClosed.
+// The listener is closed when it returns.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	if !s.track(l) {
+		return ErrServerClosed
+	}
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+	}()
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.isClosed() {
+				return ErrServerClosed
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			// Out of file descriptors, most likely: others go on, and so do we.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.opts.Logger.Error("accept failed", "address", l.Addr().String(), "error", err, "retry_in", pause)
+			select {
+			case <-time.After(pause):
+			case <-s.stop:
+			}
+			continue
+		}
+		pause = 0
+		s.ServeConn(nc)
+	}
+}
+
+// ServeConn serves one connection that was accepted elsewhere, such as a TLS
+// listener's, and returns at once. The server closes it.
+func (s *Server) ServeConn(nc net.Conn) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	full := s.opts.MaxConnections > 0 && len(s.conns) >= s.opts.MaxConnections
+	if s.closed || full {
+		s.mu.Unlock()
+		if full {
+			s.opts.Logger.Warn("connection refused", "connection", c.name, "max_connections", s.opts.MaxConnections)
+		}
+		nc.Close()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.running.Done()
+		c.run()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+}
+
+// Connections counts the connections there are.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Shutdown stops accepting, closes each connection with 320 CONNECTION_FORCED,
+// waits until they have ended, and cuts what is left when ctx ends or the
+// clients' time to answer (Options.CloseTimeout) is over. What they had published
+// completely has been handed to the broker when it returns. The error is ctx's.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	for l := range s.listeners {
+		l.Close()
+	}
+	for c := range s.conns {
+		c.Close(amqp.ConnectionForced("broker forced connection closure with reason 'shutdown'"))
+	}
+	s.mu.Unlock()
+	if first {
+		close(s.stop)
+	}
+	s.ticker.Wait()
+
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.mu.Lock()
+		for c := range s.conns {
+			c.expire("shutdown")
+		}
+		s.mu.Unlock()
+		<-done
+	}
+	return err
+}
+
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// tick is the one ticker: no connection has a timer of its own.
+func (s *Server) tick() {
+	defer s.ticker.Done()
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case now := <-t.C:
+			s.mu.Lock()
+			for c := range s.conns {
+				c.tick(now)
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// setAlarm raises an alarm with a reason, changes its reason, or ends it where
+// the reason is empty.
+func (s *Server) setAlarm(reason string) {
+	old := s.alarm.Load()
+	switch {
+	case reason == "" && old != nil:
+		s.alarm.Store(nil)
+		close(old.over)
+		s.opts.Logger.Info("alarm over: publishers are read again", "reason", old.reason)
+	case reason != "" && old == nil:
+		s.alarm.Store(&alarm{reason: reason, over: make(chan struct{})})
+		s.opts.Logger.Warn("alarm: publishers are not read", "reason", reason)
+	}
+}

@@ -1,0 +1,132 @@
+package amqpd
+
+import (
+	"bytes"
+
+	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/amqp"
+)
+
+// transaction is what a channel in tx mode has done since its last commit. It
+// has a batch of its own, which becomes one atomic record at commit. Messages
+// are routed when they are published, as in RabbitMQ.
+type transaction struct {
+	batch    *broker.Batch
+	settled  []txSettled
+	returned []txReturn // mandatory and unroutable: sent back at commit
+}
+
+// txSettled is deliveries of one ack, nack or reject. Their credit returns at
+// commit; at rollback they are unacked again.
+type txSettled struct {
+	list    []tagged
+	verdict verdict
+}
+
+type txReturn struct {
+	method wire.BasicPublish
+	props  amqp.Properties
+	body   []byte
+}
+
+func (tx *transaction) settle(list []tagged, v verdict) {
+	tx.settled = append(tx.settled, txSettled{append([]tagged(nil), list...), v})
+}
+
+func (c *conn) txSelect(ch *channel) error {
+	if ch.confirm.on {
+		return amqp.PreconditionFailed("cannot switch from confirm to tx mode")
+	}
+	if ch.tx == nil {
+		ch.tx = &transaction{batch: c.session.NewBatch()}
+		ch.tx.batch.Atomic()
+	}
+	c.reply(ch.id, &wire.TxSelectOk{})
+	return nil
+}
+
+// txPublish keeps a message for the commit: its bytes are copied, since the read
+// buffer moves on.
+func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) bool {
+	c.declared = true
+	all := bytes.Join([][]byte{m.Exchange, m.RoutingKey, props, body}, nil)
+	cut := func(n int) []byte {
+		part := all[:n:n]
+		all = all[n:]
+		return part
+	}
+	kept := txReturn{
+		method: wire.BasicPublish{Exchange: cut(len(m.Exchange)), RoutingKey: cut(len(m.RoutingKey))},
+		props:  cut(len(props)),
+		body:   cut(len(body)),
+	}
+	routed, err := ch.tx.batch.Publish(&broker.Publishing{
+		Exchange: kept.method.Exchange, RoutingKey: kept.method.RoutingKey,
+		Props: kept.props, Body: kept.body, Reply: ch.replyConsumer,
+	})
+	if err != nil {
+		c.failMethod(ch, err, wire.IDBasicPublish)
+		return false
+	}
+	if !routed && m.Mandatory {
+		ch.tx.returned = append(ch.tx.returned, kept)
+	}
+	return true
+}
+
+// txCommit makes all of it happen at once, and answers when it is durable.
+func (c *conn) txCommit(ch *channel) error {
+	tx := ch.tx
+	if tx == nil {
+		return amqp.PreconditionFailed("channel is not transactional")
+	}
+	for _, s := range tx.settled {
+		settleIn(tx.batch, s.list, s.verdict)
+	}
+	lsn, err := tx.batch.Flush(nil, true)
+	tx.batch.Atomic()
+	if err == nil {
+		err = c.srv.broker.Wait(lsn)
+	}
+	if err != nil {
+		return amqp.InternalError("transaction could not be stored: %v", err)
+	}
+	for i := range tx.returned {
+		r := &tx.returned[i]
+		c.sendReturn(ch, &r.method, r.props, r.body)
+	}
+	c.reply(ch.id, &wire.TxCommitOk{})
+	for _, s := range tx.settled {
+		c.credit(ch, s.list)
+	}
+	c.touchAll()
+	tx.settled, tx.returned = nil, nil
+	c.flush(false)
+	return nil
+}
+
+func (c *conn) txRollback(ch *channel) error {
+	if ch.tx == nil {
+		return amqp.PreconditionFailed("channel is not transactional")
+	}
+	c.undo(ch)
+	c.reply(ch.id, &wire.TxRollbackOk{})
+	return nil
+}
+
+// undo drops what a transaction gathered: its messages were never there, its
+// acks can be sent again.
+func (c *conn) undo(ch *channel) {
+	tx := ch.tx
+	tx.batch.Reset()
+	tx.batch.Atomic()
+	c.mu.Lock()
+	for _, s := range tx.settled {
+		for _, t := range s.list {
+			ch.unacked.restore(t)
+		}
+	}
+	c.mu.Unlock()
+	tx.settled, tx.returned = nil, nil
+}

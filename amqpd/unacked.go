@@ -1,0 +1,140 @@
+package amqpd
+
+// pending is one delivery that waits for its acknowledgement: the consumer it
+// went to (basic.get has one of its own) and its place in the consumer's queue.
+type pending struct {
+	consumer *consumer
+	seq      uint64
+}
+
+// unacked is a channel's ring of deliveries by tag. Tags are dense, so a tag is
+// found by its distance from the head; one that was settled out of order leaves
+// a hole (no consumer) until the head passes it. The connection's mutex guards
+// it.
+type unacked struct {
+	head  uint64 // tag of the oldest slot; the next delivery's tag is head+n
+	ring  []pending
+	start int // index of the oldest slot; len(ring) is a power of two
+	n     int // slots in use, holes included
+	live  int // slots that are not holes
+}
+
+// minRing is the ring's first length; one prefetch of a small worker.
+const minRing = 16
+
+func (u *unacked) init() { u.head = 1 }
+
+// next is the tag that the coming delivery gets.
+func (u *unacked) next() uint64 { return u.head + uint64(u.n) }
+
+// push records a delivery under the tag that next returned.
+func (u *unacked) push(p pending) {
+	if u.n == len(u.ring) {
+		u.grow()
+	}
+	u.ring[(u.start+u.n)&(len(u.ring)-1)] = p
+	u.n++
+	u.live++
+}
+
+// skip spends a tag on a delivery that nobody acknowledges.
+func (u *unacked) skip() {
+	if u.n == 0 {
+		u.head++
+		return
+	}
+	u.push(pending{})
+	u.live--
+}
+
+func (u *unacked) grow() {
+	ring := make([]pending, max(minRing, 2*len(u.ring)))
+	k := copy(ring, u.ring[u.start:])
+	copy(ring[k:], u.ring[:u.start])
+	u.ring, u.start = ring, 0
+}
+
+func (u *unacked) slot(tag uint64) *pending {
+	d := tag - u.head
+	if d >= uint64(u.n) {
+		return nil
+	}
+	p := &u.ring[(u.start+int(d))&(len(u.ring)-1)]
+	if p.consumer == nil {
+		return nil
+	}
+	return p
+}
+
+// take settles one tag. It reports false for a tag that is not outstanding.
+func (u *unacked) take(tag uint64) (pending, bool) {
+	p := u.slot(tag)
+	if p == nil {
+		return pending{}, false
+	}
+	out := *p
+	*p = pending{}
+	u.live--
+	u.trim()
+	return out, true
+}
+
+// takeUpTo settles tag and all before it, oldest first. Like RabbitMQ it fails,
+// and settles nothing, where tag itself is not outstanding; tag 0 is all.
+func (u *unacked) takeUpTo(dst []tagged, tag uint64) ([]tagged, bool) {
+	if tag == 0 {
+		tag = u.head + uint64(u.n) - 1
+	} else if u.slot(tag) == nil {
+		return dst, false
+	}
+	for u.n > 0 && u.head <= tag {
+		p := &u.ring[u.start]
+		if p.consumer != nil {
+			dst = append(dst, tagged{*p, u.head})
+			*p = pending{}
+			u.live--
+		}
+		u.start = (u.start + 1) & (len(u.ring) - 1)
+		u.n--
+		u.head++
+	}
+	u.trim()
+	return dst, true
+}
+
+// restore puts back what a rolled back transaction had settled.
+func (u *unacked) restore(t tagged) {
+	for t.tag < u.head {
+		if u.n == len(u.ring) {
+			u.grow()
+		}
+		u.start = (u.start - 1) & (len(u.ring) - 1)
+		u.ring[u.start] = pending{}
+		u.n++
+		u.head--
+	}
+	u.ring[(u.start+int(t.tag-u.head))&(len(u.ring)-1)] = t.pending
+	u.live++
+}
+
+// trim moves the head past holes.
+func (u *unacked) trim() {
+	for u.n > 0 && u.ring[u.start].consumer == nil {
+		u.start = (u.start + 1) & (len(u.ring) - 1)
+		u.n--
+		u.head++
+	}
+}
+
+// shrink gives the memory of an empty ring back.
+func (u *unacked) shrink() {
+	if u.n == 0 && len(u.ring) > minRing {
+		u.ring, u.start = nil, 0
+	}
+}
+
+// tagged is a settled delivery with the tag that it had.
+type tagged struct {
+	pending
+	tag uint64
+}

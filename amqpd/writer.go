@@ -1,0 +1,198 @@
+package amqpd
+
+// The way out. Whoever has something for the peer appends it to c.out under
+// c.mu; one goroutine at a time holds the writing token, takes all of it and
+// writes outside the lock. The token's holder is the connection's writer, which
+// may block in the socket, or its reader, which after a small read answers with
+// one write that may not (it saves a hand-off to another goroutine).
+
+// directBytes is the most that a reader writes itself; more goes to the writer,
+// so that reading and writing share the cores.
+const directBytes = 32 << 10
+
+// kick wakes the writer. Any goroutine, any lock.
+func (c *conn) kick() {
+	if !c.kicked.Load() && c.kicked.CompareAndSwap(false, true) {
+		c.wake <- struct{}{} // never blocks: kicked is cleared after the receive
+	}
+}
+
+// writeLoop is the writer's goroutine.
+func (c *conn) writeLoop() {
+	defer close(c.writerDone)
+	for range c.wake {
+		c.kicked.Store(false)
+		if !c.drain() {
+			return
+		}
+	}
+}
+
+// drain writes until nothing is left. It reports false when the writer is to
+// end.
+func (c *conn) drain() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.writing { // else the reader holds the token and looks again itself
+		if c.dead {
+			return false
+		}
+		c.settleConfirms()
+		if c.flight.left() == 0 {
+			if c.out.size == 0 {
+				if c.stopWriter {
+					return false
+				}
+				if len(c.starved) == 0 {
+					return true
+				}
+			} else {
+				c.flight.take(&c.out)
+			}
+		}
+		if c.flight.left() > 0 {
+			c.inFlight = c.flight.left()
+			c.writing = true
+			c.mu.Unlock()
+			err := c.writeFlight()
+			c.mu.Lock()
+			c.writing = false
+			c.inFlight = 0
+			if err != nil {
+				c.abort()
+				return false
+			}
+		}
+		c.roomAgain()
+	}
+	return true
+}
+
+// writeFlight writes all that the flight holds, and blocks for it.
+func (c *conn) writeFlight() error {
+	n, err := c.flight.buffers().WriteTo(c.nc)
+	c.flight.advance(int(n))
+	c.didWrite.Store(true)
+	return err
+}
+
+// roomAgain lets those go on that the full out buffer had stopped. c.mu is held,
+// and let go in between.
+func (c *conn) roomAgain() {
+	if c.out.size >= c.opts.OutBuffer/2 {
+		return
+	}
+	if c.readerWaits {
+		c.readerWaits = false
+		c.nudgeReader()
+	}
+	if len(c.starved) == 0 || c.stopWriter {
+		return
+	}
+	list := c.starved
+	c.starved = c.starvedSpare[:0]
+	for _, k := range list {
+		k.wantsRoom = false
+	}
+	c.mu.Unlock()
+	for i, k := range list {
+		k.broker.Touch()
+		list[i] = nil
+	}
+	c.mu.Lock()
+	c.starvedSpare = list[:0]
+}
+
+// respond is the reader's last act after a read: confirms that have become
+// durable join the out buffer, and a short answer is written here and now.
+func (c *conn) respond() {
+	c.mu.Lock()
+	if c.writing || c.dead { // whoever writes looks again
+		c.mu.Unlock()
+		return
+	}
+	c.settleConfirms()
+	switch {
+	case c.flight.left() > 0: // the socket is full; the writer has been woken for it
+		c.mu.Unlock()
+		return
+	case c.out.size == 0:
+		c.mu.Unlock()
+		return
+	case c.raw == nil || c.out.size > directBytes:
+		c.mu.Unlock()
+		c.kick()
+		return
+	}
+	c.flight.take(&c.out)
+	c.inFlight = c.flight.left()
+	c.writing = true
+	c.mu.Unlock()
+
+	err := c.raw.writeSome()
+
+	c.didWrite.Store(true)
+
+	c.mu.Lock()
+	c.writing = false
+	c.inFlight = c.flight.left()
+	if err != nil {
+		c.abort()
+	}
+	more := c.inFlight > 0 || c.out.size > 0 || c.confirmsDue() || len(c.starved) > 0
+	c.mu.Unlock()
+	if more {
+		c.kick()
+	}
+}
+
+// reserve blocks the reader while replies fill the out buffer beyond its hard
+// bound: a peer that asks and never reads is no longer read itself.
+func (c *conn) reserve() {
+	for {
+		c.mu.Lock()
+		full := c.out.size+c.inFlight > 4*c.opts.OutBuffer && !c.dead
+		c.readerWaits = full
+		c.mu.Unlock()
+		if !full || c.forced.Load() != nil {
+			return
+		}
+		c.kick()
+		<-c.nudge
+	}
+}
+
+// nudgeReader wakes a reader that waits for room or for an alarm's end.
+func (c *conn) nudgeReader() {
+	select {
+	case c.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// abort gives the connection up: nothing more is written, and the reader's next
+// read fails. c.mu is held.
+func (c *conn) abort() {
+	if c.dead {
+		return
+	}
+	c.dead = true
+	c.out.release()
+	c.nc.Close()
+	c.nudgeReader()
+}
+
+// endWriter ends the writer's goroutine and waits for it: after what is left is
+// written where the connection still has a peer to read it.
+func (c *conn) endWriter() {
+	c.mu.Lock()
+	c.stopWriter = true
+	c.mu.Unlock()
+	c.kick()
+	<-c.writerDone
+	c.mu.Lock()
+	c.dead = true
+	c.flight.release()
+	c.out.release()
+	c.mu.Unlock()
+}
