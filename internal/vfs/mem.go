@@ -18,7 +18,7 @@ var ErrCut = errors.New("power cut")
 
 const (
 	memCapacity = 1 << 40 // bytes, until SetCapacity
-	memMaxFile  = 1 << 38 // bytes; keeps a wild offset from eating the memory
+	memMaxFile  = 1 << 36 // bytes; keeps a wild offset from eating the memory
 )
 
 // Mem is a file system in memory that knows what a power cut would leave of

@@ -58,7 +58,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, memError(OpWrite, f.name, syscall.EBADF)
 	case off < 0:
 		return 0, memError(OpWrite, f.name, errNegative)
-	case off+int64(len(p)) > memMaxFile:
+	case off > memMaxFile-int64(len(p)):
 		return 0, memError(OpWrite, f.name, syscall.EFBIG)
 	case len(p) == 0:
 		return 0, nil

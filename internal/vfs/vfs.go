@@ -7,7 +7,7 @@ import (
 
 // FS is the file system below the storage engine. Names are paths as the
 // operating system takes them; errors satisfy errors.Is against fs.ErrExist,
-// fs.ErrNotExist and the syscall errors (ENOSPC, EIO).
+// fs.ErrNotExist, fs.ErrClosed and the syscall errors (ENOSPC, EIO, ENOTDIR).
 type FS interface {
 	// Create makes a new file, open for reading and writing. It fails with
 	// fs.ErrExist where the name is taken. The directory entry is durable only
@@ -15,18 +15,22 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens an existing file for reading. Sync works on it.
 	Open(name string) (File, error)
-	// Remove unlinks a file.
+	// Remove unlinks a file, never a directory; durable after SyncDir. Open
+	// files live on.
 	Remove(name string) error
-	// Rename replaces newname by oldname atomically; durable after SyncDir.
+	// Rename gives the file oldname the name newname, in the place of a file
+	// that has it; atomic within a directory, and durable after SyncDir.
 	Rename(oldname, newname string) error
-	// MkdirAll makes a directory and its missing parents.
+	// MkdirAll makes a directory and its missing parents. Each is durable
+	// only after SyncDir of its parent.
 	MkdirAll(dir string) error
 	// ReadDir returns the base names in a directory, sorted.
 	ReadDir(dir string) ([]string, error)
 	// SyncDir makes the entries of a directory durable.
 	SyncDir(dir string) error
-	// Lock takes an exclusive lock that ends with Close or with the process.
-	// It fails with ErrLocked where another holder has it.
+	// Lock takes an exclusive lock that ends with Close or with the process,
+	// and makes the file where it is missing. It fails with ErrLocked where
+	// another holder has it, in this process too.
 	Lock(name string) (io.Closer, error)
 	// Free tells how many bytes an unprivileged process may still write.
 	Free(dir string) (uint64, error)
