@@ -78,9 +78,14 @@
 // # Errors
 //
 //	501 FRAME_ERROR       unknown frame type, frame too long, wrong end octet, heartbeat
-//	                      with a payload or a channel, method arguments that are
-//	                      too short, too long or not UTF-8, content header too short
+//	                      with a payload, method arguments that are too short, too
+//	                      long or not UTF-8, content header too short
 //	502 SYNTAX_ERROR      malformed table or properties, malformed SASL response
 //	503 COMMAND_INVALID   a method that is not defined
-//	505 UNEXPECTED_FRAME  a content header of another class than basic
+//	505 UNEXPECTED_FRAME  a content header of another class than basic, or of a
+//	                      weight, a heartbeat on a channel
+//
+// These are RabbitMQ's codes. Where RabbitMQ drops the connection without a word
+// (malformed tables in methods, methods that do not exist) or answers 541
+// (malformed properties), the peer gets the code that says what is wrong.
 package wire

@@ -62,8 +62,9 @@ type Frame struct {
 //
 // frameMax is the negotiated limit in bytes of a whole frame; 0 means none, and
 // then a peer can claim 4 GiB: a caller that makes room for n bytes has a limit
-// of its own. Errors are 501 FRAME_ERROR and come as soon as the bytes tell: a
-// frame too long is refused by its first seven.
+// of its own. Errors are 501 FRAME_ERROR, or 505 UNEXPECTED_FRAME for a heartbeat
+// on a channel, and come as soon as the bytes tell: a frame too long is refused
+// by its first seven.
 func ParseFrame(buf []byte, frameMax uint32) (f Frame, n int, err error) {
 	if len(buf) < frameHead {
 		if len(buf) > 0 && !knownFrame(buf[0]) {
@@ -119,8 +120,12 @@ func errFrameType(typ uint8) error {
 	return amqp.FrameError("unknown frame type %d", typ)
 }
 
+// errHeartbeat tells the two apart as RabbitMQ does.
 func errHeartbeat(channel uint16, size uint64) error {
-	return amqp.FrameError("heartbeat with %d bytes on channel %d: it has no payload and belongs on channel 0", size, channel)
+	if size != 0 {
+		return amqp.FrameError("heartbeat with a payload of %d bytes", size)
+	}
+	return amqp.UnexpectedFrame("heartbeat on channel %d, it belongs on channel 0", channel)
 }
 
 func errFrameSize(size uint64, frameMax uint32) error {

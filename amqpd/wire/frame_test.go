@@ -56,13 +56,13 @@ func TestParseFrame(t *testing.T) {
 		{"type 0", frame(0, 1, "", FrameEnd), 4096, 0, "unknown frame type 0"},
 		{"type 4", frame(4, 1, "", FrameEnd), 4096, 0, "unknown frame type 4"},
 		{"bad type at once", []byte{'G'}, 4096, 0, "unknown frame type 71"},
-		{"heartbeat with payload", frame(8, 0, "x", FrameEnd), 4096, 0, "heartbeat with 1 bytes on channel 0"},
-		{"heartbeat on a channel", frame(8, 1, "", FrameEnd), 4096, 0, "heartbeat with 0 bytes on channel 1"},
+		{"heartbeat with payload", frame(8, 0, "x", FrameEnd), 4096, 0, "FRAME_ERROR - heartbeat with a payload of 1 bytes"},
+		{"heartbeat on a channel", frame(8, 1, "", FrameEnd), 4096, 0, "UNEXPECTED_FRAME - heartbeat on channel 1"},
 		{"heartbeat without end", frame(8, 0, "", 1), 4096, 0, "frame ends with octet 1"},
 	} {
 		f, n, err := ParseFrame(c.buf, c.max)
 		if c.err != "" {
-			if e := amqp.AsError(err); e == nil || e.Code != amqp.CodeFrameError || !strings.Contains(e.Text, c.err) {
+			if e := amqp.AsError(err); e == nil || !strings.Contains(e.Error(), c.err) || (e.Code != amqp.CodeFrameError) != strings.HasPrefix(c.err, "UNEXPECTED") {
 				t.Errorf("%s: %v", c.name, err)
 			}
 			continue

@@ -52,7 +52,7 @@ func FuzzParseFrame(f *testing.F) {
 		for len(buf) > 0 {
 			frame, n, err := ParseFrame(buf, frameMax)
 			if err != nil {
-				checkError(t, err, amqp.CodeFrameError)
+				checkError(t, err, amqp.CodeFrameError, amqp.CodeUnexpectedFrame)
 				return
 			}
 			for _, k := range []int{0, 1, 6, 7, 8, n / 2, n - 1} {
