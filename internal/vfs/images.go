@@ -328,6 +328,7 @@ func (g *imager) build(tree *tornTree) *Mem {
 		c.entries, c.durable = make(map[string]*inode, len(entries)), make(map[string]*inode, len(entries))
 		for name, e := range entries {
 			e := build(e)
+			e.links++
 			c.entries[name], c.durable[name] = e, e
 		}
 		return c

@@ -57,7 +57,7 @@ type inode struct {
 	live    buffer
 	synced  content
 	pending []write
-	removed bool // has no name, so it does not count as used
+	links   int // names; without one it does not count as used
 
 	// A directory (entries not nil): entries as made and as synced.
 	entries map[string]*inode
@@ -80,21 +80,23 @@ type change struct {
 	op   Op // OpCreate, OpMkdir, OpRemove or OpRename
 	dir  *inode
 	name string
-	from string // OpRename: the name before
 	ino  *inode
+	// OpRename: the name before, and those that renames before it, which are
+	// changes still, took from the file.
+	from    string
+	earlier []string
 }
 
 // apply makes the change on a directory's entries, which may lack earlier
-// changes. A file that is renamed has one name afterwards, whichever of its
-// earlier renames are missing.
+// changes: a rename takes the file's names before those too.
 func (c *change) apply(entries map[string]*inode) {
 	switch c.op {
 	case OpRemove:
 		delete(entries, c.name)
 	case OpRename:
 		delete(entries, c.from)
-		for name, ino := range entries {
-			if ino == c.ino {
+		for _, name := range c.earlier {
+			if entries[name] == c.ino {
 				delete(entries, name)
 			}
 		}
@@ -268,6 +270,7 @@ func (m *Mem) create(name string) (*inode, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ino := m.newInode(clean(name), false)
+	ino.links = 1
 	m.change(change{op: OpCreate, dir: dir, name: base, ino: ino})
 	return ino, nil
 }
@@ -307,14 +310,17 @@ func (m *Mem) Remove(name string) error {
 	return nil
 }
 
-// unlink stops counting a file that loses its name. The caller holds mu.
+// unlink takes a name from a file, which stops counting with its last one (a
+// crash image may have one more, see Rename). The caller holds mu.
 func (m *Mem) unlink(ino *inode) {
-	ino.removed = true
-	m.used -= ino.live.size
+	if ino.links--; ino.links == 0 {
+		m.used -= ino.live.size
+	}
 }
 
 // Rename implements FS for files. Within a directory it is one change; between
-// two it is a change of each, which a power cut may part.
+// two it is a change of each, which a power cut may part: the file may then
+// have both names. As on Unix, to rename one of them to the other does nothing.
 func (m *Mem) Rename(oldname, newname string) error {
 	m.opMu.Lock()
 	defer m.opMu.Unlock()
@@ -346,7 +352,13 @@ func (m *Mem) Rename(oldname, newname string) error {
 	}
 	ino.name = clean(newname)
 	if from == to {
-		m.change(change{op: OpRename, dir: to, name: toBase, from: fromBase, ino: ino})
+		c := change{op: OpRename, dir: to, name: toBase, ino: ino, from: fromBase}
+		for _, e := range m.changes {
+			if e.op == OpRename && e.dir == to && e.ino == ino {
+				c.earlier = append(c.earlier, e.from)
+			}
+		}
+		m.change(c)
 	} else {
 		m.change(change{op: OpCreate, dir: to, name: toBase, ino: ino})
 		m.change(change{op: OpRemove, dir: from, name: fromBase, ino: ino})

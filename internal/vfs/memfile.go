@@ -70,14 +70,14 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	defer m.mu.Unlock()
 	size := f.ino.live.size
 	n := len(p)
-	if room := max(m.capacity-m.used, 0); !f.ino.removed && off+int64(n)-size > room {
+	if room := max(m.capacity-m.used, 0); f.ino.links > 0 && off+int64(n)-size > room {
 		n = int(max(size+room-off, 0))
 	}
 	if n > 0 {
 		data := append([]byte(nil), p[:n]...)
 		f.ino.live.writeAt(data, off)
 		f.ino.pending = append(f.ino.pending, write{off: off, data: data})
-		if !f.ino.removed {
+		if f.ino.links > 0 {
 			m.used += f.ino.live.size - size
 		}
 	}

@@ -29,7 +29,7 @@ func (ino *inode) fork(done map[*inode]*inode) *inode {
 	if c, ok := done[ino]; ok {
 		return c
 	}
-	c := &inode{id: ino.id, name: ino.name, removed: ino.removed}
+	c := &inode{id: ino.id, name: ino.name, links: ino.links}
 	done[ino] = c
 	if !ino.isDir() {
 		c.live, c.synced, c.pending = ino.live.freeze().thaw(), ino.synced, slices.Clip(ino.pending)
