@@ -12,9 +12,13 @@ import (
 // Rule tells ErrFS which call to fail, and how. The zero Rule matches every
 // call and fails none: it counts.
 type Rule struct {
-	Ops  Op     // kinds to match; 0 is OpAny
-	Name string // path.Match pattern, on the base name or, where it has a slash, on the whole; "" matches all. A rename matches by either name
-	At   int    // the matching call that fails, from 1; 0 fails none
+	// Ops are the kinds to match; 0 is OpAny.
+	Ops Op
+	// Name is a pattern of path.Match, for the base name or, where it has a
+	// slash, the whole name; "" matches all. A rename matches by either name.
+	Name string
+	// At is the matching call that fails, counted from 1; 0 fails none.
+	At int
 	// Sticky fails every matching call from At on.
 	Sticky bool
 	// Err is the cause; nil is syscall.EIO.
