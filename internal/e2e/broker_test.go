@@ -176,27 +176,27 @@ func startBroker(t testing.TB, dir string, args ...string) *process {
 func startBrokerAt(t testing.TB, dir, addr string, args ...string) *process {
 	t.Helper()
 	p, err := launch(dir, addr, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
 			t.Logf("stderr of the broker on %s:\n%s", p.addr, p.log())
 		}
 	})
-	if err := p.awaitReady(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.awaitReady())
 	return p
 }
 
-// awaitReady returns once the broker accepts connections.
+// awaitReady returns once leveret says that it is ready, or a foreign broker accepts
+// connections.
 func (p *process) awaitReady() error {
 	deadline := time.Now().Add(startLimit)
 	for {
-		conn, err := net.DialTimeout("tcp", p.addr, time.Second)
-		if err == nil {
+		if p.dir != "" {
+			if p.readyLine() != "" {
+				return nil
+			}
+		} else if conn, err := net.DialTimeout("tcp", p.addr, time.Second); err == nil {
 			conn.Close()
 			return nil
 		}
@@ -211,6 +211,18 @@ func (p *process) awaitReady() error {
 	}
 }
 
+// readyLine is the line by which leveret says that it is ready, empty before.
+func (p *process) readyLine() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.stderr {
+		if strings.Contains(line, "msg=ready") {
+			return line
+		}
+	}
+	return ""
+}
+
 func (p *process) url() string {
 	return (&url.URL{Scheme: "amqp", User: url.UserPassword("guest", "guest"), Host: p.addr, Path: "/"}).String()
 }
@@ -219,12 +231,6 @@ func (p *process) log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Join(p.stderr, "\n")
-}
-
-func (p *process) lines() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.stderr...)
 }
 
 func (p *process) hasExited() bool {
@@ -276,6 +282,16 @@ func (p *process) rss(t testing.TB) int64 {
 	}
 	t.Fatalf("no VmRSS in /proc/%d/status", p.cmd.Process.Pid)
 	return 0
+}
+
+// openFiles counts the process's file descriptors.
+func (p *process) openFiles(t testing.TB) int {
+	t.Helper()
+	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatalf("the broker's open files: %v\n%s", err, p.log())
+	}
+	return len(names)
 }
 
 // freeAddr is an address of 127.0.0.1 on which nothing listens at this moment.

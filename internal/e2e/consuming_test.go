@@ -56,6 +56,7 @@ func TestClientRecoverGivesAllUnackedAgain(t *testing.T) {
 	fill(t, conn, queue, numbered("m", 3)...)
 	ds := consume(t, ch, queue, false)
 	receiveAll(t, ds, numbered("m", 3)...)
+	//lint:ignore SA1019 deprecated or not, clients call it
 	must(t, ch.Recover(true))
 	for _, d := range receiveAll(t, ds, numbered("m", 3)...) {
 		if !d.Redelivered {

@@ -93,8 +93,7 @@ func TestClientPikaWorkQueueGivesTheFastWorkerMore(t *testing.T) {
 	if count[fast] <= 2*count[slow] || count[slow] == 0 {
 		t.Errorf("the fast worker did %d tasks and the slow one %d", count[fast], count[slow])
 	}
-	slow.interrupt(t)
-	fast.interrupt(t)
+	fill(t, dial(t), queue, "quit", "quit")
 	if rest := append(slow.finish(t), fast.finish(t)...); len(rest) != 0 {
 		t.Errorf("more than there were tasks: %q", rest)
 	}
@@ -164,7 +163,7 @@ func TestClientPikaRPCWithTwentyCallsInFlightFromEachOfTwoClients(t *testing.T) 
 			t.Errorf("the client from %d: %q", first, got)
 		}
 	}
-	server.interrupt(t)
+	fill(t, dial(t), queue, "quit")
 	server.finish(t)
 }
 

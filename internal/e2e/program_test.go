@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -134,10 +133,4 @@ func (p *program) rest(t testing.TB) (rest []string) {
 			t.Fatalf("%s still runs after %v, having printed %q\n%s", p.name, patience, rest, p.stderr.String())
 		}
 	}
-}
-
-// interrupt is a user's Ctrl-C.
-func (p *program) interrupt(t testing.TB) {
-	t.Helper()
-	must(t, p.cmd.Process.Signal(os.Interrupt))
 }

@@ -294,12 +294,20 @@ func (c *rawConn) expectRefusal(t testing.TB, code int) {
 // expectEnd reads until the broker has closed the socket.
 func (c *rawConn) expectEnd(t testing.TB, within time.Duration) {
 	t.Helper()
-	must(t, c.SetReadDeadline(time.Now().Add(within)))
+	must(t, c.awaitEnd(within))
+}
+
+// awaitEnd is expectEnd for another goroutine than the test's.
+func (c *rawConn) awaitEnd(within time.Duration) error {
+	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
 	_, err := io.Copy(io.Discard, c.in)
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		t.Fatalf("the socket is still open after %v", within)
+		return fmt.Errorf("the socket is still open after %v", within)
 	}
+	return nil
 }
 
 // reset ends the connection with a TCP reset, as a crashed machine's successor would.

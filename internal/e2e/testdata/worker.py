@@ -1,4 +1,5 @@
-"""Take one task at a time from a queue; each takes SECONDS. Ends on an interrupt.
+"""Take one task at a time from a queue; each takes SECONDS. The task "quit"
+ends it.
 
 usage: worker.py URL QUEUE SECONDS
 """
@@ -15,16 +16,17 @@ channel.queue_declare(queue=queue, durable=True)
 
 
 def callback(ch, method, properties, body):
-    time.sleep(seconds)
-    print('done', body.decode(), flush=True)
+    task = body.decode()
+    if task == 'quit':
+        ch.stop_consuming()
+    else:
+        time.sleep(seconds)
+        print('done', task, flush=True)
     ch.basic_ack(delivery_tag=method.delivery_tag)
 
 
 channel.basic_qos(prefetch_count=1)
 channel.basic_consume(queue=queue, on_message_callback=callback)
 print('waiting for tasks', flush=True)
-try:
-    channel.start_consuming()
-except KeyboardInterrupt:
-    channel.stop_consuming()
+channel.start_consuming()
 connection.close()
