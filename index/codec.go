@@ -224,7 +224,7 @@ func (l *Loader) LoadEntries(p []byte, fn func(Entry)) error {
 }
 
 // Done returns the queue, whole.
-func (l *Loader) Done() *Queue {
+func (l *Loader) Done() Queue {
 	l.q.Skip(l.next)
-	return l.q
+	return *l.q
 }

@@ -112,7 +112,8 @@ func load(b []byte) (Header, map[uint32]*Queue, error) {
 	var l Loader
 	done := func(id uint32) {
 		if l.q != nil {
-			queues[id] = l.Done()
+			q := l.Done()
+			queues[id] = &q
 		}
 	}
 	var id uint32

@@ -60,7 +60,7 @@ func (p *pair) check(t *rapid.T) {
 			t.Fatalf("message %d: entry %+v, %v; want %+v", seq, e, ok, msg)
 		}
 	}
-	if len(m.live) == 0 && (q.Floor() != q.Next() || q.pages.refs != nil && len(q.pages.refs) != 0 || q.acks.chunks != nil || q.counts != nil) {
+	if len(m.live) == 0 && (q.Floor() != q.Next() || len(q.pages.refs) != 0 || q.acks.chunks != nil || q.counts != nil) {
 		t.Fatalf("an empty queue keeps state: %+v", q)
 	}
 }
@@ -216,7 +216,8 @@ func (p *pair) restart(t *rapid.T) {
 		mark = p.q.past
 	}
 	p.q.Clear()
-	p.q = l.Done()
+	again := l.Done()
+	p.q = &again
 	p.q.Recovered()
 	p.m.next = max(p.m.next, mark)
 	for seq, msg := range p.m.live {

@@ -67,6 +67,16 @@ func (q *Queue) Get(seq uint64) (Entry, bool) {
 	return Entry{}, false
 }
 
+// After calls fn with the messages behind seq, in order, until it returns
+// false.
+func (q *Queue) After(seq uint64, fn func(seq uint64, e Entry) bool) {
+	for seq, e := q.pages.next(seq+1, q.next); e != nil; seq, e = q.pages.next(seq+1, q.next) {
+		if !fn(seq, *e) {
+			return
+		}
+	}
+}
+
 // Push adds a message at the end and returns its number.
 func (q *Queue) Push(e Entry) uint64 {
 	seq := q.next

@@ -1,0 +1,564 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Apply makes a batch happen. Everything in it that concerns durable queues is
+// one frame of the log: after a power cut all of it is there or nothing.
+//
+// The LSN that is returned is what Durable must reach before anything in the
+// batch may be promised: persistent publishes to durable queues, purges,
+// queues made and deleted, the catalog and, in an atomic batch, acks and
+// requeues. It is 0 where there is nothing of the kind; then the log is left
+// to commit what there is some time later. w, if not nil, is called once when
+// that LSN is durable or the log failed, under wal.Waiter's rules; where the
+// LSN is 0 it is not called. m says how the commit is to come about.
+//
+// When the log has failed, acks, requeues, purges and transient publishes
+// still take effect, in memory, so that consumers can go on; what had to be
+// durable does not, publishes say so by Rejected, and the log's error is
+// returned. An atomic batch then has no effect at all. A closed log and a
+// batch that is too large leave no effect either.
+//
+// The caller must not hold an unreleased Claim of its own for long meanwhile.
+func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
+	r := &b.run
+	if err := r.plan(); err != nil {
+		return 0, err
+	}
+	r.logging = r.records > 0
+	var failure error
+	if r.logging {
+		err := s.log.Begin(r.size, r.records)
+		switch {
+		case err == nil:
+		case b.atomic || errors.Is(err, wal.ErrClosed) || errors.Is(err, wal.ErrTooLarge):
+			return 0, err
+		default:
+			r.logging, r.refusing, failure = false, true, err
+		}
+	}
+	r.do()
+	var lsn wal.LSN
+	if r.logging {
+		if r.binding {
+			lsn = s.log.End(m, w)
+		} else {
+			s.log.End(wal.Lazy, nil)
+		}
+	}
+	refused := r.refused
+	r.finish()
+	s.checkpoints.appended(uint64(s.log.Appended()))
+	if !refused {
+		failure = nil
+	}
+	return lsn, failure
+}
+
+// applier executes a batch. It belongs to the batch, so that its memory and its
+// bound function are made once.
+type applier struct {
+	s *Store
+	b *Batch
+
+	// What plan found.
+	size, records int   // the most that the log will get
+	arenaBytes    int   // blobs of messages that need no log
+	arenaRefs     int64 // their queues
+	ms            int64 // publishing time
+
+	logging  bool // within the log's append lock
+	refusing bool // the log has failed
+	refused  bool // something was not done for that
+	binding  bool // the log got something that the caller may wait for
+
+	cur     *Queue     // locked
+	tally   liveTally  // of entries in the log
+	part    *arenaPart // where the transient messages go
+	off     int
+	refs    int64 // reserved references that are not used yet
+	dest    []destination
+	pending pendingRecord
+	late    []pendingRecord // ranges that had no room in what Begin reserved
+	bulk    []index.Removed // to go through when the locks are released
+
+	logged bool // gone saw a logged message
+	gone   func(seq uint64, e index.Entry)
+}
+
+// destination is a queue that a guarded publish goes to.
+type destination struct {
+	q    *Queue
+	held bool // with room promised
+}
+
+// pendingRecord is an ack or requeue record that is being gathered.
+type pendingRecord struct {
+	kind  byte // 0: none
+	q     *Queue
+	items []seqCount
+}
+
+type seqCount struct {
+	seq uint64
+	n   uint32
+}
+
+func (r *applier) init(s *Store, b *Batch) {
+	r.s, r.b = s, b
+	r.gone = func(seq uint64, e index.Entry) {
+		if e.Logged() {
+			r.logged = true
+		}
+		r.forget(e)
+	}
+}
+
+// forget drops what an entry that has left its queue held.
+func (r *applier) forget(e index.Entry) {
+	if e.Logged() {
+		r.tally.add(&r.s.live, e.Addr, e.Len, -1)
+	} else {
+		r.s.arena.release(r.s.arena.part(e.Addr), 1)
+	}
+}
+
+// purgeSlack is how many more ranges a purge has room for in its record than
+// the queue seemed to need before the locks: unclaims come in between.
+const purgeSlack = 64
+
+// plan computes, without any lock, what the batch may need of the log and of
+// the arena.
+func (r *applier) plan() error {
+	b := r.b
+	r.size, r.records, r.arenaBytes, r.arenaRefs, r.ms = 0, 0, 0, 0, 0
+	r.refusing, r.refused, r.binding = false, false, false
+	add := func(n int) { r.size += n; r.records++ }
+	requeues := 0
+	for i := range b.ops {
+		o := &b.ops[i]
+		switch o.kind {
+		case opPublish:
+			if r.ms == 0 {
+				r.ms = time.Now().UnixMilli()
+			}
+			p := &b.pubs[o.a]
+			if err := r.planPublish(p); err != nil {
+				return fmt.Errorf("publish %d of the batch: %w", o.a, err)
+			}
+			p.rejected = false
+		case opAck:
+			if o.q.durable {
+				add(recQueue + recRange)
+			}
+		case opRequeue:
+			requeues++
+			if o.q.durable {
+				add(recQueue + recRange)
+			}
+		case opPurge:
+			if o.q.durable {
+				o.q.mu.Lock()
+				o.b = uint64(min(o.q.ix.Loose()+requeues+purgeSlack, maxCount))
+				o.q.mu.Unlock()
+				add(recQueue + int(o.b)*recRange)
+			}
+		case opCreate, opDelete:
+			if o.q.durable {
+				add(recQueue)
+			}
+		case opPut, opRemove:
+			e := &b.entries[o.a]
+			if len(e.key) > maxCount {
+				return fmt.Errorf("catalog key has %d bytes, more than %d", len(e.key), maxCount)
+			}
+			add(recWord + len(e.key) + len(e.value))
+		}
+	}
+	b.rejections = 0
+	return nil
+}
+
+func (r *applier) planPublish(p *publish) error {
+	if err := p.m.validate(); err != nil {
+		return err
+	}
+	if p.n > maxCount {
+		return fmt.Errorf("%d queues, more than %d", p.n, maxCount)
+	}
+	p.size = uint32(p.m.blobSize())
+	p.durables = 0
+	if p.m.Persistent {
+		for _, q := range r.b.queues[p.first : p.first+p.n] {
+			if q.durable {
+				p.durables++
+			}
+		}
+	}
+	p.logged = p.durables > 0
+	switch {
+	case p.logged:
+		r.size += recWord + p.durables*recPair + int(p.size)
+		r.records++
+	case p.n > 0:
+		r.arenaBytes += int(p.size)
+		r.arenaRefs += int64(p.n)
+	}
+	if p.size > blobCRCInPlace && p.n > 0 {
+		p.crc = p.m.blobCRC(p.size, r.ms)
+	}
+	return nil
+}
+
+// do executes the operations.
+func (r *applier) do() {
+	b := r.b
+	if r.arenaRefs > 0 {
+		r.part, r.off = r.s.arena.reserve(r.arenaBytes, r.arenaRefs)
+		r.refs = r.arenaRefs
+	}
+	for i := range b.ops {
+		o := &b.ops[i]
+		switch o.kind {
+		case opPublish:
+			r.publish(&b.pubs[o.a])
+		case opAck:
+			r.ack(o.q, o.a, o.b)
+		case opRequeue:
+			r.requeue(o.q, o.a)
+		case opPurge:
+			b.removed[o.a] = r.purge(o.q, int(o.b))
+		case opCreate:
+			r.create(o.q)
+		case opDelete:
+			b.removed[o.a] = r.delete(o.q)
+		case opPut, opRemove:
+			r.catalog(o.kind, &b.entries[o.a])
+		}
+	}
+	r.flushPending()
+	r.lock(nil)
+	r.tally.flush(&r.s.live)
+}
+
+// finish does what needs no lock any more.
+func (r *applier) finish() {
+	if r.part != nil {
+		r.s.arena.release(r.part, r.refs)
+		r.part, r.refs = nil, 0
+	}
+	for i := range r.bulk {
+		r.bulk[i].Each(r.forget)
+		r.bulk[i] = index.Removed{}
+	}
+	r.bulk = r.bulk[:0]
+	r.tally.flush(&r.s.live)
+	for _, p := range r.late {
+		size := recQueue + len(p.items)*recRange
+		if r.s.log.Begin(size, 1) != nil {
+			break // it has failed, and what it missed comes back after a restart
+		}
+		r.putPending(&p)
+		r.s.log.End(wal.Lazy, nil)
+	}
+	r.late = nil
+	clear(r.dest)
+	r.dest = r.dest[:0]
+}
+
+// lock makes q the queue that is locked, or none.
+func (r *applier) lock(q *Queue) {
+	if r.cur == q {
+		return
+	}
+	if r.cur != nil {
+		r.cur.mu.Unlock()
+	}
+	if q != nil {
+		q.mu.Lock()
+	}
+	r.cur = q
+}
+
+// publish puts a message into its queues.
+func (r *applier) publish(p *publish) {
+	b := r.b
+	queues := b.queues[p.first : p.first+p.n]
+	if len(queues) == 0 {
+		return
+	}
+	r.flushPending()
+	if p.logged && r.refusing {
+		r.refused = true
+		b.reject(p)
+		return
+	}
+	guarded := uint32(0)
+	for _, q := range queues {
+		guarded |= q.flags.Load()
+	}
+	if guarded != 0 {
+		r.publishGuarded(p, queues)
+		return
+	}
+	w := r.write(p, len(queues), p.durables)
+	for _, q := range queues {
+		r.push(q, &w)
+	}
+	r.written(p, &w)
+}
+
+// publishGuarded is publish where a queue may be gone or full.
+func (r *applier) publishGuarded(p *publish, queues []*Queue) {
+	r.dest = r.dest[:0]
+	body := int64(len(p.m.Body))
+	durables := 0
+	for _, q := range queues {
+		f := q.flags.Load()
+		if f&queueGone != 0 {
+			continue
+		}
+		held := false
+		if f&queueLimited != 0 {
+			r.lock(q)
+			if !q.room(body) {
+				r.b.reject(p)
+				continue
+			}
+			held = true
+			q.held++
+			q.heldBytes += body
+		}
+		if p.logged && q.durable {
+			durables++
+		}
+		r.dest = append(r.dest, destination{q, held})
+	}
+	if len(r.dest) == 0 {
+		return
+	}
+	w := r.write(p, len(r.dest), durables)
+	for _, d := range r.dest {
+		r.lock(d.q)
+		if d.held {
+			d.q.held--
+			d.q.heldBytes -= body
+		}
+		r.push(d.q, &w)
+	}
+	r.written(p, &w)
+}
+
+// written is a message in its place, and what its queues are told of it.
+type written struct {
+	e      index.Entry
+	pairs  []byte     // of the record, still to be filled
+	part   *arenaPart // that was reserved for this message alone
+	queues int64      // that it was to go to
+	pushed int64      // that it went to
+}
+
+// write puts a message into the log, if that many of its queues are durable,
+// else into the arena.
+func (r *applier) write(p *publish, queues, durables int) written {
+	w := written{queues: int64(queues)}
+	body := uint32(len(p.m.Body))
+	if durables > 0 {
+		head := recWord + durables*recPair
+		lsn, rec := r.s.log.Put(head + int(p.size))
+		putWord(rec, recPublish, durables)
+		w.pairs = rec[recWord:head]
+		p.m.putBlob(rec[head:], r.ms, p.crc)
+		w.e = index.MakeEntry(uint64(lsn)+uint64(head), p.size, body, index.Logged)
+		r.binding = true
+		return w
+	}
+	part, off := r.part, r.off
+	if p.logged { // plan did not know that the durable queues are gone or full
+		part, off = r.s.arena.reserve(int(p.size), w.queues)
+		w.part = part
+	} else {
+		r.off += int(p.size)
+	}
+	addr := part.addr(off)
+	p.m.putBlob(part.slice(addr, p.size), r.ms, p.crc)
+	w.e = index.MakeEntry(addr, p.size, body, 0)
+	return w
+}
+
+// push adds a message to a queue.
+func (r *applier) push(q *Queue, w *written) {
+	r.lock(q)
+	if q.flags.Load()&queueGone != 0 {
+		return // a transient queue: they go without the append lock
+	}
+	w.pushed++
+	if !q.durable || !w.e.Logged() {
+		q.ix.Push(w.e)
+		return
+	}
+	e, flags := w.e, byte(0)
+	if q.consuming && q.ix.Next()-q.ix.Cursor() < markWindow {
+		e.Flags |= index.Marked
+		flags = pairMarked
+	}
+	putPair(w.pairs, q.id, q.ix.Push(e), flags)
+	w.pairs = w.pairs[recPair:]
+}
+
+// written settles the accounts of a message that was pushed.
+func (r *applier) written(p *publish, w *written) {
+	switch {
+	case w.e.Logged():
+		r.tally.add(&r.s.live, w.e.Addr, p.size, w.pushed)
+	case w.part != nil:
+		r.s.arena.release(w.part, w.queues-w.pushed)
+	default:
+		r.refs -= w.pushed
+	}
+}
+
+// ack removes messages.
+func (r *applier) ack(q *Queue, first, last uint64) {
+	r.lock(q)
+	r.logged = false
+	q.ix.Ack(first, last, r.gone)
+	if r.logged && r.logging && q.durable {
+		r.note(recAck, q, first, uint32(last-first+1))
+		r.binding = r.binding || r.b.atomic
+	}
+}
+
+// requeue gives a message back.
+func (r *applier) requeue(q *Queue, seq uint64) {
+	r.lock(q)
+	count, e, ok := q.ix.Requeue(seq)
+	if ok && e.Logged() && r.logging && q.durable {
+		r.note(recRequeue, q, seq, count)
+		r.binding = r.binding || r.b.atomic
+	}
+}
+
+// note adds to the ack or requeue record that is being gathered, or begins one.
+func (r *applier) note(kind byte, q *Queue, seq uint64, n uint32) {
+	if r.pending.kind != kind || r.pending.q != q || len(r.pending.items) == maxCount {
+		r.flushPending()
+		r.pending.kind, r.pending.q = kind, q
+	}
+	r.pending.items = append(r.pending.items, seqCount{seq, n})
+}
+
+// flushPending writes the record that is being gathered.
+func (r *applier) flushPending() {
+	if r.pending.kind != 0 {
+		r.putPending(&r.pending)
+		r.pending.kind, r.pending.q = 0, nil
+		r.pending.items = r.pending.items[:0]
+	}
+}
+
+func (r *applier) putPending(p *pendingRecord) {
+	_, rec := r.s.log.Put(recQueue + len(p.items)*recRange)
+	putQueueWord(rec, p.kind, len(p.items), p.q.id)
+	rec = rec[recQueue:]
+	for i, it := range p.items {
+		putRange(rec[i*recRange:], it.seq, it.n)
+	}
+}
+
+// purge removes what is ready. The record has room for that many ranges; what
+// passes it has a record of its own later.
+func (r *applier) purge(q *Queue, room int) int {
+	r.flushPending()
+	r.lock(q)
+	rec := pendingRecord{kind: recAck, q: q}
+	removed := q.ix.Purge(func(first, last uint64) {
+		for {
+			n := min(last-first+1, 1<<32-1)
+			rec.items = append(rec.items, seqCount{first, uint32(n)})
+			if first += n; first > last {
+				return
+			}
+		}
+	})
+	r.bulk = append(r.bulk, removed)
+	if r.logging && q.durable && len(rec.items) > 0 {
+		if len(rec.items) > room {
+			for rest := range slices.Chunk(rec.items[room:], maxCount) {
+				r.late = append(r.late, pendingRecord{recAck, q, rest})
+			}
+			rec.items = rec.items[:room]
+		}
+		r.putPending(&rec)
+		r.binding = true
+	}
+	return removed.Ready
+}
+
+// create makes a queue exist.
+func (r *applier) create(q *Queue) {
+	r.flushPending()
+	if q.durable {
+		if r.refusing {
+			r.refused = true
+			return
+		}
+		_, rec := r.s.log.Put(recQueue)
+		putQueueWord(rec, recCreateQueue, 0, q.id)
+		r.binding = true
+		r.s.queues.add(q)
+	}
+	r.lock(q)
+	q.flags.And(^uint32(queueNew))
+}
+
+// delete makes a queue stop to exist.
+func (r *applier) delete(q *Queue) int {
+	r.flushPending()
+	if q.flags.Load()&queueGone != 0 {
+		return 0
+	}
+	if q.durable && r.refusing {
+		r.refused = true
+		return 0
+	}
+	r.lock(q)
+	q.flags.Or(queueDeleted)
+	removed := q.ix.Clear()
+	r.bulk = append(r.bulk, removed)
+	if q.durable {
+		_, rec := r.s.log.Put(recQueue)
+		putQueueWord(rec, recDeleteQueue, 0, q.id)
+		r.binding = true
+		r.s.queues.remove(q)
+	}
+	return removed.Ready
+}
+
+// catalog changes an entry.
+func (r *applier) catalog(kind opKind, e *catalogEntry) {
+	r.flushPending()
+	if r.refusing {
+		r.refused = true
+		return
+	}
+	_, rec := r.s.log.Put(recWord + len(e.key) + len(e.value))
+	putWord(rec, recPut, len(e.key))
+	n := copy(rec[recWord:], e.key)
+	copy(rec[recWord+n:], e.value)
+	if kind == opPut {
+		r.s.catalog.put(e.key, e.value)
+	} else {
+		putWord(rec, recDelete, len(e.key))
+		r.s.catalog.delete(e.key)
+	}
+	r.binding = true
+}

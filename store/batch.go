@@ -1,0 +1,164 @@
+package store
+
+// Batch is a list of operations that happen together. It is made by
+// Store.NewBatch, recorded into, applied, reset and used again; its memory
+// stays. One goroutine at a time may use it.
+//
+// Operations take effect in the order in which they were recorded. Slices in
+// messages are borrowed until Apply returns.
+type Batch struct {
+	s      *Store
+	atomic bool
+
+	ops     []op
+	pubs    []publish
+	queues  []*Queue // of the publishes, one after another
+	entries []catalogEntry
+	removed []int // ready messages that a purge or a deletion took
+
+	rejections int
+
+	run applier
+}
+
+type opKind uint8
+
+const (
+	opPublish opKind = iota // a: index into pubs
+	opAck                   // a, b: first and last
+	opRequeue               // a: seq
+	opPurge                 // a: index into removed
+	opCreate
+	opDelete // a: index into removed
+	opPut    // a: index into entries
+	opRemove // a: index into entries
+)
+
+type op struct {
+	kind opKind
+	q    *Queue
+	a, b uint64
+}
+
+// publish is a message on its way.
+type publish struct {
+	m        Message
+	first, n int // its queues
+	durables int // how many of them are durable, if it is persistent
+	size     uint32
+	crc      uint32 // only of large ones
+	logged   bool   // durables > 0
+	rejected bool
+}
+
+// NewBatch returns an empty batch.
+func (s *Store) NewBatch() *Batch {
+	b := &Batch{s: s}
+	b.run.init(s, b)
+	return b
+}
+
+// Reset empties the batch, for use again.
+func (b *Batch) Reset() {
+	clear(b.ops)
+	clear(b.pubs)
+	clear(b.queues)
+	clear(b.entries)
+	b.ops, b.pubs, b.queues = b.ops[:0], b.pubs[:0], b.queues[:0]
+	b.entries, b.removed = b.entries[:0], b.removed[:0]
+	b.rejections, b.atomic = 0, false
+}
+
+// Len is the number of operations; runs of acks are one.
+func (b *Batch) Len() int { return len(b.ops) }
+
+// Atomic makes the batch a transaction, until Reset: acks and requeues count
+// as something to wait for, and when the log has failed, Apply does nothing
+// rather than a part.
+func (b *Batch) Atomic() { b.atomic = true }
+
+// Publish adds a message to queues. It returns the number of publishes before
+// it, by which Rejected knows it. queues may be used again at once, and may be
+// empty.
+func (b *Batch) Publish(m Message, queues []*Queue) (index int) {
+	index = len(b.pubs)
+	b.ops = append(b.ops, op{kind: opPublish, a: uint64(index)})
+	b.pubs = append(b.pubs, publish{m: m, first: len(b.queues), n: len(queues)})
+	b.queues = append(b.queues, queues...)
+	return index
+}
+
+// Ack removes a message for good, whether it is claimed or ready. On one that
+// is gone it does nothing.
+func (b *Batch) Ack(q *Queue, seq uint64) {
+	if n := len(b.ops); n > 0 {
+		last := &b.ops[n-1]
+		if last.kind == opAck && last.q == q && last.b+1 == seq {
+			last.b = seq
+			return
+		}
+	}
+	b.ops = append(b.ops, op{kind: opAck, q: q, a: seq, b: seq})
+}
+
+// Requeue makes a claimed message ready again in the place that it had,
+// redelivered, and counts it. On one that is not claimed it does nothing.
+func (b *Batch) Requeue(q *Queue, seq uint64) {
+	b.ops = append(b.ops, op{kind: opRequeue, q: q, a: seq})
+}
+
+// Purge removes the messages that are ready; Removed(index) says how many.
+func (b *Batch) Purge(q *Queue) (index int) { return b.remove(opPurge, q) }
+
+// DeleteQueue removes a queue with all its messages, claimed ones too;
+// Removed(index) says how many were ready.
+func (b *Batch) DeleteQueue(q *Queue) (index int) { return b.remove(opDelete, q) }
+
+func (b *Batch) remove(kind opKind, q *Queue) (index int) {
+	index = len(b.removed)
+	b.removed = append(b.removed, 0)
+	b.ops = append(b.ops, op{kind: kind, q: q, a: uint64(index)})
+	return index
+}
+
+// CreateQueue makes a queue. It has its ID at once, so that a catalog entry of
+// the same batch can name it, and may be used in the rest of the batch; it
+// exists once the batch was applied.
+func (b *Batch) CreateQueue(durable bool, o QueueOptions) *Queue {
+	q := &Queue{s: b.s, id: b.s.nextQueue.Add(1) - 1, durable: durable}
+	q.flags.Store(queueNew)
+	q.SetLimits(o.Limits)
+	b.ops = append(b.ops, op{kind: opCreate, q: q})
+	return q
+}
+
+// Put sets a catalog entry. The value is copied when the batch is applied.
+func (b *Batch) Put(key string, value []byte) {
+	b.ops = append(b.ops, op{kind: opPut, a: uint64(len(b.entries))})
+	b.entries = append(b.entries, catalogEntry{key, value})
+}
+
+// Delete removes a catalog entry, if it is there.
+func (b *Batch) Delete(key string) {
+	b.ops = append(b.ops, op{kind: opRemove, a: uint64(len(b.entries))})
+	b.entries = append(b.entries, catalogEntry{key: key})
+}
+
+// Rejected tells, after Apply, whether a publish was refused: by one of its
+// queues, for its limits (the others have the message), or because the log has
+// failed.
+func (b *Batch) Rejected(index int) bool { return b.pubs[index].rejected }
+
+// Rejections is how many publishes were refused.
+func (b *Batch) Rejections() int { return b.rejections }
+
+// Removed tells, after Apply, how many ready messages a purge or a deletion
+// removed.
+func (b *Batch) Removed(index int) int { return b.removed[index] }
+
+func (b *Batch) reject(p *publish) {
+	if !p.rejected {
+		p.rejected = true
+		b.rejections++
+	}
+}

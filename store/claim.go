@@ -1,0 +1,214 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Status is what came of a Claim.
+type Status uint8
+
+const (
+	// Empty: nothing is ready.
+	Empty Status = iota
+	// Claimed: Items has at least one message.
+	Claimed
+	// Cold: the next message must be read from disk, and the caller asked for
+	// no disk.
+	Cold
+	// Unmarked: the next message may leave only when Claim.WaitFor is durable,
+	// so that a restart knows of its delivery. Wait for it and call again.
+	Unmarked
+)
+
+func (s Status) String() string {
+	return [...]string{"empty", "claimed", "cold", "unmarked"}[s]
+}
+
+// Claim takes messages out of a queue. The zero value is ready for use; use it
+// again, preferably for the same queue, since it keeps what was read ahead.
+// From a Claim that returned Claimed to Release it pins memory: be short, and
+// do not claim again with it before.
+type Claim struct {
+	// Items are the messages taken. Their slices are valid until Release.
+	Items []Item
+	// WaitFor is set with Unmarked.
+	WaitFor wal.LSN
+
+	q      *Queue
+	pinned bool         // the log's cache
+	parts  []*arenaPart // with a reference each
+	ahead  readAhead
+}
+
+// Claim takes up to max ready messages in order, requeued ones first. It adds
+// them to those that wait for an ack. Without disk it never waits for a file.
+func (q *Queue) Claim(c *Claim, max int, disk bool) Status {
+	c.Release()
+	c.q = q
+	var status Status
+	for {
+		var low bool
+		status, low = q.take(c, max)
+		if low {
+			q.raiseMark(0, true) // where that fails, so does the next append
+		}
+		switch {
+		case status == Cold && disk:
+			if len(c.Items) == 0 {
+				c.unpin()
+			}
+			if c.ahead.read(q) {
+				continue
+			}
+		case status == Unmarked && len(c.Items) == 0:
+			lsn, err := q.raiseMark(c.ahead.seq, false)
+			if err != nil && q.s.log.Err() == nil {
+				return Empty // closed: there is nobody to deliver for
+			}
+			c.WaitFor = lsn
+		}
+		if len(c.Items) == 0 {
+			c.Release()
+			if status == Empty {
+				c.ahead.drop()
+			}
+			return status
+		}
+		// Bytes from a file are checked here, outside all locks.
+		if c.parse(); len(c.Items) > 0 {
+			return Claimed
+		}
+	}
+}
+
+// Between take and parse, an item's Body is its blob and its Time one of these.
+const (
+	fromDisk = 1 + iota
+	damaged
+)
+
+// take claims what can be had without waiting: up to max items in all. What
+// stopped it is the status; for Cold and Unmarked c.ahead.seq is the message.
+// low asks for the mark to be moved on.
+func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
+	log := q.s.log
+	failed := log.Err() != nil
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ix.Ready() == 0 {
+		return Empty, false
+	}
+	if !c.pinned {
+		log.Pin()
+		c.pinned = true
+	}
+	marks := false // the mark, not a message's own record, let one out
+	for len(c.Items) < max {
+		seq, e := q.ix.Peek()
+		if e == nil {
+			break
+		}
+		var blob []byte
+		var origin int64
+		if !e.Logged() {
+			part := q.s.arena.part(e.Addr)
+			blob = part.slice(e.Addr, e.Len)
+			if n := len(c.parts); n == 0 || c.parts[n-1] != part {
+				part.refs.Add(1)
+				c.parts = append(c.parts, part)
+			}
+		} else {
+			if failed && e.Addr >= uint64(log.Durable()) {
+				// Its publisher was told that it failed.
+				q.ix.Ack(seq, seq, q.s.forget)
+				continue
+			}
+			if q.durable && !e.Marked() && !failed {
+				if !q.covered(seq) {
+					c.ahead.seq = seq
+					status = Unmarked
+					break
+				}
+				marks = true
+			}
+			if blob = log.Cached(wal.LSN(e.Addr), int(e.Len)); blob == nil {
+				if blob = c.ahead.bytes(e.Addr, e.Len); blob == nil {
+					c.ahead.seq = seq
+					status = Cold
+					break
+				}
+				origin = fromDisk
+			}
+		}
+		redelivered, count := q.ix.Take(seq, e)
+		c.Items = append(c.Items, Item{Seq: seq, Redelivered: redelivered, Count: count, Time: origin, Message: Message{Body: blob}})
+	}
+	return status, marks && q.runsLow()
+}
+
+// forget is applier.forget for single entries.
+func (s *Store) forget(_ uint64, e index.Entry) {
+	var t liveTally
+	t.add(&s.live, e.Addr, e.Len, -1)
+	t.flush(&s.live)
+}
+
+// parse takes the items' blobs apart, and sets aside those that are damaged.
+func (c *Claim) parse() {
+	bad := false
+	for i := range c.Items {
+		it := &c.Items[i]
+		blob := it.Body
+		var err error
+		if it.Time == fromDisk {
+			err = checkBlob(blob)
+		}
+		if err == nil {
+			err = it.parseBlob(blob)
+		}
+		if err != nil {
+			c.q.setAside(it.Seq, err)
+			it.Time = damaged
+			bad = true
+		}
+	}
+	if bad {
+		c.Items = slices.DeleteFunc(c.Items, func(it Item) bool { return it.Time == damaged })
+	}
+}
+
+// Unclaim makes Items[from:] ready again in their places, as if they had never
+// been claimed, and takes them off Items. Call it before Release.
+func (q *Queue) Unclaim(c *Claim, from int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range slices.Backward(c.Items[from:]) {
+		q.ix.Untake(it.Seq, it.Redelivered)
+	}
+	clear(c.Items[from:])
+	c.Items = c.Items[:from]
+}
+
+func (c *Claim) unpin() {
+	if c.pinned {
+		c.q.s.log.Unpin()
+		c.pinned = false
+	}
+}
+
+// Release ends the use of the items' slices. The messages stay claimed. It may
+// be called twice.
+func (c *Claim) Release() {
+	c.unpin()
+	for i, part := range c.parts {
+		c.q.s.arena.release(part, 1)
+		c.parts[i] = nil
+	}
+	c.parts = c.parts[:0]
+	clear(c.Items)
+	c.Items = c.Items[:0]
+	c.ahead.released()
+}

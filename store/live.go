@@ -1,0 +1,83 @@
+package store
+
+import (
+	"math/bits"
+	"sync"
+
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// live counts, for every granule of the log that has some, the queue entries
+// that point into it. It tells which log files hold nothing that is needed.
+type live struct {
+	shift uint // a granule has 1<<shift bytes
+
+	mu       sync.Mutex // a leaf
+	granules map[uint64]int64
+	entries  int64 // sum of granules
+	bytes    int64 // of the entries' blobs; one in several queues counts in each
+}
+
+// init sets the granule to a 64th of a file, at most 1 MiB: a granule that
+// reaches into two files holds both.
+func (l *live) init(fileSize int64) {
+	if fileSize == 0 {
+		fileSize = 64 << 20
+	}
+	l.shift = uint(min(20, max(6, bits.Len64(uint64(fileSize/64))-1)))
+	l.granules = map[uint64]int64{}
+}
+
+// liveTally gathers changes, so that a run of neighbours costs one lock.
+type liveTally struct {
+	granule uint64
+	entries int64
+	bytes   int64
+}
+
+// add notes n entries (negative: fewer) for size bytes at lsn.
+func (t *liveTally) add(l *live, lsn uint64, size uint32, n int64) {
+	if g := lsn >> l.shift; g != t.granule {
+		t.flush(l)
+		t.granule = g
+	}
+	t.entries += n
+	t.bytes += n * int64(size)
+}
+
+func (t *liveTally) flush(l *live) {
+	if t.entries == 0 && t.bytes == 0 {
+		return
+	}
+	l.mu.Lock()
+	if n := l.granules[t.granule] + t.entries; n != 0 {
+		l.granules[t.granule] = n
+	} else {
+		delete(l.granules, t.granule)
+	}
+	l.entries += t.entries
+	l.bytes += t.bytes
+	l.mu.Unlock()
+	t.entries, t.bytes = 0, 0
+}
+
+// dead tells whether no entry points into the file.
+func (l *live) dead(f wal.FileInfo) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.granules) == 0 {
+		return true
+	}
+	for g := uint64(f.Start) >> l.shift; g<<l.shift < uint64(f.End); g++ {
+		if l.granules[g] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *live) size() (entries, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries, l.bytes
+}

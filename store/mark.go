@@ -1,0 +1,65 @@
+package store
+
+import (
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// After a restart, a message that may have been delivered before says so. The
+// log must know that before the message leaves. Two ways lead there:
+//
+// A message that arrives while consumers wait for it is marked by its own
+// record: then it is known exactly when the message itself is, and nothing has
+// to wait.
+//
+// For the others the queue has a mark, below which everything counts as
+// delivered. A record moves it ahead of the cursor by a window, which doubles
+// each time, so that what is wrongly called redelivered after a power cut is
+// never much more than what was delivered. The record is appended when half of
+// the window before is used up, and durable, as a rule, before the rest is.
+
+// markWindow is the largest window, in messages.
+const markWindow = 4096
+
+// covered tells whether the log knows that seq may have been delivered. Under
+// mu.
+func (q *Queue) covered(seq uint64) bool {
+	if seq < q.safe {
+		return true
+	}
+	if q.markLSN != 0 && q.s.log.Durable() >= q.markLSN {
+		q.safe, q.markLSN = q.ix.Mark(), 0
+	}
+	return seq < q.safe
+}
+
+// runsLow tells whether the mark should move on soon. Under mu.
+func (q *Queue) runsLow() bool {
+	mark := q.ix.Mark()
+	return q.covered(mark-1) && mark < q.ix.Next() && q.ix.Cursor()+q.window/2 >= mark
+}
+
+// raiseMark appends a record that moves the mark past seq, or, with ahead, on
+// from where it is. It does nothing where another goroutine has done so
+// meanwhile. It returns what must be durable for the mark to hold. No lock is
+// held.
+func (q *Queue) raiseMark(seq uint64, ahead bool) (wal.LSN, error) {
+	log := q.s.log
+	if err := log.Begin(recMark, 1); err != nil {
+		return 0, err
+	}
+	q.mu.Lock()
+	mark := q.ix.Mark()
+	if ahead && q.runsLow() || !ahead && seq >= mark && seq < q.ix.Next() {
+		q.window = min(max(2*q.window, 1), markWindow)
+		mark = min(max(mark, seq)+q.window, q.ix.Next())
+		q.ix.RaiseMark(mark)
+		lsn, rec := log.Put(recMark)
+		putQueueWord(rec, recDelivered, 0, q.id)
+		le.PutUint64(rec[recQueue:], mark)
+		q.markLSN = lsn + recMark
+	}
+	wait := q.markLSN
+	q.mu.Unlock()
+	log.End(wal.Group, nil)
+	return wait, nil
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Limits bound a queue's ready messages.
+type Limits struct {
+	MaxMessages int64 // 0: no limit; negative: not one message
+	MaxBytes    int64 // of bodies; 0: no limit; negative: not one message
+	// RejectPublish refuses what passes the limits. Without it the store
+	// enforces nothing: dropping the oldest is the caller's.
+	RejectPublish bool
+}
+
+// QueueOptions are those of Batch.CreateQueue. They are not stored: set limits
+// again after a restart.
+type QueueOptions struct{ Limits Limits }
+
+// Flags of a queue that an appender looks at without its lock.
+const (
+	queueNew     = 1 << iota // its batch was not applied yet
+	queueDeleted             // for good
+	queueLimited             // refuses what passes its limits
+
+	queueGone = queueNew | queueDeleted
+)
+
+// Queue is a queue of messages. Its methods may be called from any goroutine;
+// none does I/O but Claim, and that only where it is told to.
+type Queue struct {
+	s       *Store
+	id      uint32
+	slot    int32 // in the registry; under its lock
+	durable bool
+
+	// flags changes under mu and, where the queue is durable, within the log's
+	// append lock: who holds that can rely on it.
+	flags atomic.Uint32
+
+	// mu guards all below. It is held shortly and never while waiting; the
+	// log's append lock is taken before it, never under it.
+	mu        sync.Mutex
+	ix        index.Queue
+	limits    *Limits
+	held      int64 // room promised to publishes that are on their way
+	heldBytes int64
+	consuming bool
+
+	// The delivered mark; see mark.go.
+	safe    uint64  // all below is marked, durably
+	markLSN wal.LSN // when this is durable, safe is the index's mark; 0: it is
+	window  uint64
+}
+
+// ID names the queue in the log, for good: it is never given to another
+// durable queue.
+func (q *Queue) ID() uint32 { return q.id }
+
+// Durable tells whether the queue survives a restart.
+func (q *Queue) Durable() bool { return q.durable }
+
+// Deleted tells whether the queue was deleted. Then everything on it does
+// nothing.
+func (q *Queue) Deleted() bool { return q.flags.Load()&queueDeleted != 0 }
+
+// Counts returns the number of ready messages, of those that are claimed and
+// not acked, and the bytes in the bodies of the ready ones.
+func (q *Queue) Counts() (ready, unacked int, readyBytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ix.Ready(), q.ix.Unacked(), q.ix.ReadyBytes()
+}
+
+// SetConsuming tells whether consumers are attached. While they are, messages
+// that will be claimed soon are marked as delivered by the record that brings
+// them, which spares Claim the wait.
+func (q *Queue) SetConsuming(consuming bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.consuming = consuming
+}
+
+// SetLimits replaces the limits. What is in the queue stays.
+func (q *Queue) SetLimits(l Limits) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.RejectPublish && (l.MaxMessages != 0 || l.MaxBytes != 0) {
+		q.limits = &l
+		q.flags.Or(queueLimited)
+	} else {
+		q.limits = nil
+		q.flags.And(^uint32(queueLimited))
+	}
+}
+
+// room tells whether a message of that many body bytes is within the limits.
+// Under mu.
+func (q *Queue) room(body int64) bool {
+	l := q.limits
+	if l == nil {
+		return true
+	}
+	if l.MaxMessages != 0 && int64(q.ix.Ready())+q.held+1 > l.MaxMessages {
+		return false
+	}
+	return l.MaxBytes == 0 || q.ix.ReadyBytes()+q.heldBytes+body <= l.MaxBytes
+}
+
+// registry holds the durable queues that exist. Like the catalog's entries,
+// they keep their slots, so that a checkpoint can walk them a few at a time.
+type registry struct {
+	mu    sync.Mutex // a leaf
+	byID  map[uint32]*Queue
+	slots []*Queue
+	free  []int32
+}
+
+func (r *registry) add(q *Queue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID == nil {
+		r.byID = map[uint32]*Queue{}
+	}
+	r.byID[q.id] = q
+	if n := len(r.free); n > 0 {
+		q.slot = r.free[n-1]
+		r.free = r.free[:n-1]
+		r.slots[q.slot] = q
+		return
+	}
+	q.slot = int32(len(r.slots))
+	r.slots = append(r.slots, q)
+}
+
+func (r *registry) remove(q *Queue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byID[q.id] != q {
+		return
+	}
+	delete(r.byID, q.id)
+	r.slots[q.slot] = nil
+	r.free = append(r.free, q.slot)
+}
+
+func (r *registry) get(id uint32) *Queue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+func (r *registry) len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.byID)
+}
+
+// next is catalog.next for queues.
+func (r *registry) next(i int, buf []*Queue) ([]*Queue, int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	buf = buf[:0]
+	for ; i < len(r.slots); i++ {
+		if len(buf) == cap(buf) {
+			return buf, i
+		}
+		if r.slots[i] != nil {
+			buf = append(buf, r.slots[i])
+		}
+	}
+	return buf, -1
+}
+
+// Queue returns the durable queue with that id, nil where there is none.
+func (s *Store) Queue(id uint32) *Queue { return s.queues.get(id) }
+
+// Queues calls fn with every durable queue, in no order, until it returns
+// false.
+func (s *Store) Queues(fn func(*Queue) bool) {
+	buf := make([]*Queue, 0, 256)
+	for i := 0; i >= 0; {
+		buf, i = s.queues.next(i, buf)
+		for _, q := range buf {
+			if !fn(q) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Reading of the log's files for a queue whose messages have left the cache.
+// A queue that was filled in one go lies almost in one piece, so one read
+// fetches many messages; it doubles while the reader keeps coming back.
+const (
+	readFirst = 32 << 10  // bytes of the first read
+	readMost  = 512 << 10 // of later ones; a single longer message is read whole
+	readGap   = 16 << 10  // bytes of other queues that are read over
+	readClaim = 1 << 20   // after that many bytes a Claim is content
+)
+
+// window is a piece of the log in memory.
+type window struct {
+	base uint64
+	buf  []byte
+}
+
+// readAhead holds what a Claim has read. The last window may hold what its next
+// calls ask for.
+type readAhead struct {
+	seq     uint64   // the message that stopped take
+	windows []window // items may point into all of them
+	size    int      // of the next read
+	spent   int      // bytes read since the last release
+	spare   []byte
+}
+
+// bytes returns the n bytes at addr if they were read last.
+func (a *readAhead) bytes(addr uint64, n uint32) []byte {
+	if len(a.windows) == 0 {
+		return nil
+	}
+	w := &a.windows[len(a.windows)-1]
+	off := addr - w.base
+	if addr < w.base || off+uint64(n) > uint64(len(w.buf)) {
+		return nil
+	}
+	return w.buf[off : off+uint64(n) : off+uint64(n)]
+}
+
+// read fetches the message that stopped take, and its neighbours. It returns
+// whether take should go on: the message is in memory now, or out of the way.
+func (a *readAhead) read(q *Queue) bool {
+	if a.spent >= readClaim {
+		return false
+	}
+	a.size = min(max(2*a.size, readFirst), readMost)
+	from, one, end, ok := a.plan(q)
+	if !ok {
+		return true // somebody else took it
+	}
+	err := a.fetch(q.s, from, end)
+	if err != nil && end > one {
+		end = one // perhaps the others lie in another file
+		err = a.fetch(q.s, from, end)
+	}
+	if err != nil {
+		q.mu.Lock()
+		if seq, e := q.ix.Peek(); e != nil && seq == a.seq {
+			q.ix.Take(seq, e)
+			q.mu.Unlock()
+			q.setAside(seq, err)
+		} else {
+			q.mu.Unlock()
+		}
+	}
+	return true
+}
+
+// plan finds the stretch to read: it begins with the message, which ends at
+// one.
+func (a *readAhead) plan(q *Queue) (from, one, end uint64, ok bool) {
+	log := q.s.log
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	seq, e := q.ix.Peek()
+	if e == nil || seq != a.seq || !e.Logged() {
+		return 0, 0, 0, false
+	}
+	from = e.Addr
+	end = from + uint64(e.Len)
+	one = end
+	q.ix.After(seq, func(_ uint64, e index.Entry) bool {
+		stop := e.Addr + uint64(e.Len)
+		if !e.Logged() || e.Addr < end || e.Addr > end+readGap || stop-from > uint64(a.size) ||
+			log.Cached(wal.LSN(e.Addr), int(e.Len)) != nil {
+			return false
+		}
+		end = stop
+		return true
+	})
+	return from, one, end, true
+}
+
+// fetch reads a stretch of the log into a new window.
+func (a *readAhead) fetch(s *Store, from, end uint64) error {
+	n := int(end - from)
+	buf := a.spare
+	a.spare = nil
+	if cap(buf) < n {
+		buf = make([]byte, max(n, min(a.size, readMost)))
+	}
+	buf = buf[:n]
+	if err := s.log.ReadAt(buf, wal.LSN(from)); err != nil {
+		return err
+	}
+	a.spent += n
+	s.reads.Add(1)
+	s.readBytes.Add(int64(n))
+	a.windows = append(a.windows, window{from, buf})
+	return nil
+}
+
+// released keeps the last window, which nothing points into any more.
+func (a *readAhead) released() {
+	a.spent = 0
+	if n := len(a.windows); n > 1 {
+		a.spare = a.windows[0].buf
+		a.windows[0] = a.windows[n-1]
+		clear(a.windows[1:])
+		a.windows = a.windows[:1]
+	}
+	if len(a.windows) == 1 && cap(a.windows[0].buf) > readMost {
+		a.windows = nil // a large message
+	}
+	if cap(a.spare) > readMost {
+		a.spare = nil
+	}
+}
+
+// drop forgets everything: the queue's messages come from memory again.
+func (a *readAhead) drop() { *a = readAhead{} }
+
+// setAside takes a claimed message that cannot be read out of the way, and says
+// where it lies. It stays in the queue's data, so that its log file stays too,
+// and is tried again after a restart.
+func (q *Queue) setAside(seq uint64, cause error) {
+	q.mu.Lock()
+	e, ok := q.ix.Get(seq)
+	q.ix.SetAside(seq)
+	q.mu.Unlock()
+	if !ok {
+		return // acked meanwhile
+	}
+	q.s.damaged.Add(1)
+	file, offset, _ := q.s.log.Locate(wal.LSN(e.Addr))
+	q.s.opts.Logger.Error("message cannot be read and is set aside; its queue goes on",
+		"queue", q.id, "seq", seq, "file", file, "offset", offset, "lsn", e.Addr, "bytes", e.Len, "err", cause)
+}

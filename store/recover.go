@@ -1,0 +1,356 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+const (
+	checkpointPrefix = "checkpoint-"
+	catalogPrefix    = "catalog-"
+	tempSuffix       = ".tmp"
+)
+
+func snapshotName(prefix string, number uint64) string { return fmt.Sprintf("%s%020d", prefix, number) }
+
+// parseSnapshotName takes a snapshot file's name apart.
+func parseSnapshotName(name string) (prefix string, number uint64, ok bool) {
+	for _, prefix := range []string{checkpointPrefix, catalogPrefix} {
+		if digits, ok := strings.CutPrefix(name, prefix); ok {
+			number, err := strconv.ParseUint(digits, 10, 64)
+			return prefix, number, err == nil && name == snapshotName(prefix, number)
+		}
+	}
+	return "", 0, false
+}
+
+// CorruptError says that a snapshot or a record cannot be what was written.
+type CorruptError struct {
+	File  string
+	Cause error
+}
+
+func (e *CorruptError) Error() string { return fmt.Sprintf("%s is corrupt: %v", e.File, e.Cause) }
+
+func (e *CorruptError) Unwrap() error { return e.Cause }
+
+// recover brings the store to the state that its files tell of, and opens the
+// log.
+func (s *Store) recover() error {
+	found, err := s.loadNewest()
+	if err != nil {
+		return err
+	}
+	c := &s.checkpoints
+	walDir := filepath.Join(s.dir, walFolder)
+	if found && c.current.number == 0 {
+		if names, err := s.opts.FS.ReadDir(walDir); err != nil || len(names) == 0 {
+			return &CorruptError{s.dir, errors.New("no checkpoint can be read, and there is no log")}
+		}
+	}
+	r := replayer{s: s}
+	s.log, err = wal.Open(s.opts.FS, walDir, c.current.replay, s.opts.WAL, r.record)
+	if err != nil {
+		return err
+	}
+	if start := s.log.Recovered().Start; c.current.number == 0 && start != 0 {
+		err := fmt.Errorf("no checkpoint can be read, and the log begins at %d", start)
+		return errors.Join(&CorruptError{s.dir, err}, s.log.Close())
+	}
+	r.tally.flush(&s.live)
+	s.Queues(func(q *Queue) bool {
+		q.ix.Recovered()
+		q.safe = q.ix.Mark()
+		s.recovered += q.ix.Len()
+		return true
+	})
+	return nil
+}
+
+// loadNewest loads the newest checkpoint that can be read. found tells whether
+// there was any, readable or not.
+func (s *Store) loadNewest() (found bool, err error) {
+	names, err := s.opts.FS.ReadDir(s.dir)
+	if err != nil {
+		return false, fmt.Errorf("read directory %s: %w", s.dir, err)
+	}
+	var numbers []uint64
+	for _, name := range names {
+		if base, temp := strings.CutSuffix(name, tempSuffix); temp {
+			if _, _, ok := parseSnapshotName(base); ok {
+				if err := s.opts.FS.Remove(filepath.Join(s.dir, name)); err != nil {
+					return false, err
+				}
+			}
+			continue
+		}
+		if prefix, number, ok := parseSnapshotName(name); ok {
+			s.checkpoints.number = max(s.checkpoints.number, number)
+			if prefix == checkpointPrefix {
+				numbers = append(numbers, number)
+			}
+		}
+	}
+	slices.Sort(numbers)
+	for _, number := range slices.Backward(numbers) {
+		err := s.load(number)
+		if err == nil {
+			return true, nil
+		}
+		if bad := (*CorruptError)(nil); !errors.As(err, &bad) {
+			return true, err
+		}
+		s.opts.Logger.Error("checkpoint is damaged; falling back to the one before", "err", err)
+		s.fellBack++
+		s.forgetAll()
+	}
+	return len(numbers) > 0, nil
+}
+
+// forgetAll undoes a load.
+func (s *Store) forgetAll() {
+	s.queues = registry{}
+	s.catalog.slots, s.catalog.where, s.catalog.free = nil, nil, nil
+	s.live.init(s.opts.WAL.FileSize)
+	s.nextQueue.Store(firstQueue)
+}
+
+// load reads a checkpoint and its catalog.
+func (s *Store) load(number uint64) error {
+	var h index.Header
+	var l index.Loader
+	var q *Queue
+	var tally liveTally
+	last := uint32(0)
+	name := snapshotName(checkpointPrefix, number)
+	size, err := s.readSnapshot(name, number, &h, func(kind byte, p []byte) error {
+		switch {
+		case kind == index.BlockState:
+			if q != nil {
+				q.ix = l.Done()
+			}
+			id, next, err := index.LoadState(p)
+			if err != nil {
+				return err
+			}
+			if s.queues.get(id) != nil {
+				return fmt.Errorf("queue %d stands there twice", id)
+			}
+			l, q = next, s.newQueue(id)
+			last = max(last, id) // it may have been made after the header was
+			return nil
+		case kind == index.BlockEntries && q != nil:
+			return l.LoadEntries(p, func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, 1) })
+		}
+		return fmt.Errorf("block of kind %d is not expected here", kind)
+	})
+	if err != nil {
+		return err
+	}
+	if q != nil {
+		q.ix = l.Done()
+	}
+	tally.flush(&s.live)
+	if h.Catalog != 0 {
+		if err := s.loadCatalog(h.Catalog); err != nil {
+			return err
+		}
+	}
+	s.nextQueue.Store(max(h.NextQueue, last+1))
+	s.checkpoints.current = snapshotID{number: number, catalog: h.Catalog, replay: wal.LSN(h.Replay)}
+	s.checkpoints.size = size
+	return nil
+}
+
+func (s *Store) loadCatalog(number uint64) error {
+	var h index.Header
+	_, err := s.readSnapshot(snapshotName(catalogPrefix, number), number, &h, func(kind byte, p []byte) error {
+		if kind != index.BlockCatalog || len(p) < 4 || uint64(le.Uint32(p)) > uint64(len(p)-4) {
+			return fmt.Errorf("block of kind %d and %d bytes is no catalog entry", kind, len(p))
+		}
+		n := le.Uint32(p)
+		s.catalog.put(string(p[4:4+n]), p[4+n:])
+		return nil
+	})
+	s.catalog.dirty.Store(false)
+	return err
+}
+
+// readSnapshot reads a snapshot file block by block and returns its size.
+// Damage is a *CorruptError.
+func (s *Store) readSnapshot(name string, number uint64, h *index.Header, block func(kind byte, p []byte) error) (size int64, err error) {
+	name = filepath.Join(s.dir, name)
+	var f vfs.File
+	if f, err = s.opts.FS.Open(name); err != nil {
+		return 0, &CorruptError{name, err} // a catalog that is missing
+	}
+	defer f.Close()
+	if size, err = f.Size(); err != nil {
+		return 0, fmt.Errorf("size of %s: %w", name, err)
+	}
+	r, err := index.NewReader(f, size)
+	if err != nil {
+		return 0, &CorruptError{name, err}
+	}
+	*h = r.Header
+	if h.Number != number {
+		return 0, &CorruptError{name, fmt.Errorf("it says that it is number %d", h.Number)}
+	}
+	for {
+		kind, p, err := r.Next()
+		if err == io.EOF {
+			return size, nil
+		}
+		if err == nil {
+			err = block(kind, p)
+		}
+		if err != nil {
+			return 0, &CorruptError{name, err}
+		}
+	}
+}
+
+// newQueue registers a durable queue that recovery found.
+func (s *Store) newQueue(id uint32) *Queue {
+	q := &Queue{s: s, id: id, durable: true}
+	s.queues.add(q)
+	return q
+}
+
+// replayer applies the log's records to the state that a checkpoint gave.
+// Every record may be there already, in whole or, of a batch that was applied
+// while the checkpoint was written, in part.
+type replayer struct {
+	s     *Store
+	q     *Queue // the last one asked for
+	tally liveTally
+}
+
+// queue finds a queue; nil: it was deleted later than all this.
+func (r *replayer) queue(id uint32) *Queue {
+	if r.q == nil || r.q.id != id {
+		if q := r.s.queues.get(id); q != nil {
+			r.q = q
+		} else {
+			return nil
+		}
+	}
+	return r.q
+}
+
+// gone is told of entries that leave a queue.
+func (r *replayer) gone(_ uint64, e index.Entry) {
+	r.tally.add(&r.s.live, e.Addr, e.Len, -1)
+}
+
+// record applies a record.
+func (r *replayer) record(lsn wal.LSN, p []byte) error {
+	rec, err := decodeRecord(p)
+	if err == nil {
+		err = r.apply(lsn, p, &rec)
+	}
+	if err != nil {
+		return &CorruptError{fmt.Sprintf("record at lsn %d of the log in %s", lsn, r.s.dir), err}
+	}
+	return nil
+}
+
+func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record) error {
+	s := r.s
+	switch rec.kind {
+	case recPublish:
+		body, err := blobBody(rec.blob)
+		if err != nil {
+			return err
+		}
+		addr := uint64(lsn) + uint64(len(p)-len(rec.blob))
+		for i := range len(rec.pairs) / recPair {
+			id, seq, flags := rec.pair(i)
+			q := r.queue(id)
+			if q == nil {
+				continue
+			}
+			if err := q.checkSeq(seq); err != nil {
+				return err
+			}
+			e := index.MakeEntry(addr, uint32(len(rec.blob)), body, index.Logged)
+			if flags&pairMarked != 0 {
+				e.Flags |= index.Marked
+			}
+			if q.ix.Restore(seq, e) {
+				r.tally.add(&s.live, addr, e.Len, 1)
+			}
+		}
+	case recPut:
+		s.catalog.put(string(rec.key), rec.value)
+	case recDelete:
+		s.catalog.delete(string(rec.key))
+	case recCreateQueue:
+		if r.queue(rec.queue) == nil {
+			r.q = s.newQueue(rec.queue)
+		}
+		s.nextQueue.Store(max(s.nextQueue.Load(), rec.queue+1))
+	default:
+		if q := r.queue(rec.queue); q != nil {
+			return r.applyTo(q, rec)
+		}
+	}
+	return nil
+}
+
+// applyTo applies a record about one queue.
+func (r *replayer) applyTo(q *Queue, rec *record) error {
+	n := len(rec.items) / recRange
+	switch rec.kind {
+	case recAck:
+		for i := range n {
+			first, count := rec.item(i)
+			if count == 0 {
+				continue
+			}
+			last := first + uint64(count) - 1
+			if err := q.checkSeq(last); err != nil {
+				return err
+			}
+			// The range may reach over messages that were never logged.
+			q.ix.Skip(last + 1)
+			q.ix.Ack(first, last, r.gone)
+		}
+	case recRequeue:
+		for i := range n {
+			seq, count := rec.item(i)
+			q.ix.SetCount(seq, count)
+		}
+	case recDelivered:
+		if err := q.checkSeq(rec.mark); err != nil {
+			return err
+		}
+		q.ix.RaiseMark(rec.mark)
+	case recDeleteQueue:
+		q.flags.Or(queueDeleted)
+		removed := q.ix.Clear()
+		removed.Each(func(e index.Entry) { r.gone(0, e) })
+		r.s.queues.remove(q)
+		r.q = nil
+	}
+	return nil
+}
+
+// checkSeq refuses a number that no run of this store can have given: it would
+// make the bitmap eat the memory.
+func (q *Queue) checkSeq(seq uint64) error {
+	const most = 1 << 36
+	if seq > q.ix.Next()+most {
+		return fmt.Errorf("message number %d is impossible for queue %d, which is at %d", seq, q.id, q.ix.Next())
+	}
+	return nil
+}

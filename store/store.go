@@ -1,0 +1,165 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+const (
+	walFolder  = "wal"
+	lockFile   = "LOCK"
+	firstQueue = 1 // 0 is no queue's id
+)
+
+// Store is an open data directory.
+type Store struct {
+	dir  string
+	opts Options
+	lock io.Closer
+	log  *wal.Log
+
+	queues    registry
+	nextQueue atomic.Uint32
+	catalog   catalog
+	arena     arena
+	live      live
+
+	checkpoints checkpoints
+
+	closed atomic.Bool
+
+	// Counters.
+	reads     atomic.Int64
+	readBytes atomic.Int64
+	damaged   atomic.Int64
+
+	// Set by Open.
+	recovered    int
+	recoveryTime time.Duration
+	fellBack     int
+}
+
+// Open opens the store in dir, which it makes if it is missing, and recovers
+// what is in it. It fails with an error that is vfs.ErrLocked where another
+// process has it open, and with *wal.CorruptError or *CorruptError where it is
+// damaged in a way that no power cut explains.
+func Open(dir string, o Options) (*Store, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	s := &Store{dir: dir, opts: o.withDefaults()}
+	s.checkpoints.s = s
+	s.nextQueue.Store(firstQueue)
+	s.live.init(o.WAL.FileSize)
+	fs := s.opts.FS
+	err := makeDir(fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	if s.lock, err = fs.Lock(filepath.Join(dir, lockFile)); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(err, s.lock.Close())
+	}
+	s.checkpoints.start()
+	s.recoveryTime = time.Since(begin)
+	return s, nil
+}
+
+// Close writes a last checkpoint, after which a restart has nothing to replay
+// and knows exactly what was delivered, and closes the log. Nobody may use the
+// store meanwhile or after.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return wal.ErrClosed
+	}
+	s.checkpoints.stop()
+	err := s.log.Err()
+	if err == nil {
+		err = s.checkpoints.write(true)
+	}
+	if cerr := s.log.Close(); err == nil {
+		err = cerr
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// Lead commits what is staged, in this goroutine if nobody else does: see
+// wal.Log.Lead.
+func (s *Store) Lead() { s.log.Lead() }
+
+// Wait blocks until everything below lsn is durable.
+func (s *Store) Wait(lsn wal.LSN) error { return s.log.Wait(lsn) }
+
+// Durable returns the LSN below which everything is on disk.
+func (s *Store) Durable() wal.LSN { return s.log.Durable() }
+
+// Err returns the failure after which the store takes nothing more that must
+// be durable, nil while there is none.
+func (s *Store) Err() error { return s.log.Err() }
+
+// Stats is a snapshot of the store's figures.
+type Stats struct {
+	Recovered    int           // messages that Open found
+	RecoveryTime time.Duration // that Open took
+	FellBack     int           // damaged checkpoints that Open passed over
+
+	Queues       int   // durable ones
+	LogFiles     int   // of the write-ahead log
+	LogBytes     int64 // in them
+	LiveEntries  int64 // queue entries that point into the log
+	LiveBytes    int64 // of their messages; one in several queues counts in each
+	ArenaBytes   int64 // of memory for messages that are not in the log
+	Checkpoints  int64 // written since Open; then of the newest:
+	LastReplay   wal.LSN
+	LastSize     int64 // in bytes
+	Reads        int64 // of the log's files, for messages that had left the cache
+	ReadBytes    int64
+	DamagedBlobs int64 // messages that could not be read and were set aside
+}
+
+// Stats returns the store's figures.
+func (s *Store) Stats() Stats {
+	st := Stats{
+		Recovered: s.recovered, RecoveryTime: s.recoveryTime, FellBack: s.fellBack,
+		Queues: s.queues.len(), ArenaBytes: s.arena.size(),
+		Reads: s.reads.Load(), ReadBytes: s.readBytes.Load(), DamagedBlobs: s.damaged.Load(),
+	}
+	for _, f := range s.log.Files() {
+		st.LogFiles++
+		st.LogBytes += f.Size
+	}
+	st.LiveEntries, st.LiveBytes = s.live.size()
+	c := &s.checkpoints
+	st.Checkpoints, st.LastReplay, st.LastSize = c.written.Load(), wal.LSN(c.lastReplay.Load()), c.lastSize.Load()
+	return st
+}
+
+// makeDir makes a directory and its missing parents, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	var made []string // parents of what is missing, innermost first
+	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+		if _, err := fs.ReadDir(d); err == nil || d == filepath.Dir(d) {
+			break
+		}
+		made = append(made, filepath.Dir(d))
+	}
+	if err := fs.MkdirAll(dir); err != nil {
+		return fmt.Errorf("make directory %s: %w", dir, err)
+	}
+	for _, d := range made {
+		if err := fs.SyncDir(d); err != nil {
+			return fmt.Errorf("sync directory %s: %w", d, err)
+		}
+	}
+	return nil
+}
