@@ -41,7 +41,7 @@ func (c *conn) reply(channel uint16, m wire.Method) {
 
 // method acts on a method that is not gathered.
 func (c *conn) method(ch *channel, id wire.ID, args []byte) {
-	m, err := wire.Decode(id, args)
+	m, err := decode(id, args)
 	if err != nil {
 		c.failWith(err, id)
 		return
@@ -123,15 +123,28 @@ func (c *conn) method(ch *channel, id wire.ID, args []byte) {
 	}
 }
 
+// decode reads a method's arguments. One that AMQP does not have is 540, which
+// says what it is: RabbitMQ just drops the connection.
+func decode(id wire.ID, args []byte) (wire.Method, error) {
+	if wire.Lookup(id) == nil {
+		return nil, amqp.NotImplemented("unknown method %d of class %d", id.Method(), id.Class())
+	}
+	return wire.Decode(id, args)
+}
+
 // handleUnopened acts on a frame of a channel that is not open.
 func (c *conn) handleUnopened(f wire.Frame) {
 	if f.Type != wire.FrameMethod {
 		c.failUnexpected("expected method frame, got non method frame instead", 0)
 		return
 	}
-	m, err := wire.DecodeMethod(f.Payload)
+	id, args, err := wire.CutID(f.Payload)
 	if err != nil {
-		id, _, _ := wire.CutID(f.Payload)
+		c.failWith(err, 0)
+		return
+	}
+	m, err := decode(id, args)
+	if err != nil {
 		c.failWith(err, id)
 		return
 	}
@@ -143,7 +156,7 @@ func (c *conn) handleUnopened(f wire.Frame) {
 	case *wire.ChannelCloseOk:
 		return
 	default:
-		c.failWith(amqp.ChannelError("expected 'channel.open'"), m.ID())
+		c.failWith(amqp.ChannelError("expected 'channel.open'"), id)
 		return
 	}
 	if len(c.channels) >= c.channelMax {

@@ -40,6 +40,7 @@ type conn struct {
 
 	phase      phase
 	closeBy    time.Time // in closing and garbled: when patience ends
+	lastWords  bool      // ours are the last: the peer should get to read them
 	frameMax   uint32
 	channelMax int
 	heartbeat  atomic.Int64 // negotiated interval in nanoseconds, 0 none
@@ -138,7 +139,7 @@ func (c *conn) run() {
 	c.teardown()
 	c.nc.SetWriteDeadline(time.Now().Add(c.opts.CloseTimeout))
 	c.endWriter()
-	if err == nil {
+	if err == nil && c.lastWords {
 		c.linger()
 	}
 	c.nc.Close()
@@ -182,6 +183,15 @@ func (c *conn) again() bool {
 		return true
 	}
 	return false
+}
+
+// bid ends the connection with our close-ok, or the right protocol header.
+func (c *conn) bid(words []byte) {
+	c.mu.Lock()
+	c.out.write(words)
+	c.mu.Unlock()
+	c.phase = ended
+	c.lastWords = true
 }
 
 // fail closes the connection with e: what was gathered still happens, then
@@ -242,6 +252,9 @@ func (c *conn) teardown() {
 	}
 }
 
+// lingerTime is how long linger lasts at most.
+const lingerTime = time.Second
+
 // linger lets the peer read our last words: closing a socket that holds unread
 // bytes would reset the connection, and destroy them.
 func (c *conn) linger() {
@@ -249,7 +262,7 @@ func (c *conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	c.nc.SetReadDeadline(time.Now().Add(c.opts.CloseTimeout))
+	c.nc.SetReadDeadline(time.Now().Add(lingerTime))
 	var sink [512]byte
 	for {
 		if _, err := c.nc.Read(sink[:]); err != nil {

@@ -30,10 +30,7 @@ func (c *conn) protocolHeader() bool {
 	n, err := wire.ParseProtocolHeader(c.buf[c.r:c.w])
 	if err != nil {
 		c.log().Info("not AMQP 0-9-1", "error", err)
-		c.mu.Lock()
-		c.out.commit(append(c.out.room(n+len(wire.ProtocolHeader)), wire.ProtocolHeader...))
-		c.mu.Unlock()
-		c.phase = ended
+		c.bid([]byte(wire.ProtocolHeader))
 		return false
 	}
 	if n > c.w-c.r {
@@ -64,8 +61,8 @@ func startFrame(o *Options) []byte {
 			amqp.Field{Name: "cluster_name", Value: amqp.LongString(o.ClusterName)},
 			amqp.Field{Name: "product", Value: amqp.LongString(product)},
 			amqp.Field{Name: "version", Value: amqp.LongString(version)},
-			amqp.Field{Name: "platform", Value: amqp.LongString("Leveret " + o.Version + ", " + runtime.Version())},
-			amqp.Field{Name: "leveret_version", Value: amqp.LongString(o.Version)},
+			amqp.Field{Name: "platform", Value: amqp.LongString("Leveret " + o.LeveretVersion + ", " + runtime.Version())},
+			amqp.Field{Name: "leveret_version", Value: amqp.LongString(o.LeveretVersion)},
 			amqp.Field{Name: "information", Value: amqp.LongString("Leveret, compatible with RabbitMQ's AMQP 0-9-1")},
 		),
 		Mechanisms: "PLAIN AMQPLAIN",
@@ -80,8 +77,7 @@ func (c *conn) handleEarly(f wire.Frame) {
 		if f.Type == wire.FrameMethod && f.Channel == 0 {
 			switch id, _, _ := wire.CutID(f.Payload); id {
 			case wire.IDConnectionClose:
-				c.reply(0, &wire.ConnectionCloseOk{})
-				c.phase = ended
+				c.bid(closeOkFrame)
 			case wire.IDConnectionCloseOk:
 				c.phase = ended
 			}
@@ -97,7 +93,7 @@ func (c *conn) handleEarly(f wire.Frame) {
 		c.failWith(err, 0)
 		return
 	}
-	m, err := wire.Decode(id, args)
+	m, err := decode(id, args)
 	if err != nil {
 		c.failWith(err, id)
 		return
@@ -119,8 +115,7 @@ func (c *conn) handleEarly(f wire.Frame) {
 			return
 		}
 	case *wire.ConnectionClose:
-		c.reply(0, &wire.ConnectionCloseOk{})
-		c.phase = ended
+		c.bid(closeOkFrame)
 		return
 	}
 	c.failWith(amqp.ChannelError("unexpected method in connection state opening"), id)
@@ -227,7 +222,7 @@ func (c *conn) handleConnection(f wire.Frame) {
 		c.failWith(err, 0)
 		return
 	}
-	m, err := wire.Decode(id, args)
+	m, err := decode(id, args)
 	if err != nil {
 		c.failWith(err, id)
 		return
@@ -236,8 +231,7 @@ func (c *conn) handleConnection(f wire.Frame) {
 	case *wire.ConnectionClose:
 		c.endSession()
 		if c.phase == running {
-			c.reply(0, &wire.ConnectionCloseOk{})
-			c.phase = ended
+			c.bid(closeOkFrame)
 		}
 	case *wire.ConnectionUpdateSecret:
 		c.reply(0, &wire.ConnectionUpdateSecretOk{})

@@ -8,8 +8,8 @@ import (
 
 // Options of a server. The zero value serves with RabbitMQ's defaults.
 type Options struct {
-	// Version is leveret_version in the server properties.
-	Version string
+	// LeveretVersion is leveret_version in the server properties.
+	LeveretVersion string
 	// ClusterName is cluster_name in the server properties. Default
 	// leveret@<host name>.
 	ClusterName string
@@ -61,8 +61,8 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.Version == "" {
-		o.Version = "unknown"
+	if o.LeveretVersion == "" {
+		o.LeveretVersion = "unknown"
 	}
 	if o.FrameMax == 0 {
 		o.FrameMax = 131072

@@ -22,6 +22,9 @@ type unacked struct {
 // minRing is the ring's first length; one prefetch of a small worker.
 const minRing = 16
 
+// keepRing is the largest ring that an empty unacked keeps.
+const keepRing = 4096
+
 func (u *unacked) init() { u.head = 1 }
 
 // next is the tag that the coming delivery gets.
@@ -117,18 +120,15 @@ func (u *unacked) restore(t tagged) {
 	u.live++
 }
 
-// trim moves the head past holes.
+// trim moves the head past holes. The ring of a consumer that had very much
+// unacked is given up when that is settled.
 func (u *unacked) trim() {
 	for u.n > 0 && u.ring[u.start].consumer == nil {
 		u.start = (u.start + 1) & (len(u.ring) - 1)
 		u.n--
 		u.head++
 	}
-}
-
-// shrink gives the memory of an empty ring back.
-func (u *unacked) shrink() {
-	if u.n == 0 && len(u.ring) > minRing {
+	if u.n == 0 && len(u.ring) > keepRing {
 		u.ring, u.start = nil, 0
 	}
 }

@@ -1,0 +1,11 @@
+// Package brokertest runs a whole broker for a test, in the test's own process
+// or as the built binary, and has a client that shows frames as they are.
+//
+//	b := brokertest.Start(t, brokertest.Options{})   // a listener on 127.0.0.1, data in t.TempDir()
+//	conn, err := amqp091.Dial(b.URL())               // a client library, or
+//	c := b.Client(t)                                 // frames by hand, past the handshake
+//	c.Send(1, &wire.ChannelOpen{})
+//	brokertest.Expect[*wire.ChannelOpenOk](c, 1)
+//
+// Only tests import it.
+package brokertest
