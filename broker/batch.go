@@ -1,0 +1,390 @@
+package broker
+
+import (
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Publishing is a message to publish. Its slices are borrowed until Flush has
+// returned or Reset was called.
+type Publishing struct {
+	Exchange, RoutingKey []byte
+	Props                []byte // of the content header, well-formed
+	Body                 []byte
+	// Confirm: somebody waits for the message to be on disk, so that the flush
+	// causes a commit.
+	Confirm bool
+	// Reply is the channel's consumer of ReplyQueue, where it has one.
+	Reply *Consumer
+}
+
+// Batch gathers what one read from a connection brought, and Flush makes it
+// happen at once. It is used by one goroutine at a time, again and again.
+type Batch struct {
+	s      *Session
+	cur    *store.Batch // what is being gathered
+	parts  []part       // what was gathered before cur; see limits.go
+	spare  []*store.Batch
+	atomic bool
+
+	confirm bool
+	flushed bool    // cur and parts hold a flush's results
+	index   []int32 // of each publish: its index in its store batch, negative where it went nowhere
+	ops     int     // other than publishes
+
+	epoch   uint64 // counts flushes, from 1
+	touched []Queue
+	limited []pending // queues with bounds that were published to
+
+	cache  routeCache
+	router router
+	single route  // for what can not be cached
+	arena  []byte // property lists that had to be rewritten
+}
+
+// part is a store batch that is applied before what follows it, and the number
+// of the first publish behind it.
+type part struct {
+	batch *store.Batch
+	end   int
+}
+
+// NewBatch makes an empty batch.
+func (s *Session) NewBatch() *Batch {
+	b := &Batch{s: s, cur: s.b.store.NewBatch(), epoch: 1}
+	b.router.v = s.v
+	b.router.headersFn = func() amqp.Table { return b.router.headers }
+	return b
+}
+
+// Atomic makes all that is gathered until the next Flush or Reset one unit, a
+// transaction: it happens whole or not at all, also where the log fails, and
+// Flush's LSN covers acks and requeues too.
+func (b *Batch) Atomic() {
+	b.begin()
+	b.atomic = true
+	b.cur.Atomic()
+}
+
+// begin drops the results of the flush before.
+func (b *Batch) begin() {
+	if b.flushed {
+		b.Reset()
+	}
+}
+
+// Publish routes a message. It is in its queues after Flush. routed is false
+// where no queue gets it (a destination of direct reply-to is none). An error
+// is an *amqp.Error, and means that the message has no effect and no index.
+func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
+	b.begin()
+	props := amqp.Properties(p.Props)
+	var r *route
+	if props.Has(amqp.PropHeaders) || props.Has(amqp.PropReplyTo) || props.Has(amqp.PropExpiration) || props.Has(amqp.PropUserID) {
+		r, props, err = b.routeWithProps(p, props)
+	} else {
+		b.router.headers = nil
+		r, err = b.route(p.Exchange, p.RoutingKey)
+	}
+	if err != nil {
+		return false, err
+	}
+	if len(r.queues) == 0 {
+		b.index = append(b.index, -1)
+		return false, nil
+	}
+	if r.limited {
+		b.mindLimits(r, len(p.Body))
+	}
+	if r.epoch != b.epoch {
+		r.epoch = b.epoch
+		for _, q := range r.queues {
+			b.addTouched(q)
+		}
+	}
+	b.confirm = b.confirm || p.Confirm
+	i := b.cur.Publish(store.Message{
+		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
+		Persistent: props.Persistent(),
+	}, r.locals)
+	b.index = append(b.index, int32(i))
+	return r.routed, nil
+}
+
+// route finds the queues of a message with one routing key.
+func (b *Batch) route(exchange, key []byte) (*route, error) {
+	// Before the topology is looked at: see vhost.generation.
+	generation := b.s.v.generation.Load()
+	r, ok := b.cache.lookup(exchange, key, generation)
+	if ok {
+		return r, nil
+	}
+	x, err := b.publishable(exchange)
+	if err != nil {
+		return nil, err
+	}
+	b.router.keys = append(b.router.keys[:0], key)
+	b.router.walk(x)
+	if b.router.byHeaders {
+		r = &b.single
+	}
+	r.fill(exchange, key, generation, &b.router)
+	return r, nil
+}
+
+// publishable returns an exchange that clients may publish to.
+func (b *Batch) publishable(name []byte) (*exchange, error) {
+	v := b.s.v
+	v.mu.RLock()
+	x := v.exchanges[string(name)]
+	v.mu.RUnlock()
+	switch {
+	case x == nil:
+		return nil, errNoExchange(string(name), v.name)
+	case x.internal:
+		return nil, amqp.AccessRefused("cannot publish to internal exchange '%s' in vhost '%s'", name, v.name)
+	}
+	return x, nil
+}
+
+// routeWithProps is route for a message with properties that mean something to
+// the broker. It returns the properties to store.
+func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, amqp.Properties, error) {
+	x, err := b.publishable(p.Exchange)
+	if err != nil {
+		return nil, nil, err
+	}
+	if to := props.ReplyTo(); string(to) == ReplyQueue {
+		if p.Reply == nil {
+			return nil, nil, amqp.PreconditionFailed("fast reply consumer does not exist")
+		}
+		if props, err = b.rewrite(props.Edit().SetString(amqp.PropReplyTo, p.Reply.queue.Name())); err != nil {
+			return nil, nil, err
+		}
+	}
+	if id, ok := props.Get(amqp.PropUserID); ok && string(id) != b.s.user.Name && !b.s.user.impersonator() {
+		return nil, nil, amqp.PreconditionFailed("user_id property set to '%s' but authenticated user was '%s'", id, b.s.user.Name)
+	}
+	if e, ok := props.Get(amqp.PropExpiration); ok {
+		if _, why := parseExpiration(e); why != "" {
+			return nil, nil, amqp.PreconditionFailed("invalid expiration '%s': %s", e, why)
+		}
+	}
+	headers := props.Headers()
+	b.router.headers = headers
+	cc, hasCC := headers.Get("CC")
+	bcc, hasBCC := headers.Get("BCC")
+	if !hasCC && !hasBCC {
+		r, err := b.route(p.Exchange, p.RoutingKey)
+		return r, props, err
+	}
+	keys := append(b.router.keys[:0], p.RoutingKey)
+	for _, h := range []struct {
+		name  string
+		has   bool
+		value amqp.Value
+	}{{"CC", hasCC, cc}, {"BCC", hasBCC, bcc}} {
+		if !h.has {
+			continue
+		}
+		list, ok := h.value.Array()
+		if !ok {
+			return nil, nil, amqp.PreconditionFailed("invalid message: {unacceptable_type_in_header,%q,%s}", h.name, h.value.Type)
+		}
+		for v := range list.All() {
+			if v.Type == amqp.TypeLongString {
+				key, _ := v.Bytes()
+				keys = append(keys, key)
+			}
+		}
+	}
+	b.router.keys = keys
+	if hasBCC {
+		if props, err = b.rewrite(props.Edit().SetHeaders(headers.Without("BCC"))); err != nil {
+			return nil, nil, err
+		}
+	}
+	b.router.walk(x)
+	b.single.fill(p.Exchange, p.RoutingKey, 0, &b.router)
+	return &b.single, props, nil
+}
+
+// rewrite makes new properties that live until the next Reset.
+func (b *Batch) rewrite(e *amqp.PropertiesEditor) (amqp.Properties, error) {
+	from := len(b.arena)
+	arena, err := e.Append(b.arena)
+	if err != nil {
+		return nil, amqp.AsError(err)
+	}
+	b.arena = arena
+	return amqp.Properties(arena[from:len(arena):len(arena)]), nil
+}
+
+// Ack removes a delivered message. As with Requeue and Discard, one that is
+// gone, or whose queue is, is passed over.
+func (b *Batch) Ack(q Queue, seq uint64) {
+	b.begin()
+	b.ops++
+	q.settle(b, seq, acked)
+}
+
+// Requeue gives a delivered message back: to its place, redelivered.
+func (b *Batch) Requeue(q Queue, seq uint64) {
+	b.begin()
+	b.ops++
+	q.settle(b, seq, requeued)
+}
+
+// Discard refuses a delivered message for good.
+func (b *Batch) Discard(q Queue, seq uint64) {
+	b.begin()
+	b.ops++
+	q.settle(b, seq, discarded)
+}
+
+// Touch says that c may take messages again: it has new credit, or room.
+// Delivery runs at Flush.
+func (b *Batch) Touch(c *Consumer) {
+	b.begin()
+	b.ops++
+	c.queue.touch(c)
+	b.addTouched(c.queue)
+}
+
+// addTouched notes a queue for delivery at Flush. One that stands there twice
+// costs a look.
+func (b *Batch) addTouched(q Queue) {
+	for i := len(b.touched) - 1; i >= 0 && i >= len(b.touched)-4; i-- {
+		if b.touched[i] == q {
+			return
+		}
+	}
+	b.touched = append(b.touched, q)
+}
+
+// Len counts what was gathered since the last Flush or Reset.
+func (b *Batch) Len() int {
+	if b.flushed {
+		return 0
+	}
+	return len(b.index) + b.ops
+}
+
+// Flush makes what was gathered happen, in order, runs delivery of the queues
+// concerned and flushes each Sink that took something. With lead it commits in
+// this goroutine where the log is idle.
+//
+// It returns the LSN that must be durable before the publishes may be
+// confirmed; 0 where nothing must be, and then w is not kept. w, if not nil,
+// is called when that LSN is durable or the log failed, under wal.Waiter's
+// rules; it may be called more than once. An error is the log's: publishes that
+// it concerns are Rejected, the rest has happened in memory unless the batch
+// was Atomic.
+func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
+	b.begin()
+	b.flushed = true
+	if len(b.index)+b.ops == 0 {
+		return 0, nil
+	}
+	br := b.s.b
+	mode := wal.Lazy
+	switch {
+	case !b.confirm && !b.atomic:
+	case lead:
+		mode = wal.Deferred
+	default:
+		mode = wal.Group
+	}
+	var r *runner
+	if len(b.touched) > 0 {
+		r = br.runner()
+		r.budget += 2 * len(b.index)
+	}
+	var lsn wal.LSN
+	var failure error
+	apply := func(batch *store.Batch) {
+		if batch.Len() == 0 {
+			return
+		}
+		at, err := br.store.Apply(batch, mode, w)
+		lsn = max(lsn, at)
+		if err != nil && failure == nil {
+			failure = err
+		}
+	}
+	for _, p := range b.parts {
+		apply(p.batch)
+		for i := range b.limited {
+			b.limited[i].queue.settleLength(r)
+		}
+	}
+	apply(b.cur)
+	for i := range b.limited {
+		b.limited[i].queue.settleLength(r)
+	}
+	for _, q := range b.touched {
+		q.deliver(r)
+	}
+	clear(b.touched)
+	b.touched = b.touched[:0]
+	if r != nil {
+		r.done()
+	}
+	if mode == wal.Deferred && lsn != 0 {
+		br.store.Lead()
+	}
+	return lsn, failure
+}
+
+// Rejections is how many publishes of the last Flush were refused: by a queue
+// with x-overflow reject-publish that was full (other queues have the message),
+// or because the log has failed. Like Rejected it holds until the next thing is
+// gathered.
+func (b *Batch) Rejections() int {
+	n := b.cur.Rejections()
+	for _, p := range b.parts {
+		n += p.batch.Rejections()
+	}
+	return n
+}
+
+// Rejected tells whether the i-th publish of the last Flush was refused. Calls
+// of Publish that returned no error count, from 0.
+func (b *Batch) Rejected(i int) bool {
+	at := b.index[i]
+	if at < 0 {
+		return false
+	}
+	for _, p := range b.parts {
+		if i < p.end {
+			return p.batch.Rejected(int(at))
+		}
+	}
+	return b.cur.Rejected(int(at))
+}
+
+// Reset drops what was gathered: a rollback.
+func (b *Batch) Reset() {
+	for _, p := range b.parts {
+		p.batch.Reset()
+		b.spare = append(b.spare, p.batch)
+	}
+	clear(b.parts)
+	b.parts = b.parts[:0]
+	b.cur.Reset()
+	clear(b.touched) // where it was not flushed
+	b.touched = b.touched[:0]
+	clear(b.limited)
+	b.limited = b.limited[:0]
+	b.index, b.ops = b.index[:0], 0
+	b.atomic, b.confirm, b.flushed = false, false, false
+	if cap(b.arena) > maxArena {
+		b.arena = nil
+	}
+	b.arena = b.arena[:0]
+	b.epoch++
+}
+
+// maxArena bounds in bytes what a batch keeps of a large arena.
+const maxArena = 64 << 10

@@ -1,0 +1,201 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Options sets up a broker. A zero field takes its default.
+type Options struct {
+	// Store sets up the storage engine.
+	Store store.Options
+	// DiskFreeLimit is how many bytes must be free on the data folder's file
+	// system; below, Alarm says so. 0 is RabbitMQ's 50 MB, negative no limit.
+	DiskFreeLimit int64
+	// Logger receives what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Validate reports the first option that makes no sense.
+func (o *Options) Validate() error {
+	if err := o.Store.Validate(); err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	return nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Store.Logger == nil {
+		o.Store.Logger = o.Logger
+	}
+	if o.Store.FS == nil {
+		o.Store.FS = vfs.OS()
+	}
+	if o.DiskFreeLimit == 0 {
+		o.DiskFreeLimit = 50_000_000
+	}
+	return o
+}
+
+// ErrClosed is returned by Close of a broker that is closed.
+var ErrClosed = errors.New("broker is closed")
+
+var errUnreadable = errors.New("the next message can not be read")
+
+// Broker is an open broker. Its methods may be called from any goroutine.
+type Broker struct {
+	dir      string
+	opts     Options
+	log      *slog.Logger
+	store    *store.Store
+	expiry   *expiries
+	runners  sync.Pool
+	stats    Stats
+	alarm    atomic.Pointer[string] // never nil
+	diskStop chan struct{}
+
+	closing atomic.Bool // delivery is to stop
+
+	// mu guards what follows.
+	mu     sync.Mutex
+	vhosts map[string]*vhost
+	closed bool
+	// tasks are the goroutines that were begun; none is once closed is set.
+	tasks sync.WaitGroup
+}
+
+// Stats tells what Open found.
+type Stats struct {
+	Queues   int           // durable ones
+	Messages int           // ready in them
+	Recovery time.Duration // from Open's beginning to its end
+}
+
+// Open opens the broker in a folder, which is made if it is missing. A broker
+// that is new has the vhost '/'.
+func Open(dir string, o Options) (*Broker, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	start := time.Now()
+	st, err := store.Open(dir, o.Store)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, diskStop: make(chan struct{})}
+	b.runners.New = func() any { return &runner{b: b} }
+	b.expiry = newExpiries(b)
+	if err := b.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("broker in %s: %w", dir, err), st.Close())
+	}
+	if len(b.vhosts) == 0 {
+		if err := b.AddVHost("/"); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
+	for _, v := range b.vhosts {
+		for _, q := range v.queues {
+			ready, _, _ := q.Counts()
+			b.stats.Messages += ready
+			b.stats.Queues++
+		}
+	}
+	b.lookAtDisk()
+	b.spawn(b.expiry.run)
+	b.spawn(b.watchDisk)
+	b.stats.Recovery = time.Since(start)
+	return b, nil
+}
+
+// AddVHost makes a vhost. That there is one of that name is no error.
+func (b *Broker) AddVHost(name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.vhosts[name] != nil {
+		return nil
+	}
+	v := newVHost(b, name)
+	batch := b.store.NewBatch()
+	batch.Put(v.key(), nil)
+	if err := b.applyNow(batch); err != nil {
+		return err
+	}
+	b.vhosts[name] = v
+	return nil
+}
+
+// Close ends delivery and closes the store, so that the next Open has nothing
+// to replay. The front ends close their sessions before.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return ErrClosed
+	}
+	b.closed = true
+	b.closing.Store(true)
+	b.mu.Unlock()
+	close(b.expiry.stop)
+	close(b.diskStop)
+	b.tasks.Wait()
+	return b.store.Close()
+}
+
+// spawn runs f in a goroutine that Close waits for, unless the broker is
+// closed.
+func (b *Broker) spawn(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.tasks.Go(f)
+	return true
+}
+
+// Stats tells what Open found.
+func (b *Broker) Stats() Stats { return b.stats }
+
+// Durable is the LSN below which everything is on disk.
+func (b *Broker) Durable() wal.LSN { return b.store.Durable() }
+
+// Err is the failure after which the broker takes no more persistent messages,
+// or nil.
+func (b *Broker) Err() error { return b.store.Err() }
+
+// Wait blocks until everything below lsn is on disk.
+func (b *Broker) Wait(lsn wal.LSN) error { return b.wait(lsn) }
+
+func (b *Broker) wait(lsn wal.LSN) error {
+	if lsn == 0 || b.store.Durable() >= lsn {
+		return nil
+	}
+	if err := b.store.Wait(lsn); err != nil {
+		return errStore(err)
+	}
+	return nil
+}
+
+// applyNow applies a batch and waits until it is on disk.
+func (b *Broker) applyNow(batch *store.Batch) error {
+	if batch.Len() == 0 {
+		return nil
+	}
+	lsn, err := b.store.Apply(batch, wal.Deferred, nil)
+	if err != nil {
+		return errStore(err)
+	}
+	return b.wait(lsn)
+}

@@ -1,0 +1,219 @@
+package broker
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/store"
+)
+
+// Kinds of records in the store's catalog; see the package comment.
+const (
+	recordVHost    = 'v'
+	recordExchange = 'x'
+	recordQueue    = 'q'
+	recordBinding  = 'b'
+)
+
+// catalogKey makes a record's key: the kind and the names that identify the
+// object, each with its length, since a name may hold any byte.
+func catalogKey(kind byte, names ...string) string {
+	key := append(make([]byte, 0, 64), kind)
+	for _, name := range names {
+		key = binary.AppendUvarint(key, uint64(len(name)))
+		key = append(key, name...)
+	}
+	return string(key)
+}
+
+// splitKey is the reverse of catalogKey. It wants exactly n names.
+func splitKey(key string, n int) ([]string, error) {
+	names := make([]string, 0, n)
+	rest := []byte(key[1:])
+	for len(rest) > 0 {
+		size, used := binary.Uvarint(rest)
+		if used <= 0 || size > uint64(len(rest)-used) {
+			return nil, fmt.Errorf("catalog key %q is malformed", key)
+		}
+		rest = rest[used:]
+		names = append(names, string(rest[:size]))
+		rest = rest[size:]
+	}
+	if len(names) != n {
+		return nil, fmt.Errorf("catalog key %q has %d names, not %d", key, len(names), n)
+	}
+	return names, nil
+}
+
+func (v *vhost) key() string { return catalogKey(recordVHost, v.name) }
+
+func (x *exchange) key() string { return catalogKey(recordExchange, x.v.name, x.name) }
+
+func (x *exchange) record() []byte {
+	return amqp.NewTable(
+		amqp.Field{Name: "type", Value: amqp.LongString(x.kind)},
+		amqp.Field{Name: "auto_delete", Value: amqp.Bool(x.autoDelete)},
+		amqp.Field{Name: "internal", Value: amqp.Bool(x.internal)},
+		amqp.Field{Name: "arguments", Value: amqp.Nested(x.args)},
+	)
+}
+
+func (d *queueDef) key() string { return catalogKey(recordQueue, d.v.name, d.name) }
+
+// record names the store's queue, whose messages outlive the process with it.
+func (d *queueDef) record(id uint32) []byte {
+	return amqp.NewTable(
+		amqp.Field{Name: "id", Value: amqp.Int64(int64(id))},
+		amqp.Field{Name: "auto_delete", Value: amqp.Bool(d.autoDelete)},
+		amqp.Field{Name: "arguments", Value: amqp.Nested(d.args)},
+	)
+}
+
+func (b *binding) catalogKey() string {
+	kind, name := "q", ""
+	if b.dst.queue != nil {
+		name = b.dst.queue.Name()
+	} else {
+		kind, name = "x", b.dst.exchange.name
+	}
+	return catalogKey(recordBinding, b.src.v.name, b.src.name, kind, name, b.key, string(b.args.Canonical(nil)))
+}
+
+func (b *binding) record() []byte {
+	return amqp.NewTable(amqp.Field{Name: "arguments", Value: amqp.Nested(b.args)})
+}
+
+// load builds the durable topology from the catalog: vhosts, then what is in
+// them, then what binds that together.
+func (b *Broker) load() error {
+	type entry struct {
+		names []string
+		value amqp.Table
+	}
+	found := map[byte][]entry{}
+	sizes := map[byte]int{recordVHost: 1, recordExchange: 2, recordQueue: 2, recordBinding: 6}
+	err := b.store.Catalog(func(key string, value []byte) error {
+		if key == "" || sizes[key[0]] == 0 {
+			return fmt.Errorf("catalog key %q is of no known kind: was the folder written by a newer version?", key)
+		}
+		names, err := splitKey(key, sizes[key[0]])
+		if err != nil {
+			return err
+		}
+		t := amqp.Table(value).Clone()
+		if err := t.Validate(); err != nil {
+			return fmt.Errorf("catalog record %q: %w", key, err)
+		}
+		found[key[0]] = append(found[key[0]], entry{names, t})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range found[recordVHost] {
+		b.vhosts[e.names[0]] = newVHost(b, e.names[0])
+	}
+	lookup := func(name string) (*vhost, error) {
+		if v := b.vhosts[name]; v != nil {
+			return v, nil
+		}
+		return nil, fmt.Errorf("catalog: there is no vhost '%s'", name)
+	}
+	for _, e := range found[recordExchange] {
+		v, err := lookup(e.names[0])
+		if err != nil {
+			return err
+		}
+		kind, _ := e.value.LongString("type")
+		spec := ExchangeSpec{Name: e.names[1], Type: kind, Durable: true}
+		spec.AutoDelete, _ = e.value.Bool("auto_delete")
+		spec.Internal, _ = e.value.Bool("internal")
+		spec.Args, _ = e.value.Table("arguments")
+		x := v.newExchange(spec)
+		if x == nil {
+			return fmt.Errorf("catalog: exchange '%s' in vhost '%s' has the unknown type '%s'", spec.Name, v.name, kind)
+		}
+		v.exchanges[x.name] = x
+	}
+	known := map[uint32]bool{}
+	for _, e := range found[recordQueue] {
+		v, err := lookup(e.names[0])
+		if err != nil {
+			return err
+		}
+		if err := v.loadQueue(e.names[1], e.value, known); err != nil {
+			return err
+		}
+	}
+	for _, e := range found[recordBinding] {
+		v, err := lookup(e.names[0])
+		if err != nil {
+			return err
+		}
+		if err := v.loadBinding(e.names[1:], e.value); err != nil {
+			return err
+		}
+	}
+	return b.dropOrphans(known)
+}
+
+func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool) error {
+	id, _ := record.Int("id")
+	sq := v.b.store.Queue(uint32(id))
+	if sq == nil {
+		return fmt.Errorf("catalog: queue '%s' in vhost '%s' has the number %d, which the store lacks", name, v.name, id)
+	}
+	known[uint32(id)] = true
+	spec := QueueSpec{Name: name, Durable: true}
+	spec.AutoDelete, _ = record.Bool("auto_delete")
+	spec.Args, _ = record.Table("arguments")
+	// What was accepted once stays: a rule that has become stricter since must
+	// not keep the broker from starting.
+	set, bad := parseArguments(spec.Args, name, v.name)
+	if bad != nil {
+		v.b.log.Warn("queue has arguments that are refused today", "vhost", v.name, "queue", name, "cause", bad.Text)
+	}
+	q := v.newQueue(spec, set, nil)
+	q.open(sq)
+	v.queues[name] = q
+	if set.expires > 0 {
+		v.b.expiry.watch(q)
+	}
+	return nil
+}
+
+func (v *vhost) loadBinding(names []string, record amqp.Table) error {
+	src := v.exchanges[names[0]]
+	var dst *node
+	if names[1] == "q" {
+		if q := v.queues[names[2]]; q != nil {
+			dst = &q.def().node
+		}
+	} else if x := v.exchanges[names[2]]; x != nil {
+		dst = &x.node
+	}
+	if src == nil || src.table == nil || dst == nil {
+		return fmt.Errorf("catalog: in vhost '%s' one end of the binding '%s' → '%s' is missing", v.name, names[0], names[2])
+	}
+	args, _ := record.Table("arguments")
+	b := &binding{src: src, dst: dst, key: names[3], args: args, durable: true}
+	if src.table.Add(dst, b.key, args) {
+		dst.remember(b)
+	}
+	return nil
+}
+
+// dropOrphans deletes durable queues of the store that the catalog does not
+// name. Both are written as one, so that there should be none.
+func (b *Broker) dropOrphans(known map[uint32]bool) error {
+	batch := b.store.NewBatch()
+	b.store.Queues(func(q *store.Queue) bool {
+		if !known[q.ID()] {
+			b.log.Warn("deleting a queue of the store that no catalog entry names", "id", q.ID())
+			batch.DeleteQueue(q)
+		}
+		return true
+	})
+	return b.applyNow(batch)
+}

@@ -1,0 +1,337 @@
+package broker
+
+import (
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// How delivery runs.
+//
+// Whoever gives cause (a publish, a requeue, a consumer that may take again)
+// calls deliver. The first one gets the token and dispatches; those that come
+// while it is out only count up work and leave: the dispatcher gives the token
+// back by exchanging the count that it saw before its last look for 0, which
+// fails if anybody came since. So no cause is lost, nobody waits, and a queue
+// has one dispatcher.
+//
+// The publishing path must not serve others for ever, nor wait for a disk. So
+// a dispatcher has a budget; where that is spent, where the next message must
+// be read from a file, or may not leave before the log knows of it, the token
+// goes to a goroutine of the queue, which ends when it has caught up.
+//
+// Consumers are told apart as ready and not ready under the queue's lock. One
+// that refused, or had no room, is not ready until it is touched: that puts it
+// on the stack touched before the cause is counted, so a dispatcher that looked
+// at its credit too early looks again.
+
+// runner is what one dispatcher needs: scratch memory, and what is to be done
+// at the end. Runners are pooled.
+type runner struct {
+	b      *Broker
+	claim  store.Claim
+	ds     []Delivery
+	sinks  []Sink // to flush
+	budget int    // how many messages may be delivered for one queue before its goroutine takes over
+	wait   wal.LSN
+}
+
+const (
+	// baseBudget is what anybody may deliver who runs into delivery.
+	baseBudget = 1024
+	// lookCost bounds how often a dispatcher looks anew at a queue whose other
+	// users keep it busy.
+	lookCost = 16
+	// maxSinks is how far back a sink is searched for among those to flush. A
+	// second flush does no harm.
+	maxSinks = 16
+)
+
+func (b *Broker) runner() *runner {
+	r := b.runners.Get().(*runner)
+	r.budget = baseBudget
+	return r
+}
+
+// done flushes the sinks and gives the runner back.
+func (r *runner) done() {
+	r.flush()
+	r.b.runners.Put(r)
+}
+
+func (r *runner) flush() {
+	for i, s := range r.sinks {
+		s.Flush()
+		r.sinks[i] = nil
+	}
+	r.sinks = r.sinks[:0]
+}
+
+// took notes a sink to flush.
+func (r *runner) took(s Sink) {
+	for i := len(r.sinks) - 1; i >= 0 && i >= len(r.sinks)-maxSinks; i-- {
+		if r.sinks[i] == s {
+			return
+		}
+	}
+	r.sinks = append(r.sinks, s)
+}
+
+// outcome is where a step of dispatching stopped.
+type outcome uint8
+
+const (
+	caughtUp outcome = iota // nothing is ready, or nobody to take it
+	more                    // a run was delivered, there may be more
+	mustRead                // the next message is not in memory
+	mustWait                // until runner.wait is durable
+)
+
+func (q *localQueue) touch(c *Consumer) {
+	if !c.inTouched.CompareAndSwap(false, true) {
+		return // it stands there, and whoever takes it off has not looked yet
+	}
+	for {
+		head := q.touched.Load()
+		c.touchNext = head
+		if q.touched.CompareAndSwap(head, c) {
+			return
+		}
+	}
+}
+
+// admit makes the touched consumers ready, in the order of their touches. Under
+// mu.
+func (q *localQueue) admit() {
+	if q.touched.Load() == nil {
+		return
+	}
+	var first *Consumer
+	for c := q.touched.Swap(nil); c != nil; {
+		next := c.touchNext
+		c.touchNext, first = first, c
+		c = next
+	}
+	for c := first; c != nil; {
+		next := c.touchNext
+		c.touchNext = nil
+		// From here on another touch may put it on the stack again, before its
+		// credit is looked at: that costs one look more.
+		c.inTouched.Store(false)
+		if c.attached && !c.ready {
+			c.level.push(c)
+		}
+		c = next
+	}
+}
+
+func (q *localQueue) deliver(r *runner) {
+	if q.work.Add(1) != 1 {
+		return
+	}
+	for budget := r.budget; ; budget -= lookCost {
+		seen := q.work.Load()
+		out, given := q.step(r, false)
+		switch out {
+		case caughtUp:
+			if q.work.CompareAndSwap(seen, 0) {
+				return
+			}
+		case mustRead, mustWait:
+			q.handOver(out, r.wait)
+			return
+		}
+		if budget -= given; budget <= 0 {
+			q.handOver(more, 0)
+			return
+		}
+	}
+}
+
+// handOver gives the token to a goroutine of the queue.
+func (q *localQueue) handOver(out outcome, wait wal.LSN) {
+	if !q.v.b.spawn(func() { q.dispatch(out, wait) }) {
+		q.work.Store(0) // the broker is closing: nobody is there to deliver to
+	}
+}
+
+// dispatch delivers until the queue has caught up. It holds the token.
+func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
+	r := q.v.b.runner()
+	defer r.done()
+	for {
+		if out == mustWait {
+			// Where the log has failed no message needs it any more.
+			q.v.b.store.Wait(wait)
+		}
+		if q.v.b.closing.Load() {
+			q.work.Store(0)
+			return
+		}
+		seen := q.work.Load()
+		out, _ = q.step(r, true)
+		r.flush()
+		wait = r.wait
+		switch out {
+		case caughtUp:
+			if q.work.CompareAndSwap(seen, 0) {
+				return
+			}
+		case mustRead:
+			// The store could not read and has logged why. The next cause tries
+			// again.
+			q.work.Store(0)
+			return
+		}
+	}
+}
+
+// step claims and offers up to a run of messages.
+func (q *localQueue) step(r *runner, disk bool) (outcome, int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stepLocked(r, disk)
+}
+
+// stepLocked is step with mu held. It returns how many messages were taken.
+func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
+	q.admit()
+	for given < maxRun {
+		l := q.readyLevel()
+		if l == nil {
+			return caughtUp, given
+		}
+		want := q.measure(l)
+		if want == 0 {
+			continue // nobody there has room after all
+		}
+		claim := &r.claim
+		if disk && q.cold == nil {
+			q.cold = new(store.Claim)
+		}
+		if q.cold != nil {
+			claim = q.cold // with what was read ahead for this queue
+		}
+		switch q.sq.Claim(claim, min(want, q.run), disk) {
+		case store.Empty:
+			q.cold = nil
+			return caughtUp, given
+		case store.Cold:
+			return mustRead, given
+		case store.Unmarked:
+			r.wait = claim.WaitFor
+			return mustWait, given
+		}
+		given += q.hand(r, l, claim)
+	}
+	return more, given
+}
+
+// readyLevel is the highest priority at which somebody may take a message.
+func (q *localQueue) readyLevel() *level {
+	for _, l := range q.levels {
+		if l.n > 0 {
+			return l
+		}
+	}
+	return nil
+}
+
+// measure asks the ready consumers of a level for their room, as far as a run
+// goes, and sets those aside that have none.
+func (q *localQueue) measure(l *level) int {
+	total := 0
+	c := l.head
+	for range l.n {
+		next := c.next
+		c.room = c.sink.Room(c)
+		if c.room <= 0 {
+			l.drop(c)
+		} else if total += min(c.room, maxRun); total >= maxRun {
+			break
+		}
+		c = next
+	}
+	return total
+}
+
+// hand offers what was claimed to the consumers of a level: whole where there
+// is only one, else in turn, a message each. What nobody takes goes back. It
+// returns how many were taken.
+func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
+	ds := r.deliveries(q, claim.Items)
+	given := 0
+	for given < len(ds) && l.n > 0 {
+		c := l.head
+		if c.room <= 0 {
+			if c.room = c.sink.Room(c); c.room <= 0 {
+				l.drop(c)
+				continue
+			}
+		}
+		offered := 1
+		if l.n == 1 {
+			offered = min(len(ds)-given, c.room)
+		}
+		n := c.sink.Offer(c, ds[given:given+offered])
+		if n > 0 {
+			r.took(c.sink)
+			if c.spec.NoAck {
+				q.ackTaken(ds[given : given+n])
+			}
+		}
+		given += n
+		c.room -= n
+		if n < offered || c.room <= 0 {
+			l.drop(c)
+		} else {
+			l.turn()
+		}
+	}
+	// Where bodies are large the out buffer takes only some of a run: claim less
+	// the next time.
+	if given < len(ds) {
+		q.sq.Unclaim(claim, given)
+		q.run = max(given, 8)
+	} else {
+		q.run = min(2*q.run, maxRun)
+	}
+	clear(ds)
+	claim.Release()
+	if q.acks != nil && q.acks.Len() > 0 {
+		// They need no durability, and where the log has failed there is no
+		// place to say so: the front end hears of it by its own batches.
+		q.v.b.store.Apply(q.acks, wal.Lazy, nil)
+		q.acks.Reset()
+	}
+	return given
+}
+
+func (q *localQueue) ackTaken(ds []Delivery) {
+	batch := q.acksBatch()
+	for i := range ds {
+		batch.Ack(q.sq, ds[i].Seq)
+	}
+}
+
+// deliveries shows claimed messages to sinks.
+func (r *runner) deliveries(q *localQueue, items []store.Item) []Delivery {
+	r.ds = r.ds[:0]
+	for i := range items {
+		it := &items[i]
+		r.ds = append(r.ds, Delivery{
+			Queue: q, Seq: it.Seq, Redelivered: it.Redelivered,
+			Exchange: it.Exchange, RoutingKey: it.RoutingKey, Props: it.Props, Body: it.Body,
+		})
+	}
+	return r.ds
+}
+
+// Delivery is a message on its way to a consumer. The slices are valid during
+// the call that hands it over.
+type Delivery struct {
+	Queue                Queue
+	Seq                  uint64
+	Redelivered          bool
+	Exchange, RoutingKey []byte
+	Props, Body          []byte
+}

@@ -1,0 +1,186 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/leveret-mq/leveret/broker/routing"
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// exchange is a routing table with a name. All fields but deleted are fixed
+// once it stands in its vhost's map; the table takes care of itself.
+type exchange struct {
+	node
+	v           *vhost
+	name, kind  string
+	durable     bool
+	autoDelete  bool
+	internal    bool
+	predeclared bool
+	args        amqp.Table
+	alternate   string // the exchange that gets what this one can not route; "" is none
+	table       routing.Table[*node]
+	byHeaders   bool    // what matches depends on the message's headers
+	lsn         wal.LSN // of its record
+	deleted     bool    // guarded by vhost.mu
+}
+
+// ExchangeSpec describes an exchange to declare.
+type ExchangeSpec struct {
+	Name, Type                             string
+	Passive, Durable, AutoDelete, Internal bool
+	Args                                   amqp.Table // copied
+}
+
+// newExchange makes an exchange, or nil if there is no such type.
+func (v *vhost) newExchange(spec ExchangeSpec) *exchange {
+	x := &exchange{
+		v: v, name: spec.Name, kind: spec.Type, table: routing.New[*node](spec.Type),
+		durable: spec.Durable, autoDelete: spec.AutoDelete, internal: spec.Internal,
+		args: spec.Args.Clone(), byHeaders: spec.Type == "headers",
+	}
+	if x.table == nil {
+		return nil
+	}
+	x.alternate, _ = x.args.LongString("alternate-exchange")
+	x.node.exchange = x
+	return x
+}
+
+// DeclareExchange makes an exchange, or compares the one there is. A passive
+// declaration asks only whether there is one.
+func (s *Session) DeclareExchange(spec ExchangeSpec) error {
+	spec.Name = cleanName(spec.Name)
+	v := s.v
+	if spec.Passive {
+		if spec.Name == "" {
+			return errDefaultExchange()
+		}
+		x := v.exchange(spec.Name)
+		if x == nil {
+			return errNoExchange(spec.Name, v.name)
+		}
+		return v.b.wait(x.lsn)
+	}
+	fresh := v.newExchange(spec)
+	if fresh == nil {
+		return amqp.CommandInvalid("invalid exchange type '%s'", spec.Type)
+	}
+	if spec.Name == "" {
+		return errDefaultExchange()
+	}
+	return v.change(func(t *change) error {
+		if x := v.exchanges[spec.Name]; x != nil {
+			t.await(x.lsn)
+			return asError(x.compare(fresh))
+		}
+		if reserved(spec.Name) {
+			return errReserved("exchange", spec.Name)
+		}
+		if ae, ok := spec.Args.Get("alternate-exchange"); ok && ae.Type != amqp.TypeLongString {
+			return amqp.PreconditionFailed("invalid type '%s' for arg 'alternate-exchange' in exchange '%s' in vhost '%s'", ae.Type, spec.Name, v.name)
+		}
+		if fresh.durable {
+			t.batch.Put(fresh.key(), fresh.record())
+		}
+		if err := t.apply(); err != nil {
+			return err
+		}
+		fresh.lsn = t.lsn
+		v.exchanges[fresh.name] = fresh
+		return nil
+	})
+}
+
+// compare says in what a redeclaration differs.
+func (x *exchange) compare(with *exchange) *amqp.Error {
+	differs := func(key string, received, current amqp.Value) *amqp.Error {
+		return amqp.Inequivalent(key, "exchange", x.name, x.v.name, received, current)
+	}
+	switch {
+	case x.kind != with.kind:
+		return differs("type", amqp.LongString(with.kind), amqp.LongString(x.kind))
+	case x.durable != with.durable:
+		return differs("durable", amqp.Bool(with.durable), amqp.Bool(x.durable))
+	case x.autoDelete != with.autoDelete:
+		return differs("auto_delete", amqp.Bool(with.autoDelete), amqp.Bool(x.autoDelete))
+	case x.internal != with.internal:
+		return differs("internal", amqp.Bool(with.internal), amqp.Bool(x.internal))
+	}
+	got, _ := with.args.Get("alternate-exchange")
+	is, _ := x.args.Get("alternate-exchange")
+	if !amqp.Equivalent(got, is) {
+		return differs("alternate-exchange", got, is)
+	}
+	return nil
+}
+
+// DeleteExchange deletes an exchange with its bindings. That there is none is
+// no error. ifUnused refuses while anything is bound to it.
+func (s *Session) DeleteExchange(name string, ifUnused bool) error {
+	name = cleanName(name)
+	switch {
+	case name == "":
+		return errDefaultExchange()
+	case reserved(name):
+		return amqp.AccessRefused("deletion of system exchange '%s' in vhost '%s' not allowed", name, s.v.name)
+	}
+	return s.v.change(func(t *change) error {
+		x := s.v.exchanges[name]
+		if x == nil {
+			return nil
+		}
+		if ifUnused && x.table.Len() > 0 {
+			return amqp.PreconditionFailed("exchange '%s' in vhost '%s' in use", name, s.v.name)
+		}
+		t.deleteExchange(x)
+		return t.apply()
+	})
+}
+
+// deleteExchange takes an exchange out of the topology, with its bindings on
+// both sides and the auto-delete exchanges that this leaves without any.
+func (t *change) deleteExchange(x *exchange) {
+	if x.deleted {
+		return
+	}
+	x.deleted = true
+	delete(t.v.exchanges, x.name)
+	if x.durable {
+		t.batch.Delete(x.key())
+	}
+	for _, entry := range x.table.Bindings() {
+		if b := entry.Destination.forget(x, entry.Key, entry.Args); b != nil && b.durable {
+			t.batch.Delete(b.catalogKey())
+		}
+	}
+	t.unbindAll(&x.node)
+}
+
+// unbindAll takes away all bindings to a destination that is being deleted.
+func (t *change) unbindAll(dst *node) {
+	var sources []*exchange
+	for at, list := range dst.in {
+		for _, b := range list {
+			if b.durable {
+				t.batch.Delete(b.catalogKey())
+			}
+		}
+		if !slices.Contains(sources, at.src) {
+			sources = append(sources, at.src)
+		}
+	}
+	dst.in = nil
+	for _, src := range sources {
+		src.table.RemoveDestination(dst)
+		t.abandoned(src)
+	}
+}
+
+// abandoned deletes an auto-delete exchange whose last binding was removed.
+func (t *change) abandoned(x *exchange) {
+	if x.autoDelete && !x.deleted && x.table.Len() == 0 {
+		t.deleteExchange(x)
+	}
+}

@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Get takes one message from a queue. fn is called with it, and with how many
+// stay ready behind it, under the queue's lock as Sink.Offer is; where the queue
+// is empty it is not called and ok is false. With noAck the message is gone.
+func (s *Session) Get(queue string, noAck bool, fn func(d *Delivery, remaining int)) (ok bool, err error) {
+	q, err := s.find(cleanName(queue))
+	if err != nil {
+		return false, err
+	}
+	q.def().use()
+	return q.get(noAck, fn)
+}
+
+func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool, error) {
+	b := q.v.b
+	r := b.runner()
+	defer r.done()
+	for {
+		status := q.getOne(r, noAck, fn)
+		switch status {
+		case store.Claimed:
+			return true, nil
+		case store.Unmarked:
+			// The message must be known as delivered before it leaves.
+			if err := b.store.Wait(r.wait); err != nil && b.closing.Load() {
+				return false, errStore(err)
+			}
+		case store.Cold:
+			// It was to be read, and could not: the store has logged why.
+			return false, errStore(errUnreadable)
+		default:
+			return false, nil
+		}
+	}
+}
+
+func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remaining int)) store.Status {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	status := q.sq.Claim(&r.claim, 1, true)
+	if status != store.Claimed {
+		r.wait = r.claim.WaitFor
+		return status
+	}
+	ds := r.deliveries(q, r.claim.Items)
+	ready, _, _ := q.sq.Counts()
+	fn(&ds[0], ready)
+	seq := ds[0].Seq
+	clear(ds)
+	r.claim.Release()
+	if noAck {
+		batch := q.acksBatch()
+		batch.Ack(q.sq, seq)
+		q.v.b.store.Apply(batch, wal.Lazy, nil)
+		batch.Reset()
+	}
+	return status
+}

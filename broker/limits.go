@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Bounds on a queue's length count ready messages, as in RabbitMQ: a message
+// that a consumer takes at once counts for nothing. A batch that put all its
+// messages into a queue before it delivered any would drop or refuse messages
+// that RabbitMQ delivers. So, where a queue with a bound and with consumers
+// could pass it, the batch is cut: what was gathered before is applied and
+// delivered before the next message comes. Without consumers there is nothing
+// to deliver in between, and the batch stays whole.
+
+// pending is what a batch holds for a queue with bounds since its last cut.
+type pending struct {
+	queue    *localQueue
+	messages int64
+	bytes    int64
+}
+
+// mindLimits notes a publish to a route with bounded queues, and cuts the batch
+// before it where it must.
+func (b *Batch) mindLimits(r *route, body int) {
+	if !b.atomic && slices.ContainsFunc(r.queues, func(q Queue) bool { return b.mustCut(q, int64(body)) }) {
+		b.cut()
+	}
+	for _, each := range r.queues {
+		if q, ok := each.(*localQueue); ok && q.set.limited() {
+			p := b.pending(q)
+			p.messages++
+			p.bytes += int64(body)
+		}
+	}
+}
+
+// mustCut tells whether a message of that many bytes could pass a queue's bounds
+// only because what was gathered before it has not been delivered yet.
+func (b *Batch) mustCut(each Queue, body int64) bool {
+	q, ok := each.(*localQueue)
+	if !ok || !q.set.limited() || q.consuming.Load() == 0 {
+		return false
+	}
+	p := b.pending(q)
+	if p.messages == 0 {
+		return false
+	}
+	ready, _, bytes := q.sq.Counts()
+	return q.set.maxLength >= 0 && int64(ready)+p.messages+1 > q.set.maxLength ||
+		q.set.maxBytes >= 0 && bytes+p.bytes+body > q.set.maxBytes
+}
+
+func (b *Batch) pending(q *localQueue) *pending {
+	for i := range b.limited {
+		if b.limited[i].queue == q {
+			return &b.limited[i]
+		}
+	}
+	b.limited = append(b.limited, pending{queue: q})
+	return &b.limited[len(b.limited)-1]
+}
+
+// cut ends the part that is being gathered.
+func (b *Batch) cut() {
+	if b.cur.Len() == 0 {
+		return
+	}
+	b.parts = append(b.parts, part{b.cur, len(b.index)})
+	if n := len(b.spare); n > 0 {
+		b.cur, b.spare = b.spare[n-1], b.spare[:n-1]
+	} else {
+		b.cur = b.s.b.store.NewBatch()
+	}
+	for i := range b.limited {
+		b.limited[i].messages, b.limited[i].bytes = 0, 0
+	}
+}
+
+// settleLength delivers what can be delivered and drops the oldest of what then
+// is too many. It does not ask for the dispatcher's token: whoever holds that
+// works under mu too, and must not be found in the middle.
+func (q *localQueue) settleLength(r *runner) {
+	q.mu.Lock()
+	out := more
+	for out == more {
+		out, _ = q.stepLocked(r, false)
+	}
+	q.trim()
+	q.mu.Unlock()
+	if out != caughtUp {
+		q.deliver(r)
+	}
+}
+
+// trim drops the oldest ready messages beyond the bounds. Under mu.
+func (q *localQueue) trim() {
+	if q.set.reject {
+		return
+	}
+	ready, _, bytes := q.sq.Counts()
+	if (q.set.maxLength < 0 || int64(ready) <= q.set.maxLength) && (q.set.maxBytes < 0 || bytes <= q.set.maxBytes) {
+		return
+	}
+	batch := q.acksBatch()
+	var c store.Claim
+	for (q.set.maxLength >= 0 && int64(ready) > q.set.maxLength) || (q.set.maxBytes >= 0 && bytes > q.set.maxBytes) {
+		if q.sq.Claim(&c, 1, true) != store.Claimed {
+			break
+		}
+		batch.Ack(q.sq, c.Items[0].Seq)
+		c.Release()
+		ready, _, bytes = q.sq.Counts()
+	}
+	q.v.b.store.Apply(batch, wal.Lazy, nil)
+	batch.Reset()
+}

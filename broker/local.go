@@ -1,0 +1,208 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// localQueue is a queue on the store. Its half of Queue is here; delivery is in
+// dispatch.go.
+type localQueue struct {
+	queueDef
+	sq *store.Queue
+
+	// work is the dispatcher's token and counts the causes for delivery since
+	// it was taken; 0: nobody dispatches. See deliver.
+	work atomic.Uint32
+
+	// touched is a stack of consumers that may take again. Whoever dispatches
+	// takes it whole.
+	touched atomic.Pointer[Consumer]
+
+	consuming atomic.Int32 // consumers, for those who do not hold mu
+
+	// mu guards what follows, and all claims: from a claim to the return of
+	// what nobody took it is held, so that whoever holds it sees every message
+	// in its place. It is held while Sink's methods run and may be held during
+	// a read from disk; the publishing path only ever takes it as dispatcher.
+	mu        sync.Mutex
+	retired   bool
+	exclusive *Consumer
+	consumers []*Consumer // in no order
+	levels    []*level    // by falling priority
+	run       int         // how many messages to claim at once, see hand
+	cold      *store.Claim
+	acks      *store.Batch // see acksBatch
+}
+
+// maxRun is the most messages that are claimed at once.
+const maxRun = 128
+
+// storeLimits are the bounds that the store enforces by itself.
+func (s *settings) storeLimits() store.Limits {
+	bound := func(n int64) int64 {
+		switch {
+		case n < 0:
+			return 0 // none
+		case n == 0:
+			return -1 // not one message
+		}
+		return n
+	}
+	return store.Limits{MaxMessages: bound(s.maxLength), MaxBytes: bound(s.maxBytes), RejectPublish: s.reject}
+}
+
+// create makes the store's queue and the catalog's record in one.
+func (q *localQueue) create(t *change) error {
+	sq := t.batch.CreateQueue(q.durable, store.QueueOptions{Limits: q.set.storeLimits()})
+	if q.durable {
+		t.batch.Put(q.key(), q.record(sq.ID()))
+	}
+	if err := t.apply(); err != nil {
+		return err
+	}
+	q.lsn = t.lsn
+	q.run = maxRun
+	q.sq = sq
+	return nil
+}
+
+// open takes a queue that the store has recovered.
+func (q *localQueue) open(sq *store.Queue) {
+	q.run = maxRun
+	q.sq = sq
+	sq.SetLimits(q.set.storeLimits())
+}
+
+func (q *localQueue) Name() string        { return q.name }
+func (q *localQueue) VHost() string       { return q.v.name }
+func (q *localQueue) Durable() bool       { return q.durable }
+func (q *localQueue) def() *queueDef      { return &q.queueDef }
+func (q *localQueue) local() *store.Queue { return q.sq }
+
+func (q *localQueue) Counts() (ready, unacked, consumers int) {
+	ready, unacked, _ = q.sq.Counts()
+	return ready, unacked, int(q.consuming.Load())
+}
+
+func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
+	switch what {
+	case acked, discarded:
+		// A discarded message is dropped: dead letters come with their own work.
+		b.cur.Ack(q.sq, seq)
+	case requeued:
+		b.cur.Requeue(q.sq, seq)
+		b.addTouched(q)
+	}
+}
+
+func (q *localQueue) attach(c *Consumer) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.retired:
+		return errNoQueue(q.name, q.v.name)
+	case q.exclusive != nil,
+		c.spec.Exclusive && (len(q.consumers) > 0 || q.set.singleUse):
+		return errExclusiveUse(q.name, q.v.name)
+	}
+	if c.spec.Exclusive {
+		q.exclusive = c
+	}
+	at, found := slices.BinarySearchFunc(q.levels, c.priority, func(l *level, p int64) int {
+		switch {
+		case l.priority > p:
+			return -1
+		case l.priority < p:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		q.levels = slices.Insert(q.levels, at, &level{priority: c.priority})
+	}
+	c.level = q.levels[at]
+	c.level.members++
+	c.index = len(q.consumers)
+	c.attached = true
+	q.consumers = append(q.consumers, c)
+	q.consuming.Store(int32(len(q.consumers)))
+	if len(q.consumers) == 1 {
+		q.sq.SetConsuming(true)
+	}
+	return nil
+}
+
+func (q *localQueue) detach(c *Consumer) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !c.attached {
+		return len(q.consumers)
+	}
+	c.attached = false
+	if q.exclusive == c {
+		q.exclusive = nil
+	}
+	c.level.drop(c)
+	if c.level.members--; c.level.members == 0 {
+		q.levels = slices.DeleteFunc(q.levels, func(l *level) bool { return l == c.level })
+	}
+	last := len(q.consumers) - 1
+	q.consumers[c.index] = q.consumers[last]
+	q.consumers[c.index].index = c.index
+	q.consumers[last] = nil
+	q.consumers = q.consumers[:last]
+	q.consuming.Store(int32(last))
+	if last == 0 {
+		q.sq.SetConsuming(false)
+		q.cold = nil
+	}
+	return last
+}
+
+func (q *localQueue) retire() []*Consumer {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.retired = true
+	left := q.consumers
+	for _, c := range left {
+		c.attached = false
+		c.level.drop(c)
+	}
+	q.consumers, q.levels, q.exclusive, q.cold = nil, nil, nil, nil
+	q.consuming.Store(0)
+	return left
+}
+
+func (q *localQueue) remove(b *store.Batch) func() int {
+	index := b.DeleteQueue(q.sq)
+	return func() int { return b.Removed(index) }
+}
+
+func (q *localQueue) purge() (int, wal.LSN, error) {
+	// Under mu no message is on its way to a consumer that might refuse it.
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.retired {
+		return 0, 0, nil
+	}
+	b := q.v.b.store.NewBatch()
+	index := b.Purge(q.sq)
+	lsn, err := q.v.b.store.Apply(b, wal.Deferred, nil)
+	if err != nil {
+		return 0, 0, errStore(err)
+	}
+	return b.Removed(index), lsn, nil
+}
+
+// acksBatch is a batch for what happens to the queue under mu.
+func (q *localQueue) acksBatch() *store.Batch {
+	if q.acks == nil {
+		q.acks = q.v.b.store.NewBatch()
+	}
+	return q.acks
+}

@@ -1,0 +1,306 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// Queue is where messages wait for consumers. It is the seam to the engines
+// that hold them: localQueue on the store is the default one, and the front
+// ends know no other type than this, so that a queue whose ready list lives in
+// another process can stand beside it. Values are pointers, hence comparable.
+//
+// The methods that are not exported are what an engine owes to this package;
+// they keep implementations inside it, since a publish to several queues, and a
+// transaction, must go through one Batch.
+type Queue interface {
+	Name() string
+	VHost() string
+	// Durable: the queue, and the persistent messages in it, survive a restart.
+	Durable() bool
+	// Counts are the ready messages, those with consumers that have not been
+	// acked, and the consumers. A remote engine may answer from what it last
+	// heard.
+	Counts() (ready, unacked, consumers int)
+
+	// def is the part that does not depend on the engine.
+	def() *queueDef
+	// local is the queue as the store sees it, nil for other engines: all
+	// queues of a message that have one share one record.
+	local() *store.Queue
+	// settle records in b what became of a delivery.
+	settle(b *Batch, seq uint64, what settlement)
+	// attach and detach add and remove a consumer; after detach has returned,
+	// nothing is offered to it. left is how many remain.
+	attach(c *Consumer) error
+	detach(c *Consumer) (left int)
+	// touch notes that c may take again; deliver then runs delivery as far as
+	// r's budget goes.
+	touch(c *Consumer)
+	deliver(r *runner)
+	get(noAck bool, fn func(d *Delivery, remaining int)) (bool, error)
+	purge() (removed int, lsn wal.LSN, err error)
+	// retire ends the queue: nothing is offered from now on, and remove, where
+	// it is called, puts the deletion into a batch. It returns the consumers
+	// that were left.
+	retire() []*Consumer
+	remove(b *store.Batch) (removed func() int)
+}
+
+// settlement is what becomes of a delivered message.
+type settlement uint8
+
+const (
+	acked settlement = iota
+	requeued
+	discarded // refused for good
+)
+
+// queueDef is what every queue is, whatever its engine. Fields without a note
+// are fixed once the queue stands in its vhost's map.
+type queueDef struct {
+	node
+	v          *vhost
+	name       string
+	durable    bool // as it acts: an exclusive queue never is
+	exclusive  bool
+	autoDelete bool
+	reply      bool // a destination of direct reply-to
+	args       amqp.Table
+	set        settings
+	owner      *Session     // of an exclusive queue
+	lsn        wal.LSN      // of its record
+	used       atomic.Int64 // last use that keeps x-expires away, Unix ns
+	deleted    bool         // guarded by vhost.mu
+}
+
+// QueueSpec describes a queue to declare.
+type QueueSpec struct {
+	Name                                    string // empty: the server makes an amq.gen- name
+	Passive, Durable, Exclusive, AutoDelete bool
+	Args                                    amqp.Table // copied
+}
+
+// QueueInfo is what a declaration learns.
+type QueueInfo struct {
+	Name      string // as the queue is called: server-made, or without the line feeds that were asked for
+	Messages  uint32 // ready
+	Consumers uint32
+}
+
+func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQueue {
+	q := &localQueue{}
+	q.queueDef = queueDef{
+		v: v, name: spec.Name, set: set, owner: owner, args: spec.Args.Clone(),
+		durable: spec.Durable && !spec.Exclusive, exclusive: spec.Exclusive, autoDelete: spec.AutoDelete,
+	}
+	q.node.queue = q
+	q.use()
+	return q
+}
+
+// use notes a use that keeps the queue from expiring.
+func (d *queueDef) use() {
+	if d.set.expires > 0 {
+		d.used.Store(time.Now().UnixNano())
+	}
+}
+
+// randomName makes 22 characters that nobody guesses: RabbitMQ's server-made
+// names have the same form.
+func randomName() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// mayUse refuses a queue that is exclusive to another connection.
+func (s *Session) mayUse(d *queueDef) error {
+	if d.exclusive && d.owner != s {
+		return errLocked(d.name, d.v.name)
+	}
+	return nil
+}
+
+// find looks a queue up for this session.
+func (s *Session) find(name string) (Queue, error) {
+	q := s.v.queue(name)
+	if q == nil {
+		return nil, errNoQueue(name, s.v.name)
+	}
+	if err := s.mayUse(q.def()); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// DeclareQueue makes a queue, or compares the one there is. A passive
+// declaration asks only whether there is one.
+func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
+	spec.Name = cleanName(spec.Name)
+	v := s.v
+	if strings.HasPrefix(spec.Name, ReplyQueue) {
+		return s.declareReply(spec)
+	}
+	if spec.Passive {
+		q, err := s.find(spec.Name)
+		if err != nil {
+			return QueueInfo{}, err
+		}
+		if err := v.b.wait(q.def().lsn); err != nil {
+			return QueueInfo{}, err
+		}
+		return info(q), nil
+	}
+	if spec.Name == "" {
+		if t, _ := spec.Args.LongString("x-queue-type"); t == typeQuorum {
+			return QueueInfo{}, amqp.PreconditionFailed("Cannot declare a server-named queue for type rabbit_quorum_queue")
+		}
+		spec.Name = "amq.gen-" + randomName()
+	} else if reserved(spec.Name) {
+		return QueueInfo{}, errReserved("queue", spec.Name)
+	}
+	var q Queue
+	err := v.change(func(t *change) error {
+		if q = v.queues[spec.Name]; q != nil {
+			t.await(q.def().lsn)
+			q.def().use()
+			return asError(q.def().compare(s, spec))
+		}
+		set, bad := parseArguments(spec.Args, spec.Name, v.name)
+		if bad != nil {
+			return bad
+		}
+		if set.quorum {
+			for _, is := range []struct {
+				bad  bool
+				name string
+			}{{spec.AutoDelete, "auto-delete"}, {spec.Exclusive, "exclusive-owner"}, {!spec.Durable, "non-durable"}} {
+				if is.bad {
+					return amqp.PreconditionFailed("invalid property '%s' for queue '%s' in vhost '%s'", is.name, spec.Name, v.name)
+				}
+			}
+		}
+		var owner *Session
+		if spec.Exclusive {
+			owner = s
+		}
+		fresh := v.newQueue(spec, set, owner)
+		if err := fresh.create(t); err != nil {
+			return err
+		}
+		v.queues[spec.Name] = fresh
+		if owner != nil {
+			owner.exclusive[fresh] = struct{}{}
+		}
+		if set.expires > 0 {
+			v.b.expiry.watch(fresh)
+		}
+		q = fresh
+		return nil
+	})
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	return info(q), nil
+}
+
+func info(q Queue) QueueInfo {
+	ready, _, consumers := q.Counts()
+	return QueueInfo{Name: q.Name(), Messages: uint32(ready), Consumers: uint32(consumers)}
+}
+
+// compare says in what a redeclaration differs, in RabbitMQ's order.
+func (d *queueDef) compare(s *Session, spec QueueSpec) *amqp.Error {
+	if d.exclusive != spec.Exclusive || d.exclusive && d.owner != s {
+		return errLocked(d.name, d.v.name)
+	}
+	if durable := spec.Durable && !spec.Exclusive; durable != d.durable {
+		return amqp.Inequivalent("durable", "queue", d.name, d.v.name, amqp.Bool(durable), amqp.Bool(d.durable))
+	}
+	if spec.AutoDelete != d.autoDelete {
+		return amqp.Inequivalent("auto_delete", "queue", d.name, d.v.name, amqp.Bool(spec.AutoDelete), amqp.Bool(d.autoDelete))
+	}
+	return compareArguments(spec.Args, d.args, d.name, d.v.name)
+}
+
+// DeleteQueue deletes a queue and returns how many messages were ready in it.
+// That there is none is no error. ifUnused refuses while it has consumers,
+// ifEmpty while it has ready messages.
+func (s *Session) DeleteQueue(name string, ifUnused, ifEmpty bool) (uint32, error) {
+	name = cleanName(name)
+	var removed func() int
+	err := s.v.change(func(t *change) error {
+		q := s.v.queues[name]
+		if q == nil {
+			return nil
+		}
+		if err := s.mayUse(q.def()); err != nil {
+			return err
+		}
+		ready, _, consumers := q.Counts()
+		if ifEmpty && ready > 0 {
+			return amqp.PreconditionFailed("queue '%s' in vhost '%s' not empty", name, s.v.name)
+		}
+		if ifUnused && consumers > 0 {
+			return amqp.PreconditionFailed("queue '%s' in vhost '%s' in use", name, s.v.name)
+		}
+		removed = t.deleteQueue(q)
+		return t.apply()
+	})
+	if err != nil || removed == nil {
+		return 0, err
+	}
+	return uint32(removed()), nil
+}
+
+// deleteQueue takes a queue out of the topology with all that hangs on it. The
+// number of ready messages it had can be asked for after apply.
+func (t *change) deleteQueue(q Queue) (removed func() int) {
+	d := q.def()
+	if d.deleted {
+		return nil
+	}
+	d.deleted = true
+	consumers := q.retire()
+	if d.reply {
+		delete(t.v.replies, d.name)
+	} else {
+		delete(t.v.queues, d.name)
+	}
+	if d.owner != nil {
+		delete(d.owner.exclusive, q)
+	}
+	if d.durable {
+		t.batch.Delete(d.key())
+	}
+	t.unbindAll(&d.node)
+	if len(consumers) > 0 {
+		t.after = append(t.after, func() {
+			for _, c := range consumers {
+				c.sink.Cancelled(c)
+			}
+		})
+	}
+	return q.remove(t.batch)
+}
+
+// PurgeQueue removes the ready messages and returns how many they were.
+func (s *Session) PurgeQueue(name string) (uint32, error) {
+	q, err := s.find(cleanName(name))
+	if err != nil {
+		return 0, err
+	}
+	removed, lsn, err := q.purge()
+	if err != nil {
+		return 0, err
+	}
+	return uint32(removed), s.v.b.wait(lsn)
+}

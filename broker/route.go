@@ -1,0 +1,185 @@
+package broker
+
+import (
+	"bytes"
+	"hash/maphash"
+	"slices"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/store"
+)
+
+// route is what a batch knows of one exchange and routing key: where messages
+// go as long as the vhost's generation stands.
+type route struct {
+	generation    uint64
+	exchange, key []byte
+	queues        []Queue
+	locals        []*store.Queue // those of queues that are on the store
+	routed        bool           // some queue is no reply destination
+	limited       bool           // some queue has a bound
+	epoch         uint64         // the flush for which its queues are noted
+}
+
+// routeCache remembers routes by exchange and routing key: the last one, and a
+// table in which a newer route takes an older one's place. It belongs to one
+// batch, so that it needs no lock, and a flow to one queue costs two
+// comparisons a message.
+type routeCache struct {
+	last  *route
+	table *[routeSlots]route
+	seed  maphash.Seed
+}
+
+const routeSlots = 64
+
+// lookup returns the route for exchange and key, and whether it is still good.
+// Where it is not, the caller fills it in.
+func (c *routeCache) lookup(exchange, key []byte, generation uint64) (r *route, ok bool) {
+	if r := c.last; r != nil && bytes.Equal(r.key, key) && bytes.Equal(r.exchange, exchange) {
+		return r, r.generation == generation
+	}
+	if c.table == nil {
+		c.table = new([routeSlots]route)
+		c.seed = maphash.MakeSeed()
+	}
+	h := maphash.Bytes(c.seed, key) + 31*maphash.Bytes(c.seed, exchange)
+	r = &c.table[h%routeSlots]
+	c.last = r
+	return r, r.generation == generation && bytes.Equal(r.key, key) && bytes.Equal(r.exchange, exchange)
+}
+
+// router walks from exchange to exchange. It is scratch memory of a batch.
+type router struct {
+	v         *vhost
+	keys      [][]byte // routing keys: more than one where CC or BCC add some
+	headers   amqp.Table
+	headersFn func() amqp.Table // returns headers; made once
+
+	exchanges []*exchange // seen, those after the current one still to visit
+	nodes     []*node
+	queues    []Queue
+	replies   int // how many of queues are reply destinations
+	found     map[Queue]struct{}
+	byHeaders bool // headers were looked at: the result is good for this message only
+}
+
+// linearSearch is how many queues are searched for a duplicate one by one.
+const linearSearch = 32
+
+// walk finds the queues of a message, each once, in r.queues. It follows
+// bindings between exchanges, each exchange once, so that cycles end, and the
+// alternate exchange of each that has no match.
+func (r *router) walk(x *exchange) {
+	r.exchanges = append(r.exchanges[:0], x)
+	r.queues, r.replies, r.byHeaders = r.queues[:0], 0, false
+	if len(r.found) > 0 {
+		clear(r.found)
+	}
+	if x.table == nil {
+		r.byName()
+		return
+	}
+	// The tables themselves name a destination once a key.
+	unique := len(r.keys) == 1
+	for i := 0; i < len(r.exchanges); i++ {
+		x := r.exchanges[i]
+		if x.table == nil {
+			continue // RabbitMQ routes by name only what is published there
+		}
+		r.nodes = r.nodes[:0]
+		keys := r.keys
+		if x.byHeaders {
+			r.byHeaders = true
+			keys = keys[:1]
+		}
+		for _, key := range keys {
+			r.nodes = x.table.Match(key, r.headersFn, r.nodes)
+		}
+		if len(r.nodes) == 0 && x.alternate != "" {
+			if a := r.v.exchange(x.alternate); a != nil {
+				r.addExchange(a)
+			}
+		}
+		for _, n := range r.nodes {
+			if n.queue == nil {
+				r.addExchange(n.exchange)
+				unique = false
+			} else if unique && i == 0 {
+				r.queues = append(r.queues, n.queue)
+			} else {
+				r.addQueue(n.queue)
+			}
+		}
+	}
+	clear(r.nodes)
+}
+
+// byName routes through the default exchange.
+func (r *router) byName() {
+	r.v.mu.RLock()
+	defer r.v.mu.RUnlock()
+	for _, key := range r.keys {
+		if q := r.v.queues[string(key)]; q != nil {
+			r.addQueue(q)
+		} else if isReplyName(key) {
+			if q := r.v.replies[string(key)]; q != nil {
+				r.addQueue(q)
+				r.replies++
+			}
+		}
+	}
+}
+
+func (r *router) addExchange(x *exchange) {
+	if !slices.Contains(r.exchanges, x) {
+		r.exchanges = append(r.exchanges, x)
+	}
+}
+
+func (r *router) addQueue(q Queue) {
+	switch n := len(r.queues); {
+	case n < linearSearch:
+		if slices.Contains(r.queues, q) {
+			return
+		}
+	default:
+		if len(r.found) != n {
+			if r.found == nil {
+				r.found = map[Queue]struct{}{}
+			}
+			clear(r.found)
+			for _, q := range r.queues {
+				r.found[q] = struct{}{}
+			}
+		}
+		if _, ok := r.found[q]; ok {
+			return
+		}
+		r.found[q] = struct{}{}
+	}
+	r.queues = append(r.queues, q)
+}
+
+// fill keeps what walk found.
+func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
+	r.exchange = append(r.exchange[:0], exchange...)
+	r.key = append(r.key[:0], key...)
+	r.generation = generation
+	r.routed = len(from.queues) > from.replies
+	if slices.Equal(r.queues, from.queues) {
+		return
+	}
+	r.epoch = 0
+	clear(r.queues)
+	clear(r.locals)
+	r.queues = append(r.queues[:0], from.queues...)
+	r.locals = r.locals[:0]
+	r.limited = false
+	for _, q := range r.queues {
+		if l := q.local(); l != nil {
+			r.locals = append(r.locals, l)
+		}
+		r.limited = r.limited || q.def().set.limited()
+	}
+}

@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// vhost is a name space of exchanges and queues.
+//
+// Lock order: vhost.mu → localQueue.mu → the log's append lock → the store's
+// own queue lock; localQueue.mu → whatever lock a Sink's methods take.
+type vhost struct {
+	b    *Broker
+	name string
+
+	// generation counts changes after which a message may be routed
+	// differently. It is raised after the change is visible: a route that was
+	// found under one generation, and is used while that still stands, misses
+	// only changes whose maker has not been answered yet.
+	generation atomic.Uint64
+
+	// mu guards the maps, the bindings' books in all nodes, the owners of
+	// queues, and orders changes. Writers append to the log while they hold
+	// it, but never wait for the disk.
+	mu        sync.RWMutex
+	exchanges map[string]*exchange
+	queues    map[string]Queue
+	replies   map[string]*localQueue // direct reply-to, by full name
+}
+
+// newVHost makes a vhost with the exchanges that every vhost has.
+func newVHost(b *Broker, name string) *vhost {
+	v := &vhost{b: b, name: name, exchanges: map[string]*exchange{}, queues: map[string]Queue{}, replies: map[string]*localQueue{}}
+	for _, spec := range []ExchangeSpec{
+		{Name: "amq.direct", Type: "direct"},
+		{Name: "amq.fanout", Type: "fanout"},
+		{Name: "amq.topic", Type: "topic"},
+		{Name: "amq.headers", Type: "headers"},
+		{Name: "amq.match", Type: "headers"},
+		{Name: "amq.rabbitmq.trace", Type: "topic", Internal: true},
+	} {
+		spec.Durable = true
+		x := v.newExchange(spec)
+		x.predeclared = true
+		v.exchanges[x.name] = x
+	}
+	// The default exchange routes by the map of queues: it has no table.
+	v.exchanges[""] = &exchange{v: v, kind: "direct", durable: true, predeclared: true}
+	return v
+}
+
+func (v *vhost) exchange(name string) *exchange {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.exchanges[name]
+}
+
+func (v *vhost) queue(name string) Queue {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.queues[name]
+}
+
+// change is a change of topology in the making: all its records reach the
+// store as one batch. It lives while vhost.mu is held.
+type change struct {
+	v       *vhost
+	batch   *store.Batch
+	changed bool
+	lsn     wal.LSN  // what must be durable before the change may be answered
+	after   []func() // what is to be done once no lock is held
+}
+
+// change runs fn under the lock and then waits until what fn applied is on
+// disk. Whoever finds an object that another made a moment ago waits for that
+// one's LSN too (await), so that no answer comes before its cause is durable.
+func (v *vhost) change(fn func(t *change) error) error {
+	t := &change{v: v, batch: v.b.store.NewBatch()}
+	v.mu.Lock()
+	err := fn(t)
+	if t.changed {
+		v.generation.Add(1)
+	}
+	v.mu.Unlock()
+	for _, f := range t.after {
+		f()
+	}
+	if err != nil {
+		return err
+	}
+	return v.b.wait(t.lsn)
+}
+
+// apply makes the records gathered so far happen.
+func (t *change) apply() error {
+	t.changed = true
+	if t.batch.Len() == 0 {
+		return nil
+	}
+	lsn, err := t.v.b.store.Apply(t.batch, wal.Deferred, nil)
+	t.await(lsn)
+	if err != nil {
+		return errStore(err)
+	}
+	return nil
+}
+
+// await makes the change's answer wait for lsn.
+func (t *change) await(lsn wal.LSN) { t.lsn = max(t.lsn, lsn) }
