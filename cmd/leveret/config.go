@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Config is what `leveret serve` can be told. A value comes from the flag, else
+// from the environment (LEVERET_ and the flag's name in capitals), else from
+// the file that --config names (TOML, the flag's name as key), else from the
+// default.
+type Config struct {
+	// DataDir holds the log, the checkpoints and the lock file. It is made
+	// where it is missing.
+	DataDir string `toml:"data-dir"`
+	// AMQPAddr is the listener's HOST:PORT; port 0 takes a free one.
+	AMQPAddr string `toml:"amqp-addr"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `toml:"log-level"`
+	// ShutdownTimeout bounds how long a stop waits for clients to answer the
+	// close that they are sent.
+	ShutdownTimeout duration `toml:"shutdown-timeout"`
+	// WALFileSize and CheckpointBytes are for tests that want rotation and
+	// checkpoints often; 0 takes the engine's defaults.
+	WALFileSize     int64 `toml:"wal-file-size"`
+	CheckpointBytes int64 `toml:"checkpoint-bytes"`
+}
+
+// duration reads as time.ParseDuration does ("10s"), in flags and in TOML.
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}
+
+// Set, String and Type make duration a flag.
+func (d *duration) Set(s string) error { return d.UnmarshalText([]byte(s)) }
+func (d *duration) String() string     { return time.Duration(*d).String() }
+func (d *duration) Type() string       { return "duration" }
+
+func defaultConfig() Config {
+	return Config{
+		DataDir:         "./data",
+		AMQPAddr:        ":5672",
+		LogLevel:        "info",
+		ShutdownTimeout: duration(10 * time.Second),
+	}
+}
+
+// bind declares the flags of c, whose present values are the defaults.
+func (c *Config) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` of the log and the checkpoints")
+	fs.StringVar(&c.AMQPAddr, "amqp-addr", c.AMQPAddr, "AMQP 0-9-1 listener, `HOST:PORT`")
+	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "`level`: debug, info, warn or error")
+	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")
+	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
+	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
+	for _, name := range []string{"wal-file-size", "checkpoint-bytes"} {
+		if err := fs.MarkHidden(name); err != nil {
+			panic(err) // the name was declared above
+		}
+	}
+}
+
+// load resolves flags over environment over file over defaults. Every error it
+// returns is a usageError.
+func load(cmd *cobra.Command, file string) (Config, error) {
+	cfg := defaultConfig()
+	fs := pflag.NewFlagSet("config", pflag.ContinueOnError)
+	cfg.bind(fs)
+	if file == "" {
+		file = os.Getenv("LEVERET_CONFIG")
+	}
+	if file != "" {
+		if err := cfg.readFile(file); err != nil {
+			return cfg, usageError{err}
+		}
+	}
+	var failed error
+	fs.VisitAll(func(f *pflag.Flag) {
+		name := "LEVERET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := os.LookupEnv(name); ok {
+			if err := fs.Set(f.Name, v); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("environment variable %s: %w", name, err))
+			}
+		}
+		if given := cmd.Flags().Lookup(f.Name); given != nil && given.Changed {
+			if err := fs.Set(f.Name, given.Value.String()); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("flag --%s: %w", f.Name, err))
+			}
+		}
+	})
+	if failed == nil {
+		failed = cfg.Validate()
+	}
+	if failed != nil {
+		return cfg, usageError{failed}
+	}
+	return cfg, nil
+}
+
+// readFile lays a TOML file over c. Unknown keys are errors, with their lines.
+func (c *Config) readFile(name string) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := dec.Decode(c); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) && len(strict.Errors) > 0 {
+			row, _ := strict.Errors[0].Position()
+			return fmt.Errorf("configuration %s, line %d: unknown key %q", name, row, strings.Join(strict.Errors[0].Key(), "."))
+		}
+		var at *toml.DecodeError
+		if errors.As(err, &at) {
+			row, col := at.Position()
+			return fmt.Errorf("configuration %s, line %d, column %d: %w", name, row, col, err)
+		}
+		return fmt.Errorf("configuration %s: %w", name, err)
+	}
+	return nil
+}
+
+// Validate says what of c cannot work.
+func (c *Config) Validate() error {
+	if c.DataDir == "" {
+		return errors.New("--data-dir is empty: name the directory that keeps the messages")
+	}
+	if _, _, err := net.SplitHostPort(c.AMQPAddr); err != nil {
+		return fmt.Errorf("--amqp-addr %q is not HOST:PORT: %w", c.AMQPAddr, err)
+	}
+	if _, err := c.level(); err != nil {
+		return err
+	}
+	if c.ShutdownTimeout < 0 {
+		return fmt.Errorf("--shutdown-timeout %s is negative", c.ShutdownTimeout.String())
+	}
+	if c.WALFileSize < 0 || c.CheckpointBytes < 0 {
+		return errors.New("--wal-file-size and --checkpoint-bytes cannot be negative")
+	}
+	return nil
+}
+
+func (c *Config) level() (slog.Level, error) {
+	var l slog.Level
+	switch strings.ToLower(c.LogLevel) {
+	case "debug", "info", "warn", "error":
+		err := l.UnmarshalText([]byte(c.LogLevel))
+		return l, err
+	}
+	return l, fmt.Errorf("--log-level %q is none of debug, info, warn, error", c.LogLevel)
+}

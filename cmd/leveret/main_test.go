@@ -1,0 +1,95 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// resolve runs `leveret serve` with args up to the point where the
+// configuration is known.
+func resolve(t *testing.T, args ...string) (Config, error) {
+	t.Helper()
+	var cfg Config
+	var file string
+	flags := defaultConfig()
+	cmd := &cobra.Command{Use: "serve", SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		cfg, err = load(cmd, file)
+		return err
+	}}
+	flags.bind(cmd.Flags())
+	cmd.Flags().StringVar(&file, "config", "", "")
+	cmd.SetArgs(args)
+	return cfg, cmd.Execute()
+}
+
+func TestFlagsComeBeforeEnvironmentBeforeFileBeforeDefaults(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "leveret.toml")
+	text := "data-dir = \"from-file\"\namqp-addr = \"127.0.0.1:1\"\nlog-level = \"warn\"\nshutdown-timeout = \"3s\"\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LEVERET_AMQP_ADDR", "127.0.0.1:2")
+	t.Setenv("LEVERET_LOG_LEVEL", "error")
+	cfg, err := resolve(t, "--config", file, "--log-level", "debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultConfig()
+	want.DataDir, want.AMQPAddr, want.LogLevel, want.ShutdownTimeout = "from-file", "127.0.0.1:2", "debug", duration(3*time.Second)
+	if cfg != want {
+		t.Errorf("got %+v, want %+v", cfg, want)
+	}
+}
+
+func TestBadConfigurationIsOneClearLine(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown key":   {[]string{"--config", write("a.toml", "\nspeed = 11\n")}, "line 2: unknown key \"speed\""},
+		"wrong type":    {[]string{"--config", write("b.toml", "wal-file-size = \"big\"\n")}, "line 1"},
+		"no such file":  {[]string{"--config", filepath.Join(dir, "missing.toml")}, "no such file"},
+		"no port":       {[]string{"--amqp-addr", "localhost"}, "not HOST:PORT"},
+		"log level":     {[]string{"--log-level", "loud"}, "none of debug, info, warn, error"},
+		"empty dir":     {[]string{"--data-dir", ""}, "--data-dir is empty"},
+		"negative size": {[]string{"--wal-file-size", "-1"}, "negative"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := resolve(t, c.args...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want something with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want int
+	}{
+		{"version", 0},
+		{"--help", 0},
+		{"serve --no-such-flag", exitUsage},
+		{"serve surplus", exitUsage},
+		{"nonsense", exitUsage},
+		{"serve --log-level loud", exitUsage},
+	} {
+		if got := run(strings.Fields(c.args)); got != c.want {
+			t.Errorf("leveret %s: exit code %d, want %d", c.args, got, c.want)
+		}
+	}
+}

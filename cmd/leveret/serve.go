@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leveret-mq/leveret/amqpd"
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+func newServe() *cobra.Command {
+	var file string
+	flags := defaultConfig()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the broker",
+		Long: `Run the broker until SIGTERM or SIGINT.
+
+A flag comes before its environment variable (LEVERET_DATA_DIR for --data-dir,
+and so on), that before the file that --config names (TOML, with the flags'
+names as keys).`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(cmd, file)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			// From the first signal on, a second one ends the process at once.
+			context.AfterFunc(ctx, stop)
+			return serve(ctx, cfg)
+		},
+	}
+	flags.bind(cmd.Flags())
+	cmd.Flags().StringVar(&file, "config", "", "TOML `file` with the flags' names as keys")
+	return cmd
+}
+
+// serve runs the broker until ctx ends.
+func serve(ctx context.Context, cfg Config) error {
+	level, err := cfg.level()
+	if err != nil {
+		return usageError{err}
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+
+	// The port comes first: it costs nothing, and a second broker started by
+	// mistake is told so. Clients that connect during recovery wait.
+	ln, err := net.Listen("tcp", cfg.AMQPAddr)
+	if err != nil {
+		return explainListen(cfg.AMQPAddr, err)
+	}
+	defer ln.Close()
+
+	b, err := broker.Open(cfg.DataDir, broker.Options{
+		Logger: log,
+		Store: store.Options{
+			Logger:          log,
+			CheckpointBytes: cfg.CheckpointBytes,
+			WAL:             wal.Options{FileSize: cfg.WALFileSize, Logger: log},
+		},
+	})
+	if err != nil {
+		return explainOpen(cfg.DataDir, err)
+	}
+	srv, err := amqpd.NewServer(b, amqpd.Options{Logger: log, LeveretVersion: version})
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+
+	stats := b.Stats()
+	log.Info("ready", "amqp", ln.Addr().String(), "data", cfg.DataDir,
+		"queues", stats.Queues, "messages", stats.Messages,
+		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
+
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "cause", "signal")
+	case err = <-served:
+	}
+	bounded, cancel := context.WithTimeout(context.Background(), time.Duration(cfg.ShutdownTimeout))
+	defer cancel()
+	if serr := srv.Shutdown(bounded); serr != nil && !errors.Is(serr, context.DeadlineExceeded) {
+		err = errors.Join(err, serr)
+	}
+	if cerr := b.Close(); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("close %s: %w", cfg.DataDir, cerr))
+	}
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// explainListen says what to do about a listener that could not be had.
+func explainListen(addr string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("cannot listen on %s: the port is taken, perhaps by another broker; stop that or choose another with --amqp-addr", addr)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("cannot listen on %s: permission denied; ports below 1024 need a privilege", addr)
+	}
+	return fmt.Errorf("cannot listen on %s: %w", addr, err)
+}
+
+// explainOpen says what to do about a data directory that could not be opened.
+func explainOpen(dir string, err error) error {
+	var corrupt *wal.CorruptError
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return fmt.Errorf("data directory %s is in use by another process; stop that or choose another with --data-dir", dir)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("data directory %s cannot be used: %w", dir, err)
+	case errors.As(err, &corrupt):
+		return fmt.Errorf("data directory %s is damaged, nothing was changed: %w", dir, err)
+	}
+	return fmt.Errorf("cannot open data directory %s: %w", dir, err)
+}
