@@ -3,7 +3,6 @@ package wal
 import (
 	"fmt"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -16,8 +15,6 @@ type waitEntry struct {
 	lsn LSN
 	ch  chan struct{} // buffered, one signal
 }
-
-var waitChans = sync.Pool{New: func() any { return make(chan struct{}, 1) }}
 
 // wake rouses the committer if it has cause. Under mu.
 func (l *Log) wake() {
@@ -99,12 +96,17 @@ func (l *Log) Wait(lsn LSN) error {
 				continue
 			}
 		}
-		ch := waitChans.Get().(chan struct{})
+		var ch chan struct{}
+		if n := len(l.waitChans); n > 0 {
+			ch, l.waitChans = l.waitChans[n-1], l.waitChans[:n-1]
+		} else {
+			ch = make(chan struct{}, 1)
+		}
 		l.waits = append(l.waits, waitEntry{lsn, ch})
 		l.mu.Unlock()
 		<-ch
-		waitChans.Put(ch)
 		l.mu.Lock()
+		l.waitChans = append(l.waitChans, ch)
 	}
 }
 

@@ -104,8 +104,8 @@ func (s *fileSet) acquire(f *file, fsys vfs.FS) (vfs.File, error) {
 	return f.h, nil
 }
 
-// closeIdle closes handles that nobody reads, oldest file first, if there are
-// more than maxIdle. Opening is rare enough to look at all of them.
+// closeIdle closes handles that nobody reads, oldest file first, so that fewer
+// than maxIdle are left. Opening is rare enough to look at all of them.
 func (s *fileSet) closeIdle() {
 	list := *s.list.Load()
 	idle := list[:0:0]
@@ -201,6 +201,7 @@ func (l *Log) rotate(start LSN) error {
 	if err != nil {
 		return err
 	}
+	l.files.closeIdle()
 	l.files.add(f)
 	l.files.active = f
 	return nil
@@ -219,7 +220,7 @@ func (l *Log) ReadAt(p []byte, lsn LSN) error {
 		return nil
 	}
 	f := l.files.find(lsn)
-	if f == nil || uint64(lsn)+uint64(len(p)) > f.end.Load() {
+	if f == nil || uint64(lsn) > f.end.Load() || uint64(len(p)) > f.end.Load()-uint64(lsn) {
 		return fmt.Errorf("read %d bytes at lsn %d of log %s: %w", len(p), lsn, l.dir, ErrNotFound)
 	}
 	h, err := l.files.acquire(f, l.fs)

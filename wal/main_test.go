@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -300,4 +301,31 @@ func (f *sparseFile) ReadAt(p []byte, off int64) (int, error) {
 		return len(p), nil
 	}
 	return n, err
+}
+
+// handleFS counts the files that are open.
+type handleFS struct {
+	vfs.FS
+	open atomic.Int64
+}
+
+func (f *handleFS) Create(name string) (vfs.File, error) { return f.count(f.FS.Create(name)) }
+func (f *handleFS) Open(name string) (vfs.File, error)   { return f.count(f.FS.Open(name)) }
+
+func (f *handleFS) count(h vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	f.open.Add(1)
+	return &handle{h, f}, nil
+}
+
+type handle struct {
+	vfs.File
+	fs *handleFS
+}
+
+func (h *handle) Close() error {
+	h.fs.open.Add(-1)
+	return h.File.Close()
 }

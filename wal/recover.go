@@ -11,7 +11,7 @@ import (
 )
 
 // Open recovers the log in dir, which it makes if it is missing, and readies
-// it for appending. It hands every record of every whole frame from the LSN
+// it for appending. A nil fsys is the operating system's. It hands every record of every whole frame from the LSN
 // `from` on to replay (nil for none), in order; rec is valid during the call.
 // from is a frame boundary below which the caller needs no replay, and which
 // was durable: what Boundary returned once Durable had reached it. 0 means the
@@ -25,6 +25,9 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 		return nil, err
 	}
 	opts = opts.withDefaults()
+	if fsys == nil {
+		fsys = vfs.OS()
+	}
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("make directory %s: %w", dir, err)
 	}
