@@ -4,6 +4,9 @@ package index
 // interface calls; ascending pushes, the usual case, move nothing.
 type seqHeap []uint64
 
+// keepHeap is how many slots an empty heap keeps: a large requeue is rare.
+const keepHeap = 64
+
 func (h *seqHeap) push(seq uint64) {
 	s := append(*h, seq)
 	i := len(s) - 1
@@ -41,8 +44,8 @@ func (h *seqHeap) pop() {
 	}
 	if len(s) > 0 {
 		s[i] = last
-	} else if cap(s) > 64 {
-		s = nil // a large requeue is rare: do not keep its memory
+	} else if cap(s) > keepHeap {
+		s = nil
 	}
 	*h = s
 }

@@ -188,6 +188,34 @@ func (p *pair) purge(t *rapid.T) {
 	}
 }
 
+func (p *pair) trim(t *rapid.T) {
+	ready := p.m.seqs("ready")
+	messages := rapid.Int64Range(-1, int64(len(ready))+1).Draw(t, "messages")
+	bytes := rapid.SampledFrom([]int64{-1, -1, 0, 1000, 10000}).Draw(t, "bytes")
+	left := p.q.ReadyBytes()
+	var want, got, covered []uint64
+	for messages >= 0 && int64(len(ready)-len(want)) > messages || bytes >= 0 && left > bytes {
+		seq := ready[len(want)]
+		left -= p.m.live[seq].entry.Body()
+		want = append(want, seq)
+	}
+	n := p.q.Trim(messages, bytes, func(seq uint64, e Entry) {
+		got = append(got, seq)
+	}, func(a, b uint64) {
+		for seq := a; seq <= b; seq++ {
+			if p.m.live[seq] != nil {
+				covered = append(covered, seq)
+			}
+		}
+	})
+	if n != len(want) || !slices.Equal(got, want) || !slices.Equal(covered, want) {
+		t.Fatalf("trim to %d messages and %d bytes removed %v, ranges %v, want %v", messages, bytes, got, covered, want)
+	}
+	for _, seq := range want {
+		delete(p.m.live, seq)
+	}
+}
+
 func (p *pair) skip(t *rapid.T) {
 	p.m.next += rapid.SampledFrom([]uint64{1, 10, 100, 1 << 16, 1 << 18}).Draw(t, "skip")
 	p.q.Skip(p.m.next)
@@ -244,6 +272,7 @@ func TestQueueEqualsAPlainOne(t *testing.T) {
 			"requeue": p.requeue,
 			"aside":   p.setAside,
 			"purge":   p.purge,
+			"trim":    p.trim,
 			"skip":    p.skip,
 			"restart": p.restart,
 		})

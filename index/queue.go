@@ -281,13 +281,17 @@ func (q *Queue) drop(seq uint64, e *Entry) Entry {
 	return old
 }
 
-// bury makes [from, to) gone, from not below the floor.
+// bury makes [from, to) gone.
 func (q *Queue) bury(from, to uint64) {
+	from = max(from, q.floor)
 	switch {
 	case q.Len() == 0:
 		q.acks.reset()
 		q.floor, q.cursor = q.next, q.next
-		q.heap = q.heap[:0]
+		if q.heap = q.heap[:0]; cap(q.heap) > keepHeap {
+			q.heap = nil
+		}
+	case from >= to:
 	case from == q.floor:
 		q.floor = q.acks.rise(q.floor, to)
 	default:

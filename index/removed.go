@@ -85,11 +85,42 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	}
 	if from < end {
 		gone(from, end-1)
-		if from = max(from, q.floor); from < end {
-			q.bury(from, end)
-		}
+		q.bury(from, end)
 	}
 	return r
+}
+
+// Trim removes the oldest ready messages until at most so many messages, and so
+// many bytes of bodies, are ready; negative is no bound. It calls gone for each
+// message, and then ranges with the range of numbers, ascending, that the log
+// must say to be gone. It returns how many it removed.
+func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), ranges func(first, last uint64)) int {
+	n := 0
+	var first, end uint64 // the range so far
+	fresh := false        // it was taken at the cursor
+	for messages >= 0 && int64(q.ready) > messages || bytes >= 0 && q.readyBytes > bytes {
+		seq, e := q.Peek()
+		if e == nil {
+			break
+		}
+		// Between two messages from the cursor on, all is gone.
+		atCursor := e.Flags&requeued == 0
+		if n > 0 && seq != end && !(fresh && atCursor) {
+			ranges(first, end-1)
+			q.bury(first, end)
+			first = seq
+		} else if n == 0 {
+			first = seq
+		}
+		gone(seq, q.drop(seq, e))
+		end, fresh = seq+1, atCursor
+		n++
+	}
+	if n > 0 {
+		ranges(first, end-1)
+		q.bury(first, end)
+	}
+	return n
 }
 
 // Clear empties the queue, claimed messages and all.

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
@@ -48,16 +47,21 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 	r.do()
 	var lsn wal.LSN
 	if r.logging {
-		if r.binding {
+		if len(r.late) > 0 {
+			s.log.End(wal.Lazy, nil)
+			failure = r.putLate()
+		}
+		switch {
+		case failure != nil:
+		case r.binding:
 			lsn = s.log.End(m, w)
-		} else {
+		default:
 			s.log.End(wal.Lazy, nil)
 		}
 	}
-	refused := r.refused
 	r.finish()
 	s.checkpoints.appended(uint64(s.log.Appended()))
-	if !refused {
+	if r.refusing && !r.refused {
 		failure = nil
 	}
 	return lsn, failure
@@ -87,11 +91,14 @@ type applier struct {
 	refs    int64 // reserved references that are not used yet
 	dest    []destination
 	pending pendingRecord
-	late    []pendingRecord // ranges that had no room in what Begin reserved
+	room    int             // ranges that the purge or trim at hand has room for
+	late    []lateRange     // those that had none
 	bulk    []index.Removed // to go through when the locks are released
 
-	logged bool // gone saw a logged message
-	gone   func(seq uint64, e index.Entry)
+	logged   bool // gone saw a logged message
+	trimming bool
+	gone     func(seq uint64, e index.Entry)
+	ranges   func(first, last uint64) // of a purge or trim
 }
 
 // destination is a queue that a guarded publish goes to.
@@ -112,6 +119,11 @@ type seqCount struct {
 	n   uint32
 }
 
+type lateRange struct {
+	q *Queue
+	seqCount
+}
+
 func (r *applier) init(s *Store, b *Batch) {
 	r.s, r.b = s, b
 	r.gone = func(seq uint64, e index.Entry) {
@@ -120,6 +132,7 @@ func (r *applier) init(s *Store, b *Batch) {
 		}
 		r.forget(e)
 	}
+	r.ranges = r.noteRange
 }
 
 // forget drops what an entry that has left its queue held.
@@ -131,9 +144,10 @@ func (r *applier) forget(e index.Entry) {
 	}
 }
 
-// purgeSlack is how many more ranges a purge has room for in its record than
-// the queue seemed to need before the locks: unclaims come in between.
-const purgeSlack = 64
+// maxRanges bounds the ranges for which a purge or a trim reserves room in the
+// batch's frame. A queue that had more messages requeued gets the rest of the
+// record in a frame of its own.
+const maxRanges = 1024
 
 // plan computes, without any lock, what the batch may need of the log and of
 // the arena.
@@ -164,12 +178,13 @@ func (r *applier) plan() error {
 			if o.q.durable {
 				add(recQueue + recRange)
 			}
-		case opPurge:
+		case opPurge, opTrim:
 			if o.q.durable {
 				o.q.mu.Lock()
-				o.b = uint64(min(o.q.ix.Loose()+requeues+purgeSlack, maxCount))
+				o.room = uint32(min(o.q.ix.Loose()+requeues, maxRanges))
 				o.q.mu.Unlock()
-				add(recQueue + int(o.b)*recRange)
+				r.size += int(o.room) * (recQueue + recRange)
+				r.records += int(o.room)
 			}
 		case opCreate, opDelete:
 			if o.q.durable {
@@ -187,7 +202,7 @@ func (r *applier) plan() error {
 	return nil
 }
 
-func (r *applier) planPublish(p *publish) error {
+func (r *applier) planPublish(p *publishing) error {
 	if err := p.m.validate(); err != nil {
 		return err
 	}
@@ -235,7 +250,9 @@ func (r *applier) do() {
 		case opRequeue:
 			r.requeue(o.q, o.a)
 		case opPurge:
-			b.removed[o.a] = r.purge(o.q, int(o.b))
+			b.removed[o.a] = r.purge(o)
+		case opTrim:
+			b.removed[o.a] = r.trim(o, b.trims[o.b])
 		case opCreate:
 			r.create(o.q)
 		case opDelete:
@@ -261,15 +278,6 @@ func (r *applier) finish() {
 	}
 	r.bulk = r.bulk[:0]
 	r.tally.flush(&r.s.live)
-	for _, p := range r.late {
-		size := recQueue + len(p.items)*recRange
-		if r.s.log.Begin(size, 1) != nil {
-			break // it has failed, and what it missed comes back after a restart
-		}
-		r.putPending(&p)
-		r.s.log.End(wal.Lazy, nil)
-	}
-	r.late = nil
 	clear(r.dest)
 	r.dest = r.dest[:0]
 }
@@ -289,7 +297,7 @@ func (r *applier) lock(q *Queue) {
 }
 
 // publish puts a message into its queues.
-func (r *applier) publish(p *publish) {
+func (r *applier) publish(p *publishing) {
 	b := r.b
 	queues := b.queues[p.first : p.first+p.n]
 	if len(queues) == 0 {
@@ -317,7 +325,7 @@ func (r *applier) publish(p *publish) {
 }
 
 // publishGuarded is publish where a queue may be gone or full.
-func (r *applier) publishGuarded(p *publish, queues []*Queue) {
+func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 	r.dest = r.dest[:0]
 	body := int64(len(p.m.Body))
 	durables := 0
@@ -368,7 +376,7 @@ type written struct {
 
 // write puts a message into the log, if that many of its queues are durable,
 // else into the arena.
-func (r *applier) write(p *publish, queues, durables int) written {
+func (r *applier) write(p *publishing, queues, durables int) written {
 	w := written{queues: int64(queues)}
 	body := uint32(len(p.m.Body))
 	if durables > 0 {
@@ -415,7 +423,7 @@ func (r *applier) push(q *Queue, w *written) {
 }
 
 // written settles the accounts of a message that was pushed.
-func (r *applier) written(p *publish, w *written) {
+func (r *applier) written(p *publishing, w *written) {
 	switch {
 	case w.e.Logged():
 		r.tally.add(&r.s.live, w.e.Addr, p.size, w.pushed)
@@ -474,33 +482,61 @@ func (r *applier) putPending(p *pendingRecord) {
 	}
 }
 
-// purge removes what is ready. The record has room for that many ranges; what
-// passes it has a record of its own later.
-func (r *applier) purge(q *Queue, room int) int {
-	r.flushPending()
-	r.lock(q)
-	rec := pendingRecord{kind: recAck, q: q}
-	removed := q.ix.Purge(func(first, last uint64) {
-		for {
-			n := min(last-first+1, 1<<32-1)
-			rec.items = append(rec.items, seqCount{first, uint32(n)})
-			if first += n; first > last {
-				return
-			}
-		}
-	})
+// purge removes what is ready.
+func (r *applier) purge(o *op) int {
+	r.lock(o.q)
+	r.room = int(o.room)
+	removed := o.q.ix.Purge(r.ranges)
 	r.bulk = append(r.bulk, removed)
-	if r.logging && q.durable && len(rec.items) > 0 {
-		if len(rec.items) > room {
-			for rest := range slices.Chunk(rec.items[room:], maxCount) {
-				r.late = append(r.late, pendingRecord{recAck, q, rest})
-			}
-			rec.items = rec.items[:room]
-		}
-		r.putPending(&rec)
-		r.binding = true
-	}
+	r.binding = r.binding || r.logging && o.q.durable
 	return removed.Ready
+}
+
+// trim removes what is ready and too much, the oldest first.
+func (r *applier) trim(o *op, t trim) int {
+	r.lock(o.q)
+	r.room, r.trimming, r.logged = int(o.room), true, false
+	n := o.q.ix.Trim(t.messages, t.bytes, r.gone, r.ranges)
+	r.trimming = false
+	return n
+}
+
+// noteRange notes a range of the locked queue for an ack record.
+func (r *applier) noteRange(first, last uint64) {
+	q := r.cur
+	if !r.logging || !q.durable || r.trimming && !r.logged {
+		return
+	}
+	r.logged = false
+	for first <= last {
+		n := min(last-first+1, 1<<32-1)
+		if r.room > 0 {
+			r.room--
+			r.note(recAck, q, first, uint32(n))
+		} else {
+			r.late = append(r.late, lateRange{q, seqCount{first, uint32(n)}})
+		}
+		first += n
+	}
+}
+
+// putLate begins the frame that has the ranges that were too many, and leaves
+// it open for End. Where the log fails before it, all of the batch has had its
+// effect, but these messages come back with a restart.
+func (r *applier) putLate() error {
+	defer func() {
+		clear(r.late)
+		r.late = r.late[:0]
+	}()
+	n := len(r.late)
+	if err := r.s.log.Begin(n*(recQueue+recRange), n); err != nil {
+		return err
+	}
+	for _, l := range r.late {
+		r.note(recAck, l.q, l.seq, l.n)
+	}
+	r.flushPending()
+	return nil
 }
 
 // create makes a queue exist.

@@ -11,10 +11,11 @@ type Batch struct {
 	atomic bool
 
 	ops     []op
-	pubs    []publish
+	pubs    []publishing
 	queues  []*Queue // of the publishes, one after another
 	entries []catalogEntry
-	removed []int // ready messages that a purge or a deletion took
+	trims   []trim
+	removed []int // ready messages that a purge, trim or deletion took
 
 	rejections int
 
@@ -30,18 +31,22 @@ const (
 	opPurge                 // a: index into removed
 	opCreate
 	opDelete // a: index into removed
+	opTrim   // a: index into removed, b: index into trims
 	opPut    // a: index into entries
 	opRemove // a: index into entries
 )
 
 type op struct {
 	kind opKind
+	room uint32 // purge, trim: for ranges, in what plan reserved
 	q    *Queue
 	a, b uint64
 }
 
-// publish is a message on its way.
-type publish struct {
+type trim struct{ messages, bytes int64 }
+
+// publishing is a message on its way.
+type publishing struct {
 	m        Message
 	first, n int // its queues
 	durables int // how many of them are durable, if it is persistent
@@ -65,7 +70,7 @@ func (b *Batch) Reset() {
 	clear(b.queues)
 	clear(b.entries)
 	b.ops, b.pubs, b.queues = b.ops[:0], b.pubs[:0], b.queues[:0]
-	b.entries, b.removed = b.entries[:0], b.removed[:0]
+	b.entries, b.trims, b.removed = b.entries[:0], b.trims[:0], b.removed[:0]
 	b.rejections, b.atomic = 0, false
 }
 
@@ -83,7 +88,7 @@ func (b *Batch) Atomic() { b.atomic = true }
 func (b *Batch) Publish(m Message, queues []*Queue) (index int) {
 	index = len(b.pubs)
 	b.ops = append(b.ops, op{kind: opPublish, a: uint64(index)})
-	b.pubs = append(b.pubs, publish{m: m, first: len(b.queues), n: len(queues)})
+	b.pubs = append(b.pubs, publishing{m: m, first: len(b.queues), n: len(queues)})
 	b.queues = append(b.queues, queues...)
 	return index
 }
@@ -113,6 +118,16 @@ func (b *Batch) Purge(q *Queue) (index int) { return b.remove(opPurge, q) }
 // DeleteQueue removes a queue with all its messages, claimed ones too;
 // Removed(index) says how many were ready.
 func (b *Batch) DeleteQueue(q *Queue) (index int) { return b.remove(opDelete, q) }
+
+// Trim removes the oldest ready messages until at most so many messages, and so
+// many bytes of bodies, are ready; negative is no bound. Removed(index) says how
+// many it took. Like an ack, it is nothing to wait for.
+func (b *Batch) Trim(q *Queue, messages, bytes int64) (index int) {
+	index = b.remove(opTrim, q)
+	b.ops[len(b.ops)-1].b = uint64(len(b.trims))
+	b.trims = append(b.trims, trim{messages, bytes})
+	return index
+}
 
 func (b *Batch) remove(kind opKind, q *Queue) (index int) {
 	index = len(b.removed)
@@ -152,11 +167,11 @@ func (b *Batch) Rejected(index int) bool { return b.pubs[index].rejected }
 // Rejections is how many publishes were refused.
 func (b *Batch) Rejections() int { return b.rejections }
 
-// Removed tells, after Apply, how many ready messages a purge or a deletion
-// removed.
+// Removed tells, after Apply, how many ready messages a purge, a trim or a
+// deletion removed.
 func (b *Batch) Removed(index int) int { return b.removed[index] }
 
-func (b *Batch) reject(p *publish) {
+func (b *Batch) reject(p *publishing) {
 	if !p.rejected {
 		p.rejected = true
 		b.rejections++

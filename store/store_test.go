@@ -1,0 +1,439 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+func TestMessagesComeOutAsTheyWentIn(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	for _, durable := range []bool{true, false} {
+		q := newQueue(t, s, durable)
+		for _, m := range []Message{text("a"), text(""), transient("b"), text(strings.Repeat("long ", 2000)), transient(strings.Repeat("c", 2<<20))} {
+			publish(t, s, m, q)
+			var c Claim
+			for q.Claim(&c, 10, true) == Unmarked {
+				if err := s.Wait(c.WaitFor); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(c.Items) != 1 {
+				t.Fatalf("%d items", len(c.Items))
+			}
+			it := &c.Items[0]
+			checkItem(t, it)
+			if !bytes.Equal(it.Body, m.Body) || it.Persistent != m.Persistent || it.Redelivered || it.Count != 0 || it.Time == 0 {
+				t.Errorf("durable %v: got %.20q, persistent %v, redelivered %v, count %d, time %d", durable, it.Body, it.Persistent, it.Redelivered, it.Count, it.Time)
+			}
+			apply(t, s, func(b *Batch) { b.Ack(q, it.Seq) })
+			c.Release()
+			wantCounts(t, q, 0, 0)
+		}
+	}
+	if n := s.Stats().ArenaBytes; n > arenaChunk {
+		t.Errorf("the arena keeps %d bytes for nothing", n)
+	}
+	if st := s.Stats(); st.LiveEntries != 0 || st.LiveBytes != 0 {
+		t.Errorf("%d entries with %d bytes live, want none", st.LiveEntries, st.LiveBytes)
+	}
+}
+
+func TestRequeuedMessagesReturnToTheirPlace(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	for _, body := range []string{"a", "b", "c", "d", "e"} {
+		publish(t, s, text(body), q)
+	}
+	got := wantClaim(t, s, q, 4, "a b c d")
+	apply(t, s, func(b *Batch) {
+		b.Requeue(q, got[2].seq)
+		b.Requeue(q, got[1].seq)
+		b.Ack(q, got[0].seq)
+	})
+	wantCounts(t, q, 3, 1)
+	got = wantClaim(t, s, q, 1, "b!(1)")
+	apply(t, s, func(b *Batch) { b.Requeue(q, got[0].seq) })
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	q = s.Queue(q.ID())
+	// d was out for delivery, and e is in the window of the mark.
+	if got := bodies(claim(t, s, q, 10)); got != "b!(2) c!(1) d! e!" && got != "b!(2) c!(1) d! e" {
+		t.Errorf("after a restart: %q", got)
+	}
+}
+
+func TestUnclaimedMessagesWereNeverClaimed(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	for i := range 5 {
+		publish(t, s, transient(fmt.Sprint(i)), q)
+	}
+	var c Claim
+	if q.Claim(&c, 4, false) != Claimed {
+		t.Fatal("nothing claimed")
+	}
+	q.Unclaim(&c, 1)
+	c.Release()
+	wantCounts(t, q, 4, 1)
+	wantClaim(t, s, q, 10, "1 2 3 4")
+}
+
+func TestFanOutIsStoredOnce(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	o.WAL = wal.Options{}
+	s := open(t, o)
+	var queues []*Queue
+	apply(t, s, func(b *Batch) {
+		for range 1000 {
+			queues = append(queues, b.CreateQueue(true, QueueOptions{}))
+		}
+	})
+	before := s.log.Appended()
+	publish(t, s, text(strings.Repeat("x", 100_000)), queues...)
+	if n := s.log.Appended() - before; n > 120_000 {
+		t.Errorf("100,000 bytes to 1,000 queues take %d bytes of log", n)
+	}
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	for _, q := range queues {
+		if got := claim(t, s, s.Queue(q.ID()), 5); len(got) != 1 || len(got[0].body) != 100_000 {
+			t.Fatalf("queue %d: %d messages", q.ID(), len(got))
+		}
+	}
+}
+
+func TestOnlyPersistentMessagesInDurableQueuesSurvive(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	durable, other := newQueue(t, s, true), newQueue(t, s, false)
+	publish(t, s, text("1"), durable, other)
+	publish(t, s, transient("2"), durable, other)
+	publish(t, s, text("3"), other)
+	publish(t, s, text("4"), durable)
+	wantCounts(t, durable, 3, 0)
+	wantCounts(t, other, 3, 0)
+	wantClaim(t, s, other, 5, "1 2 3")
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	wantClaim(t, s, s.Queue(durable.ID()), 5, "1 4")
+	if s.Queue(other.ID()) != nil {
+		t.Error("a transient queue came back")
+	}
+}
+
+func TestNothingToWaitForIsLSN0(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	durable, other := newQueue(t, s, true), newQueue(t, s, false)
+	publish(t, s, text("m"), durable)
+	end := s.log.Appended()
+	w := new(countingWaiter)
+	for _, c := range []struct {
+		name   string
+		record func(b *Batch)
+		waits  bool
+		logs   bool
+	}{
+		{name: "nothing", record: func(b *Batch) {}},
+		{name: "publish to nobody", record: func(b *Batch) { b.Publish(text("m"), nil) }},
+		{name: "transient message", record: func(b *Batch) { b.Publish(transient("m"), []*Queue{durable}) }},
+		{name: "persistent, transient queue", record: func(b *Batch) { b.Publish(text("m"), []*Queue{other}) }},
+		{name: "transient queue made and deleted", record: func(b *Batch) { b.DeleteQueue(b.CreateQueue(false, QueueOptions{})) }},
+		{name: "ack of nothing", record: func(b *Batch) { b.Ack(durable, 99) }},
+		{name: "ack of a transient message", record: func(b *Batch) { b.Ack(durable, 1) }},
+		{name: "ack", record: func(b *Batch) { b.Ack(durable, 0) }, logs: true},
+		{name: "persistent message", record: func(b *Batch) { b.Publish(text("m"), []*Queue{other, durable}) }, waits: true, logs: true},
+		{name: "purge", record: func(b *Batch) { b.Purge(durable) }, waits: true, logs: true},
+		{name: "catalog", record: func(b *Batch) { b.Put("k", nil) }, waits: true, logs: true},
+	} {
+		b := s.NewBatch()
+		c.record(b)
+		*w = countingWaiter{}
+		lsn, err := s.Apply(b, wal.Group, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if logs := s.log.Appended() > end; (lsn != 0) != c.waits || logs != c.logs {
+			t.Errorf("%s: lsn %d, log grew: %v", c.name, lsn, logs)
+		}
+		if err := s.barrier(); err != nil {
+			t.Fatal(err)
+		}
+		if (w.calls.Load() == 1) != c.waits {
+			t.Errorf("%s: waiter called %d times", c.name, w.calls.Load())
+		}
+		end = s.log.Appended()
+	}
+}
+
+type countingWaiter struct {
+	calls atomic.Int32
+	err   error
+}
+
+func (w *countingWaiter) Committed(_ wal.LSN, err error) {
+	w.err = err
+	w.calls.Add(1)
+}
+
+func TestLimitsRefuseWhatPassesThem(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	var limited, free *Queue
+	apply(t, s, func(b *Batch) {
+		limited = b.CreateQueue(true, QueueOptions{Limits{MaxMessages: 3, MaxBytes: 10, RejectPublish: true}})
+		free = b.CreateQueue(true, QueueOptions{})
+	})
+	for _, m := range []func(string) Message{text, transient} {
+		b := s.NewBatch()
+		for _, body := range []string{"1", "2", "long long", "long", "5", "6"} {
+			b.Publish(m(body), []*Queue{free, limited})
+		}
+		end := s.log.Appended()
+		if _, err := s.Apply(b, wal.Lazy, nil); err != nil {
+			t.Fatal(err)
+		}
+		var refused []int
+		for i := range 6 {
+			if b.Rejected(i) {
+				refused = append(refused, i)
+			}
+		}
+		if fmt.Sprint(refused) != "[2 4 5]" || b.Rejections() != 3 {
+			t.Errorf("refused %v (%d)", refused, b.Rejections())
+		}
+		wantCounts(t, limited, 3, 0)
+		wantCounts(t, free, 6, 0)
+		// What everybody refuses leaves no trace.
+		b.Reset()
+		b.Publish(m("7"), []*Queue{limited})
+		end = s.log.Appended()
+		if lsn, err := s.Apply(b, wal.Lazy, nil); err != nil || lsn != 0 || !b.Rejected(0) || s.log.Appended() != end {
+			t.Errorf("lsn %d, %v, rejected %v", lsn, err, b.Rejected(0))
+		}
+		got := claim(t, s, limited, 1)
+		publish(t, s, m("8"), limited)
+		wantCounts(t, limited, 3, 1)
+		limited.SetLimits(Limits{})
+		publish(t, s, m("9"), limited)
+		wantCounts(t, limited, 4, 1)
+		limited.SetLimits(Limits{MaxMessages: -1, RejectPublish: true})
+		if b := apply(t, s, func(b *Batch) { b.Publish(m("0"), []*Queue{limited}) }); !b.Rejected(0) {
+			t.Error("a limit of nothing let one in")
+		}
+		limited.SetLimits(Limits{MaxMessages: 3, MaxBytes: 10, RejectPublish: true})
+		apply(t, s, func(b *Batch) { b.Purge(limited); b.Purge(free); b.Ack(limited, got[0].seq) })
+	}
+}
+
+func TestTrimDropsTheOldest(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	for i := range 10 {
+		publish(t, s, text(fmt.Sprint(i)), q)
+	}
+	got := wantClaim(t, s, q, 3, "0 1 2")
+	b := apply(t, s, func(b *Batch) {
+		b.Requeue(q, got[1].seq)
+		b.Trim(q, 5, -1)
+		b.Publish(text("10"), []*Queue{q})
+		b.Trim(q, -1, 5)
+	})
+	if b.Removed(0) != 3 || b.Removed(1) != 2 {
+		t.Errorf("trimmed %d and %d, want 3 and 2", b.Removed(0), b.Removed(1))
+	}
+	wantCounts(t, q, 4, 2)
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	q = s.Queue(q.ID())
+	wantCounts(t, q, 6, 0)
+	if got := bodies(claim(t, s, q, 10)); !strings.HasPrefix(got, "0! 2! 7") {
+		t.Errorf("after a restart: %q", got)
+	}
+}
+
+func TestPurgeOfScatteredMessagesIsLoggedWhole(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	o.WAL = wal.Options{}
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	const n = 3 * maxRanges
+	apply(t, s, func(b *Batch) {
+		for i := range 2 * n {
+			b.Publish(text(fmt.Sprint(i)), []*Queue{q})
+		}
+	})
+	got := claim(t, s, q, 2*n)
+	apply(t, s, func(b *Batch) {
+		for i := 0; i < 2*n; i += 2 {
+			b.Requeue(q, got[i].seq)
+		}
+	})
+	b := apply(t, s, func(b *Batch) { b.Purge(q) })
+	if b.Removed(0) != n {
+		t.Errorf("purged %d, want %d", b.Removed(0), n)
+	}
+	wantCounts(t, q, 0, n)
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	wantCounts(t, s.Queue(q.ID()), n, 0)
+}
+
+func TestDeletedQueuesTakeAndGiveNothing(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	for _, durable := range []bool{true, false} {
+		q, other := newQueue(t, s, durable), newQueue(t, s, true)
+		publish(t, s, text("1"), q)
+		publish(t, s, transient("2"), q)
+		publish(t, s, text("3"), q)
+		var c Claim
+		for q.Claim(&c, 2, true) == Unmarked {
+			s.Wait(c.WaitFor)
+		}
+		b := apply(t, s, func(b *Batch) {
+			b.DeleteQueue(q)
+			b.Publish(text("4"), []*Queue{q, other})
+			b.Publish(transient("5"), []*Queue{q, other})
+			b.Publish(text("6"), []*Queue{q})
+		})
+		if ready := b.Removed(0); ready != 3-len(c.Items) || !q.Deleted() {
+			t.Errorf("%d were ready, want %d", ready, 3-len(c.Items))
+		}
+		// The claim outlives the queue.
+		for i := range c.Items {
+			checkItem(t, &c.Items[i])
+		}
+		q.Unclaim(&c, 1)
+		apply(t, s, func(b *Batch) {
+			b.Ack(q, 0)
+			b.Requeue(q, 1)
+			b.Purge(q)
+			b.Trim(q, 0, 0)
+			b.DeleteQueue(q)
+			b.Publish(text("7"), []*Queue{q})
+		})
+		c.Release()
+		wantCounts(t, q, 0, 0)
+		if q.Claim(&c, 1, true) != Empty {
+			t.Error("a deleted queue gives something")
+		}
+		wantClaim(t, s, other, 5, "4 5")
+		apply(t, s, func(b *Batch) { b.DeleteQueue(other) })
+	}
+	if st := s.Stats(); st.LiveEntries != 0 || st.LiveBytes != 0 || st.Queues != 0 {
+		t.Errorf("something is left: %+v", st)
+	}
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	if st := s.Stats(); st.LiveEntries != 0 || st.Queues != 0 {
+		t.Errorf("something came back: %+v", st)
+	}
+}
+
+func TestBatchThatCannotBeIsRefusedWhole(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	for name, m := range map[string]Message{
+		"exchange":    {Exchange: make([]byte, 256)},
+		"routing key": {RoutingKey: make([]byte, 256)},
+		"properties":  {Props: make([]byte, MaxProps+1)},
+	} {
+		b := s.NewBatch()
+		b.Publish(text("good"), []*Queue{q})
+		b.Publish(m, []*Queue{q})
+		if _, err := s.Apply(b, wal.Lazy, nil); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	wantCounts(t, q, 0, 0)
+}
+
+func TestCatalogSurvives(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	catalog := func() string {
+		n, found := 0, ""
+		if err := s.Catalog(func(key string, value []byte) error {
+			n++
+			if key == "b" {
+				found = string(value)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(n, found)
+	}
+	apply(t, s, func(b *Batch) {
+		b.Put("a", []byte("1"))
+		b.Put("b", []byte("2"))
+		b.Delete("a")
+		b.Put("c", nil)
+	})
+	for i := range 3 {
+		if got := catalog(); got != "22" {
+			t.Errorf("round %d: %s", i, got)
+		}
+		switch i {
+		case 0:
+			s, fs = kill(t, s, fs, o)
+			o.FS = fs
+		case 1:
+			shut(t, s)
+			s = open(t, o)
+		}
+	}
+	if err := s.Catalog(func(string, []byte) error { return errTest }); err != errTest {
+		t.Errorf("the callback's error is %v", err)
+	}
+	shut(t, s)
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, tinyOptions(fs))
+	if _, err := Open(testDir, tinyOptions(fs)); !errors.Is(err, vfs.ErrLocked) {
+		t.Errorf("second open: %v", err)
+	}
+	shut(t, s)
+	if err := s.Close(); !errors.Is(err, wal.ErrClosed) {
+		t.Errorf("second close: %v", err)
+	}
+	s = open(t, tinyOptions(fs))
+	shut(t, s)
+}
+
+func TestClosedStoreTakesNothing(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	q := newQueue(t, s, true)
+	shut(t, s)
+	b := s.NewBatch()
+	b.Publish(text("1"), []*Queue{q})
+	if _, err := s.Apply(b, wal.Lazy, nil); !errors.Is(err, wal.ErrClosed) {
+		t.Errorf("publish: %v", err)
+	}
+	if err := s.Checkpoint(); !errors.Is(err, wal.ErrClosed) {
+		t.Errorf("checkpoint: %v", err)
+	}
+	wantCounts(t, q, 0, 0)
+}
