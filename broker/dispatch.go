@@ -281,9 +281,11 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
 		}
 		given += n
 		c.room -= n
-		if n < offered || c.room <= 0 {
+		if n < offered {
 			l.drop(c)
 		} else {
+			// Where its room is used up it is asked again before it is set aside:
+			// only then does the front end know that it waits for a touch.
 			l.turn()
 		}
 	}

@@ -160,17 +160,6 @@ func (c *client) wants(what []string) {
 	}
 }
 
-// must ends the test on an error.
-func must[T any](t testing.TB) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-}
-
 func (c *client) ok(err error) {
 	c.t.Helper()
 	if err != nil {

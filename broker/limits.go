@@ -3,7 +3,6 @@ package broker
 import (
 	"slices"
 
-	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -105,15 +104,7 @@ func (q *localQueue) trim() {
 		return
 	}
 	batch := q.acksBatch()
-	var c store.Claim
-	for (q.set.maxLength >= 0 && int64(ready) > q.set.maxLength) || (q.set.maxBytes >= 0 && bytes > q.set.maxBytes) {
-		if q.sq.Claim(&c, 1, true) != store.Claimed {
-			break
-		}
-		batch.Ack(q.sq, c.Items[0].Seq)
-		c.Release()
-		ready, _, bytes = q.sq.Counts()
-	}
+	batch.Trim(q.sq, q.set.maxLength, q.set.maxBytes)
 	q.v.b.store.Apply(batch, wal.Lazy, nil)
 	batch.Reset()
 }
