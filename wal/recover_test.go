@@ -333,7 +333,13 @@ var recoveries = []struct {
 		name: "frame that claims to be synced before it was written",
 		files: []*image{newImage(1, 0).frame("record-1").
 			raw(frameHeader{kind: frameRecords, nonce: 1001, first: 56, synced: 64}, nil)},
-		corrupt: "1:120", cause: "claims that 64 was synced before it",
+		corrupt: "1:120", cause: "claims that all below 64 was synced",
+	},
+	{
+		name: "frame that claims a sync inside a frame",
+		files: []*image{newImage(1, 0).frame("record-1").
+			raw(frameHeader{kind: frameRecords, nonce: 1001, first: 56, synced: 8}, nil)},
+		corrupt: "1:120", cause: "claims that all below 8 was synced",
 	},
 	{
 		name: "record that passes its frame",
@@ -589,6 +595,13 @@ func TestReplayErrorIsHandedBack(t *testing.T) {
 	m := writeImages(t, newImage(1, 0).frame("record-1"))
 	cause := errors.New("no room in the inn")
 	if _, err := Open(m, testDir, 0, tiny(), func(LSN, []byte) error { return cause }); err != cause {
+		t.Fatal(err)
+	}
+}
+
+func TestReplayFromNoBoundaryIsRefused(t *testing.T) {
+	m := writeImages(t, newImage(1, 0).frame("record-1"))
+	if _, _, err := replayed(m, 20); err == nil || corruption(err) != nil {
 		t.Fatal(err)
 	}
 }

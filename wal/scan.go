@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -66,11 +67,15 @@ type scanner struct {
 	// Everything below synced is proved to have been synced, by the header of
 	// a later frame or file; whole frames reach to end.
 	synced, end LSN
+	unproved    []LSN // where the frames above synced begin
 
 	sum Summary
 }
 
 func (s *scanner) run(from LSN, fn func(LSN, []byte) error) error {
+	if from%8 != 0 {
+		return fmt.Errorf("log %s cannot be replayed from %d, which is no frame's boundary", s.dir, from)
+	}
 	if err := s.readHeaders(); err != nil {
 		return err
 	}
@@ -102,7 +107,9 @@ func (s *scanner) run(from LSN, fn func(LSN, []byte) error) error {
 	s.sum.Start, s.synced, s.end = from, from, from
 	for i := first; i < len(s.files); i++ {
 		f := s.files[i]
-		s.synced = max(s.synced, f.start) // a file is begun when all before it is synced
+		if f.start >= s.synced { // a file is begun when all before it is synced
+			s.synced, s.unproved = f.start, s.unproved[:0]
+		}
 		limit := LSN(1 << 63)
 		if i+1 < len(s.files) {
 			limit = s.files[i+1].start
@@ -202,10 +209,15 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 		if next > limit {
 			return corrupt("frame passes %d, where the next file begins", limit)
 		}
-		if hdr.synced > s.end {
-			return corrupt("frame claims that %d was synced before it", hdr.synced)
+		s.unproved = append(s.unproved, s.end)
+		if hdr.synced > s.synced {
+			i := slices.Index(s.unproved, hdr.synced)
+			if i < 0 {
+				return corrupt("frame claims that all below %d was synced, where no frame before it ends", hdr.synced)
+			}
+			s.synced = hdr.synced
+			s.unproved = slices.Delete(s.unproved, 0, i)
 		}
-		s.synced = max(s.synced, hdr.synced)
 		if hdr.kind == frameSeal && limit == 1<<63 {
 			return nil // the new file begins in its place
 		}
