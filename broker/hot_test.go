@@ -1,0 +1,235 @@
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/store"
+)
+
+// lean is a front end that costs next to nothing: it counts what it takes and
+// keeps what is to be acked.
+type lean struct {
+	mu     sync.Mutex
+	credit int
+	bytes  int
+	queue  Queue
+	seqs   []uint64
+}
+
+func (l *lean) Room(*Consumer) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.credit
+}
+
+func (l *lean) Offer(c *Consumer, ds []Delivery) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(ds), l.credit)
+	for i := range ds[:n] {
+		l.bytes += len(ds[i].Body)
+		if !c.NoAck() {
+			l.queue = ds[i].Queue
+			l.seqs = append(l.seqs, ds[i].Seq)
+			l.credit--
+		}
+	}
+	return n
+}
+
+func (l *lean) Flush()              {}
+func (l *lean) Cancelled(*Consumer) {}
+
+// ackAll acks all that came through b and returns the credit.
+func (l *lean) ackAll(b *Batch, c *Consumer) {
+	l.mu.Lock()
+	for _, seq := range l.seqs {
+		b.Ack(l.queue, seq)
+	}
+	l.credit += len(l.seqs)
+	l.seqs = l.seqs[:0]
+	l.mu.Unlock()
+	b.Touch(c)
+}
+
+// flow is a publisher and a consumer on one queue.
+type flow struct {
+	t        testing.TB
+	pub, sub *Batch
+	sink     *lean
+	cons     *Consumer
+	p        Publishing
+}
+
+func newFlow(t testing.TB, w *bench, props amqp.Properties, spec ConsumerSpec, with ...func(*QueueSpec)) *flow {
+	c, s := w.client(), w.client()
+	c.queue("q", with...)
+	c.bind("q", "amq.topic", "lan.*")
+	f := &flow{t: t, pub: c.s.NewBatch(), sub: s.s.NewBatch(), sink: &lean{credit: 1000}}
+	cons, err := s.s.Consume("q", spec, f.sink)
+	c.ok(err)
+	f.cons = cons
+	cons.Touch()
+	f.p = Publishing{Exchange: []byte("amq.topic"), RoutingKey: []byte("lan.x"), Props: props, Body: make([]byte, 100), Confirm: true}
+	return f
+}
+
+// round publishes n messages, which are delivered, and acks them.
+func (f *flow) round(n int, lead bool) {
+	for range n {
+		if routed, err := f.pub.Publish(&f.p); !routed || err != nil {
+			f.t.Fatal(routed, err)
+		}
+	}
+	if _, err := f.pub.Flush(nil, lead); err != nil {
+		f.t.Fatal(err)
+	}
+	if !f.cons.NoAck() {
+		f.sink.ackAll(f.sub, f.cons)
+		if _, err := f.sub.Flush(nil, false); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+func TestPublishDeliverAckAllocatesNothingAMessage(t *testing.T) {
+	for name, each := range map[string]struct {
+		props amqp.Properties
+		spec  ConsumerSpec
+		with  []func(*QueueSpec)
+	}{
+		"transient":          {nil, ConsumerSpec{}, nil},
+		"transient, no acks": {nil, ConsumerSpec{NoAck: true}, nil},
+		"persistent":         {persistent, ConsumerSpec{}, []func(*QueueSpec){durable}},
+		"with properties":    {props(text(amqp.PropReplyTo, "r"), text(amqp.PropExpiration, "60000"), headers("h", 1)), ConsumerSpec{}, nil},
+		"bounded":            {nil, ConsumerSpec{}, []func(*QueueSpec){args("x-max-length", 100000)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// On a real disk: the memory file system allocates itself.
+			br, err := Open(t.TempDir(), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &bench{t: t, b: br}
+			defer w.close()
+			f := newFlow(t, w, each.props, each.spec, each.with...)
+			for range 50 {
+				f.round(100, true)
+			}
+			// Chunks and pages are allocated now and then, none a message.
+			if n := testing.AllocsPerRun(200, func() { f.round(100, true) }); n > 5 {
+				t.Errorf("%v allocations in 100 messages", n)
+			}
+			if f.sink.bytes < 250*100*100 {
+				t.Errorf("only %d bytes were delivered", f.sink.bytes)
+			}
+		})
+	}
+}
+
+// BenchmarkFlow is messages through Batch, store and log on a real disk: 100 B
+// bodies, published 100 at a time, delivered to one consumer, acked 100 at a
+// time, each publish waiting for its commit or not.
+func BenchmarkFlow(b *testing.B) {
+	for _, each := range []struct {
+		name string
+		with []func(*QueueSpec)
+		wait bool
+		p    amqp.Properties
+	}{
+		{"transient", nil, false, nil},
+		{"persistent", []func(*QueueSpec){durable}, false, persistent},
+		{"persistent-synced", []func(*QueueSpec){durable}, true, persistent},
+	} {
+		b.Run(each.name, func(b *testing.B) {
+			br, err := Open(b.TempDir(), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			w := &bench{t: b, b: br}
+			defer w.close()
+			f := newFlow(b, w, each.p, ConsumerSpec{}, each.with...)
+			b.ReportAllocs()
+			b.SetBytes(100)
+			b.ResetTimer()
+			for n := 0; n < b.N; n += 100 {
+				f.round(100, each.wait)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}
+
+// BenchmarkParallelFlow is as many queues, publishers and consumers as b.Run's
+// name says, each publishing and acking 100 at a time.
+func BenchmarkParallelFlow(b *testing.B) {
+	for _, queues := range []int{2, 16} {
+		b.Run(fmt.Sprint(queues), func(b *testing.B) {
+			br, err := Open(b.TempDir(), Options{Store: store.Options{}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			w := &bench{t: b, b: br}
+			defer w.close()
+			var flows []*flow
+			for i := range queues {
+				c := w.client()
+				name := fmt.Sprint("q", i)
+				c.queue(name, durable)
+				f := &flow{t: b, pub: c.s.NewBatch(), sub: c.s.NewBatch(), sink: &lean{credit: 1000}}
+				if f.cons, err = c.s.Consume(name, ConsumerSpec{}, f.sink); err != nil {
+					b.Fatal(err)
+				}
+				f.cons.Touch()
+				f.p = Publishing{RoutingKey: []byte(name), Props: persistent, Body: make([]byte, 100), Confirm: true}
+				flows = append(flows, f)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			var wg sync.WaitGroup
+			for _, f := range flows {
+				wg.Go(func() {
+					for n := 0; n < b.N; n += 100 * queues {
+						f.round(100, false)
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}
+
+// BenchmarkFanout is one message to many queues, with a consumer each.
+func BenchmarkFanout(b *testing.B) {
+	for _, queues := range []int{10, 1000} {
+		b.Run(fmt.Sprint(queues), func(b *testing.B) {
+			w := newBench(b)
+			c := w.client()
+			sink := &lean{credit: 1 << 40}
+			for i := range queues {
+				name := fmt.Sprint("q", i)
+				c.queue(name)
+				c.bind(name, "amq.fanout", "")
+				cons, err := c.s.Consume(name, ConsumerSpec{NoAck: true}, sink)
+				c.ok(err)
+				cons.Touch()
+			}
+			p := Publishing{Exchange: []byte("amq.fanout"), Body: make([]byte, 100)}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := 0; n < b.N; n += queues {
+				if _, err := c.b.Publish(&p); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := c.b.Flush(nil, false); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+		})
+	}
+}
