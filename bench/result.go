@@ -1,0 +1,211 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Result is what a run measured.
+type Result struct {
+	Config Config `json:"config"`
+
+	// Seconds is the length of the measurement. The counts below are of the
+	// whole run, warm-up and settling included; rates and latencies are of the
+	// measurement alone.
+	Seconds     float64 `json:"seconds"`
+	Published   uint64  `json:"published"`
+	Nacked      uint64  `json:"nacked"`
+	Consumed    uint64  `json:"consumed"`
+	Redelivered uint64  `json:"redelivered"`
+	// Disordered counts deliveries that did not follow the one before in its
+	// queue. Brokers promise order to a lone consumer.
+	Disordered uint64 `json:"disordered"`
+
+	// PublishRate is confirms (without confirms: messages written) a second,
+	// ConsumeRate deliveries a second, to all consumers together.
+	PublishRate float64 `json:"publish_rate"`
+	ConsumeRate float64 `json:"consume_rate"`
+
+	// Confirm is the time from before a message was written until its confirm
+	// was read; Delivery until it was delivered.
+	Confirm  Latencies `json:"confirm"`
+	Delivery Latencies `json:"delivery"`
+
+	// ClientCPU and BrokerCPU are microseconds of processor time a message:
+	// published ones, in drain consumed ones. With the null broker in the
+	// client's process the former is both.
+	ClientCPU float64 `json:"client_cpu_us"`
+	BrokerCPU float64 `json:"broker_cpu_us,omitempty"`
+	// BrokerRSS is the broker's resident memory in bytes at the end.
+	BrokerRSS uint64 `json:"broker_rss,omitempty"`
+}
+
+// Latencies are in milliseconds. All are 0 where none was measured.
+type Latencies struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50_ms"`
+	P90   float64 `json:"p90_ms"`
+	P99   float64 `json:"p99_ms"`
+	P999  float64 `json:"p999_ms"`
+	Max   float64 `json:"max_ms"`
+}
+
+func latencies(h *hdrhistogram.Histogram) Latencies {
+	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
+	if h == nil || h.TotalCount() == 0 {
+		return Latencies{}
+	}
+	return Latencies{
+		Count: h.TotalCount(),
+		P50:   ms(h.ValueAtQuantile(50)), P90: ms(h.ValueAtQuantile(90)), P99: ms(h.ValueAtQuantile(99)),
+		P999: ms(h.ValueAtQuantile(99.9)), Max: ms(h.Max()),
+	}
+}
+
+// sample is the state of all counters at a moment.
+type sample struct {
+	at                   time.Time
+	confirmed, consumed  uint64
+	clientCPU, brokerCPU time.Duration
+}
+
+func (r *run) sample() sample {
+	s := sample{at: time.Now(), confirmed: r.confirmed.load(), consumed: r.consumed.load()}
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
+		s.clientCPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	if r.cfg.PID != 0 {
+		s.brokerCPU = processCPU(r.cfg.PID)
+	}
+	return s
+}
+
+func (r *run) result(before, after sample) *Result {
+	res := &Result{
+		Config:    *r.cfg,
+		Seconds:   after.at.Sub(before.at).Seconds(),
+		Published: r.published.load(),
+		Consumed:  r.consumed.load(),
+	}
+	confirms, deliveries := newHistogram(), newHistogram()
+	for _, p := range r.publishers {
+		res.Nacked += p.nacked
+		confirms.Merge(p.confirms)
+	}
+	for _, k := range r.consumers {
+		res.Redelivered += k.again
+		res.Disordered += k.disorder
+		deliveries.Merge(k.latencies)
+	}
+	res.Confirm = latencies(confirms)
+	if len(r.publishers) > 0 {
+		// A backlog's stamps are of another run, perhaps of another machine.
+		res.Delivery = latencies(deliveries)
+	}
+	confirmed, consumed := after.confirmed-before.confirmed, after.consumed-before.consumed
+	res.PublishRate = float64(confirmed) / res.Seconds
+	res.ConsumeRate = float64(consumed) / res.Seconds
+	messages := confirmed
+	if len(r.publishers) == 0 {
+		messages = consumed
+	}
+	if messages > 0 {
+		each := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / float64(messages) }
+		res.ClientCPU = each(after.clientCPU - before.clientCPU)
+		res.BrokerCPU = each(after.brokerCPU - before.brokerCPU)
+	}
+	if r.cfg.PID != 0 {
+		res.BrokerRSS = processRSS(r.cfg.PID)
+	}
+	return res
+}
+
+// clockTick is the kernel's unit of processor time in /proc, which is 1/100 s
+// for every program on Linux (USER_HZ).
+const clockTick = 10 * time.Millisecond
+
+// processCPU is the processor time a process has used, 0 where unknown.
+func processCPU(pid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name, in parentheses, may hold anything; utime and stime are the
+	// 12th and 13th fields behind it.
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(f[11], 10, 64)
+	system, _ := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * clockTick
+}
+
+// processRSS is a process's resident memory in bytes, 0 where unknown.
+func processRSS(pid int) uint64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseUint(f[1], 10, 64)
+	return pages * uint64(os.Getpagesize())
+}
+
+// WriteText writes the result for people, a line a topic.
+func (res *Result) WriteText(w io.Writer) error {
+	var b strings.Builder
+	c := &res.Config
+	mode := "persistent"
+	if c.Transient {
+		mode = "transient"
+	}
+	confirm := fmt.Sprintf("%d outstanding", c.Outstanding)
+	if c.NoConfirm {
+		confirm = "no confirms"
+	}
+	fmt.Fprintf(&b, "%s: %d B, %s, %s", c.Scenario, c.Size, mode, confirm)
+	if c.Queues > 1 {
+		fmt.Fprintf(&b, ", %d queues", c.Queues)
+	}
+	if res.Consumed > 0 {
+		if c.AutoAck {
+			b.WriteString(", auto-ack")
+		} else {
+			fmt.Fprintf(&b, ", prefetch %d, ack every %d", c.Prefetch, c.AckEvery)
+		}
+	}
+	fmt.Fprintf(&b, "; %.2f s\n", res.Seconds)
+	if res.Published > 0 {
+		fmt.Fprintf(&b, "  published  %12.0f msg/s  (%d in all, %d nacked)\n", res.PublishRate, res.Published, res.Nacked)
+	}
+	if res.Consumed > 0 {
+		fmt.Fprintf(&b, "  consumed   %12.0f msg/s  (%d in all, %d redelivered, %d out of order)\n",
+			res.ConsumeRate, res.Consumed, res.Redelivered, res.Disordered)
+	}
+	line := func(name string, l Latencies) {
+		if l.Count > 0 {
+			fmt.Fprintf(&b, "  %s  p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f ms\n", name, l.P50, l.P90, l.P99, l.P999, l.Max)
+		}
+	}
+	line("confirm  ", res.Confirm)
+	line("delivery ", res.Delivery)
+	fmt.Fprintf(&b, "  processor  client %.2f µs a message", res.ClientCPU)
+	if c.PID != 0 {
+		fmt.Fprintf(&b, ", broker %.2f µs, broker's memory %d MB", res.BrokerCPU, res.BrokerRSS>>20)
+	}
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, b.String())
+	return err
+}
