@@ -203,7 +203,7 @@ func unharmed(t *testing.T, p *process, growth int64, misbehave func()) {
 	eventually(t, "the broker to close the sockets of clients that have gone", patience, func() bool {
 		return p.openFiles(t) <= files+8 // the log may have opened files of its own
 	})
-	if strings.Contains(p.log(), "panic") || strings.Contains(p.log(), "goroutine ") {
+	if p.says("panic") || p.says("goroutine ") {
 		t.Errorf("the broker's log has a panic:\n%s", p.log())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,10 +228,22 @@ func (p *process) url() string {
 	return (&url.URL{Scheme: "amqp", User: url.UserPassword("guest", "guest"), Host: p.addr, Path: "/"}).String()
 }
 
+// log is the end of what the broker has written on standard error.
 func (p *process) log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	const most = 50
+	if more := len(p.stderr) - most; more > 0 {
+		return fmt.Sprintf("… %d lines\n", more) + strings.Join(p.stderr[more:], "\n")
+	}
 	return strings.Join(p.stderr, "\n")
+}
+
+// says tells whether a line of standard error contains the text.
+func (p *process) says(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.stderr, func(line string) bool { return strings.Contains(line, text) })
 }
 
 func (p *process) hasExited() bool {

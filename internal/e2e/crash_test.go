@@ -378,6 +378,7 @@ func (c *crash) load() {
 	c.ending.Store(true)
 	graceful := c.command == "" && c.rng.IntN(6) == 0
 	if graceful {
+		c.l.Stopping()
 		if status, err := c.broker.terminate(); err != nil || status != 0 {
 			c.t.Errorf("SIGTERM under load: status %d, %v\n%s", status, err, c.broker.log())
 		}

@@ -47,6 +47,7 @@ type Ledger struct {
 	mu         sync.Mutex
 	life       int    // the broker's lives, from 1
 	lifeBegan  uint64 // when this one began
+	stopping   bool   // it has been told to end
 	clock      uint64 // events so far, so that entries can be put in order
 	queues     map[string]*queue
 	groups     []*group
@@ -240,6 +241,14 @@ func (l *Ledger) Crashed() {
 	l.nextLife()
 }
 
+// Stopping says that the broker is about to be told to stop. It will end one connection
+// after the other, and what the first ones held may go to the last ones.
+func (l *Ledger) Stopping() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopping = true
+}
+
 // Stopped says that the broker has stopped in good order: acks that it had taken are as
 // durable as they will ever be.
 func (l *Ledger) Stopped() {
@@ -249,7 +258,7 @@ func (l *Ledger) Stopped() {
 	for _, q := range l.queues {
 		for _, entries := range q.producers {
 			for _, e := range entries {
-				if e.ack == ackDone {
+				if e.ack == ackDone && e.ackLife == l.life {
 					l.settle(e)
 				}
 			}
@@ -282,6 +291,7 @@ func (l *Ledger) nextLife() {
 			g.crashed = l.life
 		}
 	}
+	l.stopping = false
 	l.life++
 	l.lifeBegan = l.tick()
 }

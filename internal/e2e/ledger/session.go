@@ -62,10 +62,11 @@ func (s *Session) Delivered(producer, n int, redelivered bool) bool {
 		l.violation(Resurrected, "%s is back, though the broker had recovered without it", name())
 	case e.ack == ackLasted:
 		l.violation(Resurrected, "%s is back, though its ack of life %d was durable", name(), e.ackLife)
-	case e.ack != unacked && e.ackLife == l.life && !e.ackLoose:
+	case e.ack != unacked && e.ackLife == l.life && !e.ackLoose && !l.stopping:
 		l.violation(Duplicate, "%s came again after its ack in this life", name())
 	}
 	switch {
+	case l.stopping:
 	case e.holder == s:
 		l.violation(Duplicate, "%s came twice to one consumer", name())
 	case e.holder != nil:
@@ -100,7 +101,7 @@ func (s *Session) Delivered(producer, n int, redelivered bool) bool {
 // endedSince says whether messages may have come back to the queue since then from a
 // consumer that had them in its buffers, unseen.
 func (q *queue) endedSince(l *Ledger, since uint64) bool {
-	if q.ending > 0 || q.cutLife == l.life || q.lastEnd > since {
+	if l.stopping || q.ending > 0 || q.cutLife == l.life || q.lastEnd > since {
 		return true
 	}
 	// A lenient broker says close-ok first and requeues a little later.
