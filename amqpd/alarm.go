@@ -2,9 +2,10 @@ package amqpd
 
 import "github.com/leveret-mq/leveret/amqpd/wire"
 
-// heedAlarm stops reading a connection that publishes while the broker is short
-// of a resource, and tells the client. Consumers go on: what is on its way to
-// them needs no reader. It returns when the alarm has ended, or the connection.
+// heedAlarm stops reading a connection that has just published while the broker
+// is short of a resource, and tells the client, as RabbitMQ does: one that only
+// consumes goes on, and its acks make room. It returns when the alarm has ended,
+// or the connection.
 func (c *conn) heedAlarm() {
 	alarm := c.srv.alarm.Load()
 	if alarm == nil {

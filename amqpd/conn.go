@@ -58,15 +58,15 @@ type conn struct {
 	slack int // reads in a row that a far smaller buffer would have done for
 
 	// What was gathered since the last flush. See gather.go.
-	batch    *broker.Batch
-	pub      broker.Publishing
-	pubs     int      // publishes in batch
-	bare     int      // of those, ones that no confirm is owed for
-	runs     []pubRun // confirms owed
-	bodies   []*content
-	settled  []tagged // scratch
-	touched  []*consumer
-	declared bool // the session has published: an alarm concerns it
+	batch     *broker.Batch
+	pub       broker.Publishing
+	pubs      int      // publishes in batch
+	bare      int      // of those, ones that no confirm is owed for
+	runs      []pubRun // confirms owed
+	bodies    []*content
+	settled   []tagged // scratch
+	touched   []*consumer
+	published bool // this read published: an alarm concerns the connection
 
 	mu           sync.Mutex // after the broker's locks; see doc.go
 	out          outBuf     // mu
@@ -137,6 +137,11 @@ func (c *conn) run() {
 	go c.writeLoop()
 	err := c.readLoop()
 	c.teardown()
+	if err != nil { // nobody is there, or patience has ended
+		c.mu.Lock()
+		c.abort()
+		c.mu.Unlock()
+	}
 	c.nc.SetWriteDeadline(time.Now().Add(c.opts.CloseTimeout))
 	c.endWriter()
 	if err == nil && c.lastWords {

@@ -30,7 +30,7 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	p.Props, p.Body = props, body
 	p.Confirm = ch.confirm.on
 	p.Reply = ch.replyConsumer
-	c.declared = true
+	c.published = true
 	routed, err := c.batch.Publish(p)
 	if err != nil {
 		c.failMethod(ch, err, wire.IDBasicPublish)

@@ -118,8 +118,11 @@ func (c *conn) process(n int) {
 	drained := c.w < len(c.buf)
 	c.flush(drained && n <= c.opts.LeadBytes)
 	c.respond()
-	if c.phase == running && c.declared {
-		c.heedAlarm()
+	if c.published {
+		c.published = false
+		if c.phase == running {
+			c.heedAlarm()
+		}
 	}
 	c.reserve()
 }

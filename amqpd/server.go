@@ -145,6 +145,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(s.stop)
 	}
 	s.ticker.Wait()
+	s.setAlarm("") // those that it holds up are to hear of the end
 
 	done := make(chan struct{})
 	go func() {
@@ -192,6 +193,7 @@ func (s *Server) tick() {
 		case <-s.stop:
 			return
 		case now := <-t.C:
+			s.setAlarm(s.broker.Alarm())
 			s.mu.Lock()
 			for c := range s.conns {
 				c.tick(now)
@@ -201,8 +203,8 @@ func (s *Server) tick() {
 	}
 }
 
-// setAlarm raises an alarm with a reason, changes its reason, or ends it where
-// the reason is empty.
+// setAlarm raises an alarm with a reason, or ends it where the reason is empty.
+// The ticker alone calls it.
 func (s *Server) setAlarm(reason string) {
 	old := s.alarm.Load()
 	switch {
@@ -210,7 +212,7 @@ func (s *Server) setAlarm(reason string) {
 		s.alarm.Store(nil)
 		close(old.over)
 		s.opts.Logger.Info("alarm over: publishers are read again", "reason", old.reason)
-	case reason != "" && old == nil:
+	case reason != "" && old == nil: // a second reason is told by nobody: one is enough
 		s.alarm.Store(&alarm{reason: reason, over: make(chan struct{})})
 		s.opts.Logger.Warn("alarm: publishers are not read", "reason", reason)
 	}

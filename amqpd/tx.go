@@ -49,7 +49,7 @@ func (c *conn) txSelect(ch *channel) error {
 // txPublish keeps a message for the commit: its bytes are copied, since the read
 // buffer moves on.
 func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) bool {
-	c.declared = true
+	c.published = true
 	all := bytes.Join([][]byte{m.Exchange, m.RoutingKey, props, body}, nil)
 	cut := func(n int) []byte {
 		part := all[:n:n]

@@ -1,0 +1,5 @@
+//go:build race
+
+package amqpd_test
+
+const raceEnabled = true
