@@ -67,6 +67,9 @@ func (q *Queue) Get(seq uint64) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Count is the delivery count of a message, 0 where it has none.
+func (q *Queue) Count(seq uint64) uint32 { return q.counts[seq] }
+
 // After calls fn with the messages behind seq, in order, until it returns
 // false.
 func (q *Queue) After(seq uint64, fn func(seq uint64, e Entry) bool) {

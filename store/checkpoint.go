@@ -285,6 +285,7 @@ type snapshotWriter struct {
 	err    error
 }
 
+// snapshotBuffer is how many bytes are gathered before they are written.
 const snapshotBuffer = 256 << 10
 
 func (c *checkpoints) create(prefix string, h index.Header) (*snapshotWriter, error) {
@@ -295,7 +296,7 @@ func (c *checkpoints) create(prefix string, h index.Header) (*snapshotWriter, er
 	if w.f, err = w.fs.Create(w.temp); err != nil {
 		return nil, fmt.Errorf("create %s: %w", w.temp, err)
 	}
-	w.buf = h.Append(make([]byte, 0, snapshotBuffer+32<<10))
+	w.buf = h.Append(nil)
 	return w, nil
 }
 

@@ -1,0 +1,378 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// dump writes down all that must survive: the catalog, the durable queues, and
+// of their logged messages number, body and count.
+func dump(t tb, s *Store) string { return dumpWith(t, s, map[uint64]string{}) }
+
+// dumpWith remembers bodies by address.
+func dumpWith(t tb, s *Store, bodies map[uint64]string) string {
+	var lines []string
+	s.Catalog(func(key string, value []byte) error {
+		lines = append(lines, fmt.Sprintf("%s=%s", key, value))
+		return nil
+	})
+	s.Queues(func(q *Queue) bool {
+		line := fmt.Sprintf("queue %d:", q.id)
+		q.ix.After(^uint64(0), func(seq uint64, e index.Entry) bool {
+			if !e.Logged() {
+				return true
+			}
+			body, ok := bodies[e.Addr]
+			if !ok {
+				p := make([]byte, e.Len)
+				if err := s.log.ReadAt(p, wal.LSN(e.Addr)); err != nil {
+					t.Fatalf("queue %d, message %d: %v", q.id, seq, err)
+				}
+				var it Item
+				if err := it.parseBlob(p); err != nil {
+					t.Fatalf("queue %d, message %d: %v", q.id, seq, err)
+				}
+				body = string(it.Body)
+				bodies[e.Addr] = body
+			}
+			line += fmt.Sprintf(" %d:%s(%d)", seq, body, q.ix.Count(seq))
+			return true
+		})
+		lines = append(lines, line)
+		return true
+	})
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+type place struct {
+	queue uint32
+	seq   uint64
+}
+
+// script is a run of a store that knows what each crash may leave of it.
+type script struct {
+	t   tb
+	rng *rand.Rand
+	o   Options
+
+	queues []*Queue
+	out    map[*Queue][]uint64 // claimed
+	bodies int
+	known  map[uint64]string // bodies by address
+
+	// mu keeps a commit's hook from seeing a batch between its effect and its
+	// entry in states. It guards all below.
+	mu        sync.Mutex
+	s         *Store // nil when it is closed and while it is opened: then all is durable
+	states    []string
+	ends      []wal.LSN      // of the batches that led to them
+	delivered map[place]bool // may have left the broker
+}
+
+func newScript(t tb, seed uint64, o Options) *script {
+	return &script{t: t, rng: rand.New(rand.NewPCG(seed, 1)), o: o, out: map[*Queue][]uint64{}, known: map[uint64]string{},
+		states: []string{""}, ends: []wal.LSN{0}, delivered: map[place]bool{}}
+}
+
+func (c *script) open() error {
+	s, err := Open(testDir, c.o)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s = s
+	c.queues = c.queues[:0]
+	c.out = map[*Queue][]uint64{}
+	s.Queues(func(q *Queue) bool { c.queues = append(c.queues, q); return true })
+	slices.SortFunc(c.queues, func(a, b *Queue) int { return int(a.id) - int(b.id) })
+	return nil
+}
+
+func (c *script) close() error {
+	err := c.s.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s = nil
+	return err
+}
+
+// apply applies a batch and notes the state that it leads to.
+func (c *script) apply(m wal.Mode, fn func(b *Batch)) (wal.LSN, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.s.NewBatch()
+	fn(b)
+	lsn, err := c.s.Apply(b, m, nil)
+	if err == nil {
+		c.states = append(c.states, dumpWith(c.t, c.s, c.known))
+		c.ends = append(c.ends, c.s.log.Appended())
+	}
+	return lsn, err
+}
+
+func (c *script) pick() *Queue {
+	if len(c.queues) == 0 {
+		return nil
+	}
+	return c.queues[c.rng.IntN(len(c.queues))]
+}
+
+// step does something. It returns the store's error.
+func (c *script) step() error {
+	q := c.pick()
+	n := c.rng.IntN(100)
+	mode := wal.Lazy
+	if c.rng.IntN(3) == 0 {
+		mode = wal.Group
+	}
+	switch {
+	case n < 6 && len(c.queues) < 4 || q == nil:
+		_, err := c.apply(wal.Group, func(b *Batch) {
+			q := b.CreateQueue(c.rng.IntN(5) > 0, QueueOptions{})
+			c.queues = append(c.queues, q)
+			b.Put(fmt.Sprint("queue", q.ID()), []byte("x"))
+			q.SetConsuming(c.rng.IntN(2) == 0)
+		})
+		return err
+	case n < 35:
+		lsn, err := c.apply(mode, func(b *Batch) {
+			for range c.rng.IntN(4) + 1 {
+				c.bodies++
+				m := text(fmt.Sprint("m", c.bodies, strings.Repeat("-", c.rng.IntN(2)*c.rng.IntN(700))))
+				m.Persistent = c.rng.IntN(5) > 0
+				b.Publish(m, c.queues[c.rng.IntN(len(c.queues)):])
+			}
+		})
+		if err == nil && c.rng.IntN(4) == 0 {
+			err = c.s.Wait(lsn)
+		}
+		return err
+	case n < 60:
+		return c.claim(q)
+	case n < 80: // a dead-letter move, or a common ack
+		_, err := c.apply(mode, func(b *Batch) {
+			out := c.out[q]
+			for len(out) > 0 && c.rng.IntN(6) > 0 {
+				i := c.rng.IntN(len(out))
+				b.Ack(q, out[i])
+				if c.rng.IntN(4) == 0 {
+					c.bodies++
+					b.Atomic()
+					b.Publish(text(fmt.Sprint("dead", c.bodies)), []*Queue{c.pick()})
+				}
+				out = slices.Delete(out, i, i+1)
+			}
+			c.out[q] = out
+		})
+		return err
+	case n < 88:
+		_, err := c.apply(mode, func(b *Batch) {
+			for _, seq := range c.out[q] {
+				b.Requeue(q, seq)
+			}
+			c.out[q] = nil
+		})
+		return err
+	case n < 90:
+		_, err := c.apply(mode, func(b *Batch) { b.Purge(q) })
+		return err
+	case n < 92:
+		_, err := c.apply(mode, func(b *Batch) { b.Trim(q, int64(c.rng.IntN(5)), -1) })
+		return err
+	case n < 94:
+		_, err := c.apply(mode, func(b *Batch) {
+			b.DeleteQueue(q)
+			b.Delete(fmt.Sprint("queue", q.ID()))
+		})
+		if err == nil {
+			c.queues = slices.DeleteFunc(c.queues, func(x *Queue) bool { return x == q })
+			delete(c.out, q)
+		}
+		return err
+	case n < 99:
+		return c.s.Checkpoint()
+	default:
+		if err := c.close(); err != nil {
+			return err
+		}
+		return c.open()
+	}
+}
+
+func (c *script) claim(q *Queue) error {
+	var cl Claim
+	defer cl.Release()
+	for {
+		switch q.Claim(&cl, c.rng.IntN(8)+1, true) {
+		case Unmarked:
+			if err := c.s.Wait(cl.WaitFor); err != nil {
+				return err
+			}
+			continue
+		case Claimed:
+			c.mu.Lock()
+			for i := range cl.Items {
+				checkItem(c.t, &cl.Items[i])
+				c.out[q] = append(c.out[q], cl.Items[i].Seq)
+				if q.durable && cl.Items[i].Persistent {
+					c.delivered[place{q.id, cl.Items[i].Seq}] = true
+				}
+			}
+			c.mu.Unlock()
+		}
+		return nil
+	}
+}
+
+// expectation is what a crash at some moment may leave: one of the states from
+// low on.
+type expectation struct {
+	low       int
+	states    []string
+	delivered []place
+}
+
+func (c *script) expect() expectation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := expectation{states: c.states}
+	durable := wal.LSN(1 << 62)
+	if c.s != nil {
+		durable = c.s.Durable()
+	}
+	for i, end := range c.ends {
+		if end <= durable {
+			e.low = i
+		}
+	}
+	for p := range c.delivered {
+		e.delivered = append(e.delivered, p)
+	}
+	return e
+}
+
+// check opens a store on what a crash left and compares.
+func (e *expectation) check(t tb, what string, o Options, again bool) {
+	s, err := Open(testDir, o)
+	if err != nil {
+		t.Fatalf("%s: open: %v", what, err)
+	}
+	got := dump(t, s)
+	found := false
+	for i := len(e.states) - 1; i >= e.low && !found; i-- {
+		found = e.states[i] == got
+	}
+	if !found {
+		t.Fatalf("%s: recovered\n%s\n\nat least durable was\n%s\n\nthe last was\n%s", what, got, e.states[e.low], e.states[len(e.states)-1])
+	}
+	s.Queues(func(q *Queue) bool {
+		ready, unacked, _ := q.Counts()
+		items := claim(t, s, q, 1<<30)
+		if len(items) != ready || unacked != 0 {
+			t.Fatalf("%s: queue %d: %d messages of %d come out", what, q.id, len(items), ready)
+		}
+		for _, it := range items {
+			if !it.redelivered && slices.Contains(e.delivered, place{q.id, it.seq}) {
+				t.Fatalf("%s: queue %d: message %d (%s) was delivered before, and does not say so", what, q.id, it.seq, it.body)
+			}
+		}
+		return true
+	})
+	if err := s.Close(); err != nil {
+		t.Fatalf("%s: close: %v", what, err)
+	}
+	if !again {
+		return
+	}
+	// Recovery has not harmed what it found.
+	s, err = Open(testDir, o)
+	if err != nil {
+		t.Fatalf("%s: second open: %v", what, err)
+	}
+	if second := dump(t, s); second != got {
+		t.Fatalf("%s: after a second start\n%s\n\nwas\n%s", what, second, got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("%s: second close: %v", what, err)
+	}
+}
+
+// TestPowerCutAtEveryOperation runs a script and looks, before every single
+// operation on the files, at what a power cut then could leave.
+func TestPowerCutAtEveryOperation(t *testing.T) {
+	const seeds, steps, images = 4, 80, 10
+	checked, removed := 0, false
+	for seed := range uint64(seeds) {
+		fs := vfs.NewMem()
+		c := newScript(t, seed, tinyOptions(fs))
+		var failure sync.Once
+		failed := ""
+		report := &reporter{fail: func(msg string) { failure.Do(func() { failed = msg }) }}
+		fs.OnOp(func(n int, op vfs.Op, name string) {
+			if failed != "" {
+				return
+			}
+			removed = removed || op == vfs.OpRemove && strings.HasSuffix(name, ".wal")
+			e := c.expect()
+			for desc, img := range fs.Images(vfs.ImageOptions{MaxImages: images, Seed: uint64(n)}) {
+				checked++
+				report.run(func() {
+					e.check(report, fmt.Sprintf("seed %d, before operation %d (%v %s), image %q", seed, n, op, name, desc), tinyOptions(img), checked%5 == 0)
+				})
+			}
+		})
+		if err := c.open(); err != nil {
+			t.Fatal(err)
+		}
+		for range steps {
+			if err := c.step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.close(); err != nil {
+			t.Fatal(err)
+		}
+		if failed != "" {
+			t.Fatal(failed)
+		}
+	}
+	if checked < 1000 || !removed {
+		t.Errorf("only %d images were checked, log files removed: %v", checked, removed)
+	}
+	t.Logf("%d images", checked)
+}
+
+// reporter lets a goroutine that is not the test's own fail.
+type reporter struct{ fail func(msg string) }
+
+type giveUp struct{}
+
+func (r *reporter) Helper() {}
+
+func (r *reporter) Fatal(args ...any) {
+	r.fail(fmt.Sprint(args...))
+	panic(giveUp{})
+}
+
+func (r *reporter) Fatalf(format string, args ...any) { r.Fatal(fmt.Sprintf(format, args...)) }
+
+func (r *reporter) run(fn func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ours := p.(giveUp); !ours {
+				panic(p)
+			}
+		}
+	}()
+	fn()
+}

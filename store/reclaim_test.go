@@ -1,0 +1,141 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+func TestLogFilesGoWithTheirLastMessage(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	other := newQueue(t, s, false)
+	for i := range 100 {
+		queues := []*Queue{q}
+		if i == 30 {
+			queues = append(queues, other)
+		}
+		publish(t, s, text(fmt.Sprint(i, strings.Repeat(".", 500))), queues...)
+	}
+	many := len(s.log.Files())
+	items := claim(t, s, q, 100)
+	stuck := items[60]
+	apply(t, s, func(b *Batch) {
+		for _, it := range items {
+			if it.seq != stuck.seq {
+				b.Ack(q, it.seq)
+			}
+		}
+	})
+	for range 3 {
+		if err := s.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// One file for each of the two that are left, and what is being written.
+	if few := len(s.log.Files()); many < 15 || few > 4 {
+		t.Errorf("%d files, %d after all but two messages went", many, few)
+	}
+	s, fs = kill(t, s, fs, o)
+	o.FS = fs
+	q = s.Queue(q.ID())
+	got := claim(t, s, q, 100)
+	if len(got) != 1 || got[0].seq != stuck.seq || got[0].body != stuck.body {
+		t.Errorf("came back: %v", got)
+	}
+	apply(t, s, func(b *Batch) { b.Ack(q, stuck.seq) })
+	for range 3 {
+		if err := s.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.log.Files()); n > 2 {
+		t.Errorf("%d files are left of a store with no message", n)
+	}
+	shut(t, s)
+	names, err := fs.ReadDir(testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoints := 0
+	for _, name := range names {
+		if strings.HasPrefix(name, checkpointPrefix) {
+			checkpoints++
+		}
+	}
+	if checkpoints != 2 {
+		t.Errorf("%d checkpoints are kept, want 2: %v", checkpoints, names)
+	}
+}
+
+func TestCheckpointsComeByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := tinyOptions(vfs.NewMem())
+		o.CheckpointBytes = 20_000
+		s := open(t, o)
+		q := newQueue(t, s, true)
+		for i := range 200 {
+			publish(t, s, text(fmt.Sprint(i, strings.Repeat(".", 500))), q)
+			synctest.Wait()
+		}
+		st := s.Stats()
+		if st.Checkpoints < 3 || st.Checkpoints > 8 {
+			t.Errorf("%d checkpoints in %d bytes of log, want one each 20,000", st.Checkpoints, s.log.Appended())
+		}
+		many := st.LogFiles
+		apply(t, s, func(b *Batch) { b.Purge(q) })
+		time.Sleep(5 * reclaimEvery)
+		synctest.Wait()
+		if st := s.Stats(); many < 20 || st.LogFiles > 3 {
+			t.Errorf("%d log files, %d some seconds after all messages went", many, st.LogFiles)
+		}
+		shut(t, s)
+	})
+}
+
+func TestIdleStoreWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		s := open(t, tinyOptions(fs))
+		q := newQueue(t, s, true)
+		publish(t, s, text("1"), q)
+		time.Sleep(time.Minute)
+		before := fs.Ops()
+		time.Sleep(time.Hour)
+		if n := fs.Ops() - before; n != 0 {
+			t.Errorf("%d operations in an idle hour", n)
+		}
+		shut(t, s)
+	})
+}
+
+func TestLargeCheckpointsComeLessOften(t *testing.T) {
+	o := tinyOptions(vfs.NewMem())
+	o.WAL = wal.Options{}
+	s := open(t, o)
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	apply(t, s, func(b *Batch) {
+		for i := range 100_000 {
+			b.Publish(text(fmt.Sprint(i)), []*Queue{q})
+		}
+	})
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	s.opts.CheckpointBytes = 1000
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	size := s.Stats().LastSize
+	if due := s.checkpoints.due.Load() - uint64(s.Stats().LastReplay); size < 50_000 || due < uint64(checkpointShare*size) {
+		t.Errorf("the checkpoint after one of %d bytes is due after %d", size, due)
+	}
+}
