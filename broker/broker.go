@@ -65,7 +65,8 @@ type Broker struct {
 	alarm    atomic.Pointer[string] // never nil
 	diskStop chan struct{}
 
-	closing atomic.Bool // delivery is to stop
+	closing atomic.Bool  // delivery is to stop
+	ahead   atomic.Int32 // queues that keep what they read ahead
 
 	// mu guards what follows.
 	mu     sync.Mutex

@@ -205,15 +205,15 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 			continue // nobody there has room after all
 		}
 		claim := &r.claim
-		if disk && q.cold == nil {
-			q.cold = new(store.Claim)
+		if disk {
+			q.keepAhead()
 		}
 		if q.cold != nil {
-			claim = q.cold // with what was read ahead for this queue
+			claim = q.cold
 		}
 		switch q.sq.Claim(claim, min(want, q.run), disk) {
 		case store.Empty:
-			q.cold = nil
+			q.dropAhead()
 			return caughtUp, given
 		case store.Cold:
 			return mustRead, given
@@ -224,6 +224,32 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 		given += q.hand(r, l, claim)
 	}
 	return more, given
+}
+
+// maxAhead is how many queues keep what they have read ahead between their runs,
+// up to a mebibyte each. Others read anew.
+const maxAhead = 64
+
+// keepAhead gives the queue a claim of its own, which keeps what was read ahead
+// for the next run: with a small prefetch a run takes few messages, and most
+// then need no read. Under mu.
+func (q *localQueue) keepAhead() {
+	if q.cold != nil {
+		return
+	}
+	if q.v.b.ahead.Add(1) > maxAhead {
+		q.v.b.ahead.Add(-1)
+		return
+	}
+	q.cold = new(store.Claim)
+}
+
+// dropAhead is the reverse of keepAhead. Under mu.
+func (q *localQueue) dropAhead() {
+	if q.cold != nil {
+		q.cold = nil
+		q.v.b.ahead.Add(-1)
+	}
 }
 
 // readyLevel is the highest priority at which somebody may take a message.

@@ -1,3 +1,100 @@
 // Package broker is what a queue, an exchange and a consumer mean: virtual
-// hosts, topology, routing, delivery. It knows neither sockets nor frames.
+// hosts, topology, routing, delivery. It stands on store, which keeps messages
+// and knows no AMQP, and serves front ends, which know sockets and frames; amqpd
+// is the first.
+//
+// # What it promises
+//
+// Behaviour is RabbitMQ's, and so are the codes and texts of refusals, which are
+// *amqp.Error. Methods that change topology return when the change is on disk,
+// where it must be; one change is one record of the log, with all that hangs on
+// it: a queue's deletion, its bindings, the auto-delete exchanges that lost
+// their last one. A Batch is one record too, so that a fan-out or a transaction
+// is in all its queues after a power cut, or in none.
+//
+// Nothing is offered to a consumer after its Cancel returned. No cause for
+// delivery is lost, nobody waits for a dispatcher, and nobody dispatches for
+// others without end: see dispatch.go. Publishing, routing, delivery and acks
+// allocate nothing a message.
+//
+// # What it leaves to others
+//
+// Prefetch and out buffers are the front end's: a Sink says how much a consumer
+// may take. So are channels, delivery tags, consumer tags, what an empty queue
+// name means, confirms and returns. Persistence, order and limits of memory are
+// the store's.
+//
+// # A front end's use of it
+//
+//	Open ─ Authenticate ─ NewSession ─┬─ NewBatch ─ Publish, Ack, Requeue, Touch … ─ Flush   the hot path, one batch a read
+//	                                  ├─ DeclareQueue, BindQueue …                           flush the batch before
+//	                                  ├─ Consume ─ Touch … Offer … ─ Cancel
+//	                                  └─ Close                                               consumers cancelled, unacked requeued
+//
+// # Queue arguments
+//
+// Types and values are checked as in RabbitMQ 3.10, and a redeclaration must
+// have equivalent ones. The package acts on
+//
+//	x-queue-type               classic, quorum (a durable queue); stream is refused
+//	x-expires                  an unused queue goes
+//	x-max-length, x-max-length-bytes, x-overflow
+//	                           drop-head, reject-publish; reject-publish-dlx is
+//	                           reject-publish
+//	alternate-exchange         of exchanges
+//	x-priority                 of consumers
+//
+// and accepts and keeps, but does not act on yet:
+//
+//	x-message-ttl              nor on the property expiration
+//	x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy
+//	                           what is rejected, dropped or expired is gone
+//	x-max-priority             messages are in the order they came
+//	x-single-active-consumer   all consumers are active; it only excludes
+//	                           exclusive ones
+//	x-delivery-limit           and a quorum queue's default limit
+//	x-consumer-timeout         a consumer may take its time
+//	x-queue-mode, x-queue-version, x-queue-leader-locator,
+//	x-max-in-memory-length, x-max-in-memory-bytes, x-quorum-initial-group-size
+//	                           which mean nothing here
+//
+// Other arguments are kept and have no meaning.
+//
+// # Records in the store's catalog
+//
+// A key is one byte for the kind and then the names, each with its length in
+// front as an unsigned varint. A value is an AMQP field table. Fields that are
+// not known are passed over.
+//
+//	kind  names                                      fields of the value
+//	v     vhost                                      none
+//	x     vhost, exchange                            type S, auto_delete t, internal t, arguments F
+//	q     vhost, queue                               id l (the store's queue), auto_delete t, arguments F
+//	b     vhost, exchange, "q" or "x", destination,  arguments F
+//	      routing key, canonical arguments
+//
+// Only what is durable has a record: exclusive queues never are, and a binding
+// is where both its ends are. The exchanges that each vhost has from the
+// beginning have none.
+//
+// # Locks
+//
+//	Broker.mu → vhost.mu → localQueue.mu → the log's append lock → the store's locks
+//	                                     → the locks that a Sink's methods take
+//
+// A front end never calls this package with a lock held that a Sink's method
+// takes. expiries.mu and what sync.Pool has are leaves.
+//
+// # Files
+//
+//	broker.go user.go alarm.go   a broker's life, who may come in, free disk space
+//	session.go vhost.go          a connection's standing; how topology changes
+//	exchange.go bindings.go      exchanges; what is bound to what
+//	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
+//	expiry.go replyto.go         x-expires; direct reply-to
+//	catalog.go                   topology as records
+//	batch.go route.go limits.go  publishing; finding queues; bounds on length
+//	local.go dispatch.go         a queue on the store; delivery
+//	consumer.go get.go           consumers and their turns; taking one message
+//	errors.go                    refusals
 package broker

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
-	"github.com/leveret-mq/leveret/store"
 )
 
 // lean is a front end that costs next to nothing: it counts what it takes and
@@ -95,41 +94,6 @@ func (f *flow) round(n int, lead bool) {
 	}
 }
 
-func TestPublishDeliverAckAllocatesNothingAMessage(t *testing.T) {
-	for name, each := range map[string]struct {
-		props amqp.Properties
-		spec  ConsumerSpec
-		with  []func(*QueueSpec)
-	}{
-		"transient":          {nil, ConsumerSpec{}, nil},
-		"transient, no acks": {nil, ConsumerSpec{NoAck: true}, nil},
-		"persistent":         {persistent, ConsumerSpec{}, []func(*QueueSpec){durable}},
-		"with properties":    {props(text(amqp.PropReplyTo, "r"), text(amqp.PropExpiration, "60000"), headers("h", 1)), ConsumerSpec{}, nil},
-		"bounded":            {nil, ConsumerSpec{}, []func(*QueueSpec){args("x-max-length", 100000)}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			// On a real disk: the memory file system allocates itself.
-			br, err := Open(t.TempDir(), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := &bench{t: t, b: br}
-			defer w.close()
-			f := newFlow(t, w, each.props, each.spec, each.with...)
-			for range 50 {
-				f.round(100, true)
-			}
-			// Chunks and pages are allocated now and then, none a message.
-			if n := testing.AllocsPerRun(200, func() { f.round(100, true) }); n > 5 {
-				t.Errorf("%v allocations in 100 messages", n)
-			}
-			if f.sink.bytes < 250*100*100 {
-				t.Errorf("only %d bytes were delivered", f.sink.bytes)
-			}
-		})
-	}
-}
-
 // BenchmarkFlow is messages through Batch, store and log on a real disk: 100 B
 // bodies, published 100 at a time, delivered to one consumer, acked 100 at a
 // time, each publish waiting for its commit or not.
@@ -168,7 +132,7 @@ func BenchmarkFlow(b *testing.B) {
 func BenchmarkParallelFlow(b *testing.B) {
 	for _, queues := range []int{2, 16} {
 		b.Run(fmt.Sprint(queues), func(b *testing.B) {
-			br, err := Open(b.TempDir(), Options{Store: store.Options{}})
+			br, err := Open(b.TempDir(), Options{})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -32,10 +32,10 @@ type localQueue struct {
 	mu        sync.Mutex
 	retired   bool
 	exclusive *Consumer
-	consumers []*Consumer // in no order
-	levels    []*level    // by falling priority
-	run       int         // how many messages to claim at once, see hand
-	cold      *store.Claim
+	consumers []*Consumer  // in no order
+	levels    []*level     // by falling priority
+	run       int          // how many messages to claim at once, see hand
+	cold      *store.Claim // see keepAhead
 	acks      *store.Batch // see acksBatch
 }
 
@@ -159,7 +159,7 @@ func (q *localQueue) detach(c *Consumer) int {
 	q.consuming.Store(int32(last))
 	if last == 0 {
 		q.sq.SetConsuming(false)
-		q.cold = nil
+		q.dropAhead()
 	}
 	return last
 }
@@ -173,7 +173,8 @@ func (q *localQueue) retire() []*Consumer {
 		c.attached = false
 		c.level.drop(c)
 	}
-	q.consumers, q.levels, q.exclusive, q.cold = nil, nil, nil, nil
+	q.consumers, q.levels, q.exclusive = nil, nil, nil
+	q.dropAhead()
 	q.consuming.Store(0)
 	return left
 }
