@@ -31,7 +31,7 @@ var layers = [][]string{
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.
-var testOnly = []string{"internal/lint", "internal/e2e", "internal/brokertest"}
+var testOnly = []string{"internal/lint", "internal/e2e", "internal/e2e/ledger", "internal/brokertest"}
 
 // maxLines is where a file is asked whether two topics live in it.
 const maxLines = 800
