@@ -65,7 +65,8 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 	}
 	fresh := v.newExchange(spec)
 	if fresh == nil {
-		return amqp.CommandInvalid("invalid exchange type '%s'", spec.Type)
+		// RabbitMQ says "invalid" where the name happens to be an Erlang atom.
+		return amqp.CommandInvalid("unknown exchange type '%s'", spec.Type)
 	}
 	if spec.Name == "" {
 		return errDefaultExchange()

@@ -91,8 +91,8 @@ func TestExchangeRedeclarationsMustBeEquivalent(t *testing.T) {
 		{ExchangeSpec{Name: "ae", Type: "direct", Args: table("alternate-exchange", "b")}, "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'ae' in vhost '/': received 'b' but current is 'a'"},
 		{ExchangeSpec{Name: "ae", Type: "direct"}, "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'ae' in vhost '/': received none but current is the value 'a' of type 'longstr'"},
 		{ExchangeSpec{Name: "ae2", Type: "direct", Args: table("alternate-exchange", 1)}, "PRECONDITION_FAILED - invalid type 'signedint' for arg 'alternate-exchange' in exchange 'ae2' in vhost '/'"},
-		{ExchangeSpec{Name: "x", Type: "foo"}, "COMMAND_INVALID - invalid exchange type 'foo'"},
-		{ExchangeSpec{Name: "y", Type: "foo"}, "COMMAND_INVALID - invalid exchange type 'foo'"},
+		{ExchangeSpec{Name: "x", Type: "foo"}, "COMMAND_INVALID - unknown exchange type 'foo'"},
+		{ExchangeSpec{Name: "y", Type: "foo"}, "COMMAND_INVALID - unknown exchange type 'foo'"},
 		{ExchangeSpec{Name: "y", Passive: true}, "NOT_FOUND - no exchange 'y' in vhost '/'"},
 	} {
 		c.refused(c.s.DeclareExchange(each.spec), each.want)
