@@ -91,7 +91,7 @@ func TestCheckpointsComeByThemselves(t *testing.T) {
 		}
 		many := st.LogFiles
 		apply(t, s, func(b *Batch) { b.Purge(q) })
-		time.Sleep(5 * reclaimEvery)
+		<-time.After(5 * reclaimEvery) // of the bubble
 		synctest.Wait()
 		if st := s.Stats(); many < 20 || st.LogFiles > 3 {
 			t.Errorf("%d log files, %d some seconds after all messages went", many, st.LogFiles)
@@ -106,9 +106,9 @@ func TestIdleStoreWritesNothing(t *testing.T) {
 		s := open(t, tinyOptions(fs))
 		q := newQueue(t, s, true)
 		publish(t, s, text("1"), q)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute) // of the bubble
 		before := fs.Ops()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour) // of the bubble
 		if n := fs.Ops() - before; n != 0 {
 			t.Errorf("%d operations in an idle hour", n)
 		}
