@@ -47,9 +47,8 @@ func (c *conn) method(ch *channel, id wire.ID, args []byte) {
 		return
 	}
 	c.flush(false)
-	c.reserve()
-	if c.phase != running || ch.closing {
-		return // what was gathered has failed
+	if !c.reserve() || c.phase != running || ch.closing {
+		return // the connection is to end, or what was gathered has failed
 	}
 	switch m := m.(type) {
 	case *wire.ChannelOpen:

@@ -18,8 +18,8 @@ type promise struct {
 	nack bool // refused by a queue that is full: nacked in its turn
 }
 
-// promises is the connection's ring of them, oldest first, LSNs ascending. c.mu
-// guards it.
+// promises is the connection's ring of them, oldest first; one is kept when it and
+// all before it are due. c.mu guards it.
 type promises struct {
 	ring  []promise
 	start int // len(ring) is a power of two
@@ -81,9 +81,6 @@ func (c *conn) promise(ch *channel, lsn wal.LSN, tag uint64, nack bool) {
 	if p := c.promises.last(); p != nil && p.ch == ch && p.lsn == lsn && p.nack == nack {
 		p.tag = tag
 		return
-	}
-	if p := c.promises.last(); p != nil && lsn < p.lsn {
-		lsn = p.lsn
 	}
 	c.promises.push(promise{lsn: lsn, ch: ch, tag: tag, nack: nack})
 	ch.confirm.promised++

@@ -35,7 +35,7 @@ const noLimit = math.MaxInt32
 // where that is none. c.mu is held.
 func (c *conn) room(k *consumer) int {
 	ch := k.ch
-	if c.closed || ch.closed {
+	if c.closed || c.dead || ch.closed {
 		return 0
 	}
 	n := noLimit

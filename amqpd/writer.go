@@ -147,15 +147,20 @@ func (c *conn) respond() {
 }
 
 // reserve blocks the reader while replies fill the out buffer beyond its hard
-// bound: a peer that asks and never reads is no longer read itself.
-func (c *conn) reserve() {
+// bound: a peer that asks and never reads is no longer read itself. It reports
+// false where the connection is to end, and nothing more is to be asked.
+func (c *conn) reserve() bool {
 	for {
 		c.mu.Lock()
-		full := c.out.size+c.inFlight > 4*c.opts.OutBuffer && !c.dead
-		c.readerWaits = full
+		full := c.out.size+c.inFlight > 4*c.opts.OutBuffer
+		dead := c.dead
+		c.readerWaits = full && !dead
 		c.mu.Unlock()
-		if !full || c.forced.Load() != nil {
-			return
+		if dead || c.forced.Load() != nil {
+			return false
+		}
+		if !full {
+			return true
 		}
 		c.kick()
 		<-c.nudge

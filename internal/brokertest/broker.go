@@ -86,8 +86,21 @@ func (b *Broker) start() {
 
 // Stop ends the broker gracefully; further calls do nothing.
 func (b *Broker) Stop() {
+	if err := b.stop(); err != nil {
+		b.t.Errorf("close broker: %v", err)
+	}
+}
+
+// StopFailed is Stop of a broker whose disk has failed, so that closing it must.
+func (b *Broker) StopFailed() {
+	if b.stop() == nil {
+		b.t.Error("a broker whose disk has failed was closed without an error")
+	}
+}
+
+func (b *Broker) stop() error {
 	if b.Server == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -99,10 +112,8 @@ func (b *Broker) Stop() {
 			b.t.Errorf("serve: %v", err)
 		}
 	}
-	if err := b.Broker.Close(); err != nil {
-		b.t.Errorf("close broker: %v", err)
-	}
 	b.Server = nil
+	return b.Broker.Close()
 }
 
 // Restart stops the broker gracefully and starts it again on the same data and

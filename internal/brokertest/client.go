@@ -335,3 +335,10 @@ func (c *Client) Confirm(channel uint16) {
 // Drop gives the read buffer back: what is idle should cost the test nothing
 // that it measures.
 func (c *Client) Drop() { c.buf, c.r, c.w = nil, 0, 0 }
+
+// Props builds properties.
+func Props(edit func(e *amqp.PropertiesEditor)) amqp.Properties {
+	e := amqp.NoProperties.Edit()
+	edit(e)
+	return mustProps(e.Properties())
+}
