@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -83,4 +84,108 @@ func BenchmarkClaimAndAck(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkRecover opens a store with 1,000,000 messages of 100 bytes: after a
+// kill with nothing but log, and after a graceful stop.
+func BenchmarkRecover(b *testing.B) {
+	const n = 1_000_000
+	for name, o := range map[string]Options{"log": {CheckpointBytes: 1 << 40}, "checkpoint": {}} {
+		b.Run(name, func(b *testing.B) {
+			dir := b.TempDir()
+			s, err := Open(dir, o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch := s.NewBatch()
+			q := batch.CreateQueue(true, QueueOptions{})
+			m := Message{RoutingKey: []byte("orders"), Body: make([]byte, 100), Persistent: true}
+			for i := range n {
+				batch.Publish(m, []*Queue{q})
+				if i%1000 == 999 {
+					if _, err := s.Apply(batch, wal.Group, nil); err != nil {
+						b.Fatal(err)
+					}
+					batch.Reset()
+				}
+			}
+			if name == "log" {
+				s.checkpoints.stop() // a kill writes nothing more
+				err = errors.Join(s.log.Close(), s.lock.Close())
+			} else {
+				err = s.Close()
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				s, err := Open(dir, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				if s.Stats().Recovered != n {
+					b.Fatalf("recovered %d", s.Stats().Recovered)
+				}
+				s.checkpoints.stop()
+				if err := errors.Join(s.log.Close(), s.lock.Close()); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// BenchmarkDrain claims and acks a backlog that has left the cache.
+func BenchmarkDrain(b *testing.B) {
+	s, err := Open(b.TempDir(), Options{WAL: wal.Options{CacheSize: 1 << 20}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	batch := s.NewBatch()
+	q := batch.CreateQueue(true, QueueOptions{})
+	m := Message{RoutingKey: []byte("orders"), Body: make([]byte, 100), Persistent: true}
+	for range b.N {
+		if batch.Publish(m, []*Queue{q}); batch.Len() >= 1000 {
+			if _, err := s.Apply(batch, wal.Group, nil); err != nil {
+				b.Fatal(err)
+			}
+			batch.Reset()
+		}
+	}
+	if _, err := s.Apply(batch, wal.Group, nil); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.barrier(); err != nil {
+		b.Fatal(err)
+	}
+	var c Claim
+	b.ReportAllocs()
+	b.ResetTimer()
+	for got := 0; got < b.N; {
+		switch q.Claim(&c, 1000, true) {
+		case Unmarked:
+			if err := s.Wait(c.WaitFor); err != nil {
+				b.Fatal(err)
+			}
+			continue
+		case Empty:
+			b.Fatalf("empty after %d", got)
+		}
+		got += len(c.Items)
+		batch.Reset()
+		for i := range c.Items {
+			batch.Ack(q, c.Items[i].Seq)
+		}
+		c.Release()
+		if _, err := s.Apply(batch, wal.Lazy, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()/1e6, "Mmsg/s")
+	b.ReportMetric(float64(s.Stats().Reads), "reads")
 }

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"math"
+	"slices"
+
 	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -51,14 +54,19 @@ func (a *readAhead) read(q *Queue) bool {
 		return false
 	}
 	a.size = min(max(2*a.size, readFirst), readMost)
-	from, one, end, ok := a.plan(q)
+	from, one, end, ok := a.plan(q, math.MaxUint64)
 	if !ok {
 		return true // somebody else took it
 	}
 	err := a.fetch(q.s, from, end)
-	if err != nil && end > one {
-		end = one // perhaps the others lie in another file
+	if limit := q.s.fileEnd(from); err != nil && limit < end { // one read, one file
+		if from, one, end, ok = a.plan(q, limit); !ok {
+			return true
+		}
 		err = a.fetch(q.s, from, end)
+	}
+	if err != nil && end > one { // let one that cannot be read not stop the others
+		err = a.fetch(q.s, from, one)
 	}
 	if err != nil {
 		q.mu.Lock()
@@ -73,9 +81,19 @@ func (a *readAhead) read(q *Queue) bool {
 	return true
 }
 
-// plan finds the stretch to read: it begins with the message, which ends at
-// one.
-func (a *readAhead) plan(q *Queue) (from, one, end uint64, ok bool) {
+// fileEnd is where the log file that holds lsn ends.
+func (s *Store) fileEnd(lsn uint64) uint64 {
+	for _, f := range slices.Backward(s.log.Files()) {
+		if uint64(f.Start) <= lsn {
+			return uint64(f.End)
+		}
+	}
+	return math.MaxUint64
+}
+
+// plan finds the stretch to read, up to limit: it begins with the message,
+// which ends at one.
+func (a *readAhead) plan(q *Queue, limit uint64) (from, one, end uint64, ok bool) {
 	log := q.s.log
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,7 +106,7 @@ func (a *readAhead) plan(q *Queue) (from, one, end uint64, ok bool) {
 	one = end
 	q.ix.After(seq, func(_ uint64, e index.Entry) bool {
 		stop := e.Addr + uint64(e.Len)
-		if !e.Logged() || e.Addr < end || e.Addr > end+readGap || stop-from > uint64(a.size) ||
+		if !e.Logged() || e.Addr < end || e.Addr > end+readGap || stop-from > uint64(a.size) || stop > limit ||
 			log.Cached(wal.LSN(e.Addr), int(e.Len)) != nil {
 			return false
 		}
@@ -104,7 +122,7 @@ func (a *readAhead) fetch(s *Store, from, end uint64) error {
 	buf := a.spare
 	a.spare = nil
 	if cap(buf) < n {
-		buf = make([]byte, max(n, min(a.size, readMost)))
+		buf = make([]byte, n, max(n, min(2*n, a.size)))
 	}
 	buf = buf[:n]
 	if err := s.log.ReadAt(buf, wal.LSN(from)); err != nil {
