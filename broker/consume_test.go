@@ -287,3 +287,40 @@ func TestASmallPrefetchDrainsWhatIsOnDisk(t *testing.T) {
 		t.Errorf("%d left", n)
 	}
 }
+
+// stingy promises room for many and takes a few.
+type stingy struct{ *client }
+
+func (s stingy) Room(*Consumer) int { return 100 }
+
+func (s stingy) Offer(c *Consumer, ds []Delivery) int {
+	return s.client.Offer(c, ds[:min(len(ds), 3)])
+}
+
+func TestWhatASinkRefusesStaysInItsPlace(t *testing.T) {
+	for name, with := range map[string][]func(*QueueSpec){"durable": {durable}, "transient": {}} {
+		t.Run(name, func(t *testing.T) {
+			w := newBench(t)
+			c := w.client()
+			c.queue("q", with...)
+			c.publish("", "q", numbers(0, 100)...)
+			cons, err := c.s.Consume("q", ConsumerSpec{NoAck: true}, stingy{c})
+			c.ok(err)
+			var got []string
+			for range 10 {
+				cons.Touch()
+				waitFor(t, func() bool { return w.quiet("q") })
+				got = append(got, c.bodies()...)
+			}
+			if !slices.Equal(got, numbers(0, 30)) {
+				t.Errorf("got %q", got)
+			}
+			if m, _ := c.get("q"); m.body != "30" || m.redelivered {
+				t.Errorf("next is %+v", m)
+			}
+			if n := c.ready("q"); n != 69 {
+				t.Errorf("%d ready", n)
+			}
+		})
+	}
+}

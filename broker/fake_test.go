@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -69,6 +70,8 @@ type client struct {
 	got       []message
 	flushes   int
 	cancelled []*Consumer
+
+	seqs map[string]uint64 // the model's book
 }
 
 // message is a copied delivery.
@@ -94,7 +97,7 @@ func (w *bench) client() *client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &client{t: w.t, s: s, b: s.NewBatch(), credit: map[*Consumer]int{}}
+	return &client{t: w.t, s: s, b: s.NewBatch(), credit: map[*Consumer]int{}, seqs: map[string]uint64{}}
 }
 
 func (c *client) Room(cons *Consumer) int {
@@ -337,11 +340,9 @@ func (w *bench) quiet(name string) bool {
 // waitFor yields until cond holds: for what a goroutine of a queue does.
 func waitFor(t testing.TB, cond func() bool) {
 	t.Helper()
-	for range 1_000_000 {
-		if cond() {
-			return
+	for end := time.Now().Add(time.Minute); !cond(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("it never came about")
 		}
-		runtime.Gosched()
 	}
-	t.Fatal("it never came about")
 }
