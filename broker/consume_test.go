@@ -312,14 +312,15 @@ func TestWhatASinkRefusesStaysInItsPlace(t *testing.T) {
 				waitFor(t, func() bool { return w.quiet("q") })
 				got = append(got, c.bodies()...)
 			}
-			if !slices.Equal(got, numbers(0, 30)) {
+			n := len(got)
+			if n < 30 || n > 90 || !slices.Equal(got, numbers(0, n)) {
 				t.Errorf("got %q", got)
 			}
-			if m, _ := c.get("q"); m.body != "30" || m.redelivered {
+			if m, _ := c.get("q"); m.body != fmt.Sprint(n) || m.redelivered {
 				t.Errorf("next is %+v", m)
 			}
-			if n := c.ready("q"); n != 69 {
-				t.Errorf("%d ready", n)
+			if left := c.ready("q"); left != 99-n {
+				t.Errorf("%d ready", left)
 			}
 		})
 	}
