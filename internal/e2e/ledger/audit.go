@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Finish makes the checks that need the whole story. Call it once every queue was seen
@@ -29,18 +30,20 @@ func (l *Ledger) checkWhole(g *group) {
 	if g.crashed == 0 || !g.committing {
 		return
 	}
-	var there, missing []string
+	var there, missing []*member
 	for _, m := range g.members {
 		switch {
 		case !m.persistent || m.ackAtCrash || m.nacked:
 		case m.presentLife != 0:
-			there = append(there, describe(l.queues[m.queue], m.entry))
+			there = append(there, m)
 		default:
-			missing = append(missing, describe(l.queues[m.queue], m.entry))
+			missing = append(missing, m)
 		}
 	}
 	if len(there) > 0 && len(missing) > 0 {
-		l.violation(Torn, "the crash of life %d left %v without %v", g.crashed, there, missing)
+		l.violation(Torn, "the crash of life %d left %d of what is one, such as %s, without %d, such as %s", g.crashed,
+			len(there), describe(l.queues[there[0].queue], there[0].entry),
+			len(missing), describe(l.queues[missing[0].queue], missing[0].entry))
 	}
 }
 
@@ -74,7 +77,14 @@ func describe(q *queue, e *entry) string {
 	if !e.persistent {
 		how += ", transient"
 	}
-	return fmt.Sprintf("%s: message %d of producer %d (%s, of life %d)", q.name, e.n, e.producer, how, e.sentLife)
+	var story strings.Builder
+	for _, st := range e.story {
+		fmt.Fprintf(&story, "; @%d life %d %s", st.at, st.life, st.what)
+		if st.session != 0 {
+			fmt.Fprintf(&story, " by session %d", st.session)
+		}
+	}
+	return fmt.Sprintf("%s: message %d of producer %d (%s%s)", q.name, e.n, e.producer, how, story.String())
 }
 
 // Topology is the book of durable queues and bindings that are made and deleted while

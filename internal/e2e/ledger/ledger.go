@@ -54,6 +54,7 @@ type Ledger struct {
 	violations []Violation
 	more       int // violations that were not kept
 	totals     Totals
+	opened     int // sessions so far
 }
 
 // Totals count what happened, for the test's report: a run in which nothing happened
@@ -97,12 +98,32 @@ type entry struct {
 	holder      *Session // who has it unacked at present
 	delivered   bool     // some client has had it
 	returnedAt  uint64   // when it was last given back, or its holder ended
+	nackLife    int      // the last life in which it was given back by a nack, which takes effect when it may
 	presentLife int      // the first life after sentLife in which it was seen
 	ack         ackState
 	ackLife     int  // the life of its last ack
 	ackLoose    bool // that ack's connection was lost: it may not have arrived
 	ackAtCrash  bool // the ack had been sent when sentLife ended
 	gone        bool // a recovery came up without it, so it must stay away
+
+	story []step // for the report of a violation
+}
+
+// step is one thing that befell a message.
+type step struct {
+	at      uint64 // the ledger's clock
+	life    int
+	what    string
+	session int // 0: none
+}
+
+// note adds to the entry's story.
+func (l *Ledger) note(e *entry, what string, s *Session) {
+	st := step{at: l.clock, life: l.life, what: what}
+	if s != nil {
+		st.session = s.number
+	}
+	e.story = append(e.story, st)
 }
 
 // group is what the broker takes or loses as a whole: one publish with all its copies,
@@ -202,6 +223,7 @@ func (b *Batch) Sent(m Message, queues ...string) {
 	for _, name := range queues {
 		e := &entry{n: m.N, producer: m.Producer, persistent: m.Persistent, group: b.g, sentLife: l.life, sentAt: at}
 		q := l.queue(name)
+		l.note(e, "sent", nil)
 		q.producers[m.Producer] = append(q.producers[m.Producer], e)
 		b.g.members = append(b.g.members, &member{e, name})
 		l.totals.Sent++
@@ -221,6 +243,9 @@ func (b *Batch) Confirmed() {
 	defer b.l.mu.Unlock()
 	b.g.confirmed = true
 	b.l.totals.Confirmed += len(b.g.members)
+	for _, m := range b.g.members {
+		b.l.note(m.entry, "confirmed", nil)
+	}
 }
 
 // Nacked says that the broker has refused it: it is left open whether some queue took it.

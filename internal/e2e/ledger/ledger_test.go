@@ -210,7 +210,7 @@ func (s *story) inspect(queue string) {
 
 func TestAnHonestBrokerIsNotAccused(t *testing.T) {
 	var sum Totals
-	for seed := range uint64(3000) {
+	for seed := range uint64(800) {
 		for _, opts := range []Options{{}, {Lenient: true}} {
 			l, _ := tell(seed, honest, opts)
 			if found, _ := l.Violations(); len(found) > 0 {

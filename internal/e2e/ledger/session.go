@@ -3,6 +3,7 @@ package ledger
 // Session is one consumer on one queue, from before its first delivery to its end.
 type Session struct {
 	l       *Ledger
+	number  int // from 1, for reports
 	q       *queue
 	opened  uint64
 	ending  bool // its close is on its way, so its messages may go to others
@@ -18,7 +19,8 @@ func (l *Ledger) Open(queue string) *Session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.queue(queue)
-	s := &Session{l: l, q: q, opened: l.tick(), held: map[*entry]bool{}, highest: map[int]int{}}
+	l.opened++
+	s := &Session{l: l, number: l.opened, q: q, opened: l.tick(), held: map[*entry]bool{}, highest: map[int]int{}}
 	q.sessions[s] = true
 	return s
 }
@@ -82,8 +84,8 @@ func (s *Session) Delivered(producer, n int, redelivered bool) bool {
 			l.violation(FalseMark, "%s is marked as redelivered, but no consumer has ended since it was published", name())
 		}
 	}
-	if highest, any := s.highest[producer]; any && n < highest && e.returnedAt < s.opened && !q.endedSince(l, s.opened) {
-		l.violation(Disorder, "%s came after message %d", name(), highest)
+	if highest, any := s.highest[producer]; any && n < highest && e.returnedAt < s.opened && e.nackLife < l.life && !q.endedSince(l, s.opened) {
+		l.violation(Disorder, "%s came to session %d (open since %d) after %s", name(), s.number, s.opened, describe(q, q.find(producer, highest)))
 	}
 	s.highest[producer] = max(s.highest[producer], n)
 
@@ -91,6 +93,11 @@ func (s *Session) Delivered(producer, n int, redelivered bool) bool {
 		delete(e.holder.held, e)
 	}
 	e.holder, e.ack, e.delivered = s, unacked, true
+	if redelivered {
+		l.note(e, "redelivered", s)
+	} else {
+		l.note(e, "delivered", s)
+	}
 	s.held[e] = true
 	if l.life > e.sentLife && e.presentLife == 0 {
 		e.presentLife = l.life
@@ -118,6 +125,7 @@ func (s *Session) AckSent(producer, n int) {
 		return
 	}
 	delete(s.held, e)
+	l.note(e, "acked", s)
 	e.holder, e.ack, e.ackLife, e.ackLoose = nil, ackSent, l.life, false
 	s.acks = append(s.acks, e)
 	l.totals.Acked++
@@ -129,12 +137,14 @@ func (s *Session) Returned(producer, n int) {
 	defer s.l.mu.Unlock()
 	if e := s.q.find(producer, n); e != nil && e.holder == s {
 		s.giveBack(e)
+		e.nackLife = s.l.life
 	}
 }
 
 func (s *Session) giveBack(e *entry) {
 	delete(s.held, e)
 	e.holder, e.returnedAt = nil, s.l.tick()
+	s.l.note(e, "returned", s)
 }
 
 // Mark names the acks that have been sent so far. If the client then publishes a
