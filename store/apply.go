@@ -414,7 +414,7 @@ func (r *applier) push(q *Queue, w *written) {
 		return
 	}
 	e, flags := w.e, byte(0)
-	if q.consuming && q.ix.Next()-q.ix.Cursor() < markWindow {
+	if q.consuming && q.ix.Next()-q.ix.Cursor() < markShort {
 		e.Flags |= index.Marked
 		flags = pairMarked
 	}

@@ -17,8 +17,15 @@ import (
 // never much more than what was delivered. The record is appended when half of
 // the window before is used up, and durable, as a rule, before the rest is.
 
-// markWindow is the largest window, in messages.
-const markWindow = 4096
+const (
+	// markWindow is the largest window, in messages. Half of it is to last for
+	// longer than a sync takes: a backlog of small messages drains half as fast
+	// with a quarter of it.
+	markWindow = 16384
+	// markShort is how many messages may wait before one that its own record
+	// marks: it will leave soon.
+	markShort = 4096
+)
 
 // covered tells whether the log knows that seq may have been delivered. Under
 // mu.
