@@ -20,7 +20,7 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/leveret
 
 run: build
-	./$(BIN) serve --data-dir ./data
+	./$(BIN) serve
 
 # Everything: formatting, vet, staticcheck, unit tests with their fuzz corpora,
 # the race detector, and real clients against the built binary.

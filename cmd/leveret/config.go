@@ -122,7 +122,8 @@ func (c *Config) readFile(name string) error {
 		var strict *toml.StrictMissingError
 		if errors.As(err, &strict) && len(strict.Errors) > 0 {
 			row, _ := strict.Errors[0].Position()
-			return fmt.Errorf("configuration %s, line %d: unknown key %q", name, row, strings.Join(strict.Errors[0].Key(), "."))
+			return fmt.Errorf("configuration %s, line %d: unknown key %q; the keys are %s",
+				name, row, strings.Join(strict.Errors[0].Key(), "."), strings.Join(keys(), ", "))
 		}
 		var at *toml.DecodeError
 		if errors.As(err, &at) {
@@ -132,6 +133,20 @@ func (c *Config) readFile(name string) error {
 		return fmt.Errorf("configuration %s: %w", name, err)
 	}
 	return nil
+}
+
+// keys lists the configuration's keys, which are the names of serve's flags.
+func keys() []string {
+	var c Config
+	fs := pflag.NewFlagSet("keys", pflag.ContinueOnError)
+	c.bind(fs)
+	var names []string
+	fs.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return names
 }
 
 // Validate says what of c cannot work.

@@ -59,7 +59,7 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown key":   {[]string{"--config", write("a.toml", "\nspeed = 11\n")}, "line 2: unknown key \"speed\""},
+		"unknown key":   {[]string{"--config", write("a.toml", "\nspeed = 11\n")}, "line 2: unknown key \"speed\"; the keys are amqp-addr, data-dir"},
 		"wrong type":    {[]string{"--config", write("b.toml", "wal-file-size = \"big\"\n")}, "line 1"},
 		"no such file":  {[]string{"--config", filepath.Join(dir, "missing.toml")}, "no such file"},
 		"no port":       {[]string{"--amqp-addr", "localhost"}, "not HOST:PORT"},
@@ -82,6 +82,7 @@ func TestExitCodes(t *testing.T) {
 		want int
 	}{
 		{"version", 0},
+		{"--version", 0},
 		{"--help", 0},
 		{"serve --no-such-flag", exitUsage},
 		{"serve surplus", exitUsage},

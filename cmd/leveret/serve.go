@@ -38,16 +38,32 @@ names as keys).`,
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			ctx, stop := stopSignals(cmd.Context())
 			defer stop()
-			// From the first signal on, a second one ends the process at once.
-			context.AfterFunc(ctx, stop)
 			return serve(ctx, cfg)
 		},
 	}
 	flags.bind(cmd.Flags())
 	cmd.Flags().StringVar(&file, "config", "", "TOML `file` with the flags' names as keys")
 	return cmd
+}
+
+// stopSignals returns a context that ends with the first SIGTERM or SIGINT. A
+// second SIGTERM changes nothing, since supervisors send it to a process and to
+// its group; a second SIGINT ends the process at once, as whoever types it wants.
+func stopSignals(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, syscall.SIGTERM, os.Interrupt)
+	go func() {
+		select {
+		case <-got:
+			signal.Reset(os.Interrupt)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // serve runs the broker until ctx ends.
