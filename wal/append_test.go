@@ -228,30 +228,38 @@ func TestAppendersGoOnDuringASync(t *testing.T) {
 }
 
 func TestLeaderCommitsInItsOwnGoroutine(t *testing.T) {
-	l, g, _ := gated(t, tiny())
-	w := &notes{called: make(chan struct{}, 1)}
-	l.mustAppend(t, Deferred, w, "record")
-	done := make(chan struct{})
-	go func() {
-		l.Lead()
-		if w.count() != 1 {
-			t.Error("Lead returned before the commit")
+	synctest.Test(t, func(t *testing.T) {
+		l, g, _ := gated(t, tiny())
+		synctest.Wait() // the committer sleeps
+		first, second := &notes{}, &notes{}
+		l.mustAppend(t, Deferred, first, "record")
+		led := false
+		go func() {
+			l.Lead()
+			led = first.count() == 1
+		}()
+		synctest.Wait() // the leader is in its sync
+		l.Lead()        // nothing is staged
+		l.mustAppend(t, Deferred, second, "another")
+		l.Lead() // somebody else leads: asks for another commit and returns
+		if first.count() != 0 || len(g.entered) != 1 {
+			t.Error("two commits at once")
 		}
-		close(done)
-	}()
-	<-g.entered
-	l.Lead() // somebody else leads, and nothing is staged
-	l.mustAppend(t, Deferred, w, "another")
-	l.Lead() // somebody else leads: asks for another commit and returns
-	g.open <- struct{}{}
-	<-w.called
-	<-done
-	// The leader is gone; the committer does the rest.
-	<-g.entered
-	g.open <- struct{}{}
-	<-w.called
-	close(g.open)
-	l.mustClose(t)
+		g.open <- struct{}{}
+		synctest.Wait()
+		if !led {
+			t.Error("the leader has not returned, or before its commit")
+		}
+		if second.count() != 0 || len(g.entered) != 2 {
+			t.Error("the committer did not take over")
+		}
+		close(g.open)
+		synctest.Wait()
+		if second.count() != 1 {
+			t.Error("the second commit did not end")
+		}
+		l.mustClose(t)
+	})
 }
 
 func TestWaitOfOneLeadsForAll(t *testing.T) {
@@ -318,6 +326,45 @@ func TestBeginBlocksWhileTooMuchIsStaged(t *testing.T) {
 		}
 		l.mustClose(t)
 	})
+}
+
+// Who promised to lead may be the one who waits for room.
+func TestBlockedBeginCausesACommit(t *testing.T) {
+	for _, chunk := range []int{1024, 1 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			opts := tiny()
+			opts.ChunkSize = chunk
+			l := mustOpen(t, newMem(t), 0, opts)
+			synctest.Wait() // the committer sleeps
+			for i := range 100 {
+				l.mustAppend(t, Deferred, nil, fill(i, 500))
+			}
+			if l.Durable() < 30000 {
+				t.Errorf("durable %d", l.Durable())
+			}
+			l.mustClose(t)
+		})
+	}
+}
+
+func TestFramesThatPiledUpKeepTheFileSize(t *testing.T) {
+	l, g, _ := gated(t, Options{FileSize: 4096, ChunkSize: 1024})
+	l.mustAppend(t, Group, nil, "first")
+	<-g.entered
+	for i := range 20 {
+		l.mustAppend(t, Lazy, nil, fill(i, 900))
+	}
+	close(g.open)
+	l.mustClose(t)
+	for _, f := range l.Files() {
+		if f.Size > 4096 {
+			t.Errorf("file %d is %d bytes long", f.Seq, f.Size)
+		}
+	}
+	// The first, then groups as large as a file, a new file each, the seal.
+	if n := len(g.entered); n > 15 {
+		t.Errorf("%d syncs for 20 frames in %d files", n, len(l.Files()))
+	}
 }
 
 func TestBatchLargerThanTheStagingBoundGoesAlone(t *testing.T) {
@@ -397,10 +444,23 @@ func TestDeferredBatchWaitsForLead(t *testing.T) {
 func TestFullFrameDoesNotWaitForTheDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := mustOpen(t, newMem(t), 0, tiny())
+		synctest.Wait() // the committer sleeps
 		_, first := l.mustAppend(t, Lazy, nil, fill(1, 800))
 		l.mustAppend(t, Lazy, nil, fill(2, 800))
 		synctest.Wait()
 		if l.Durable() < first {
+			t.Error("a full frame was not committed")
+		}
+
+		// Not even if the batch that did not fit comes to nothing.
+		_, third := l.mustAppend(t, Lazy, nil, fill(3, 800))
+		synctest.Wait()
+		if err := l.Begin(800, 1); err != nil {
+			t.Fatal(err)
+		}
+		l.End(Lazy, nil)
+		synctest.Wait()
+		if l.Durable() < third {
 			t.Error("a full frame was not committed")
 		}
 		l.mustClose(t)

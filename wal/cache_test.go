@@ -129,6 +129,33 @@ func TestMemoryIsNotUsedAgainWhilePinned(t *testing.T) {
 	}
 }
 
+// What memory held before must not reach the disk between frames.
+func TestPaddingIsZero(t *testing.T) {
+	opts := tiny()
+	opts.CacheSize = 1
+	m := newMem(t)
+	l := mustOpen(t, m, 0, opts)
+	for i := range 100 {
+		l.mustCommit(t, strings.Repeat("x", 90+i%8))
+	}
+	for _, info := range l.Files() {
+		data, err := vfs.ReadFile(m, info.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for off := fileHeaderSize; off < len(data); {
+			h := decodeFrameHeader(data[off:])
+			end := off + int(h.size())
+			for _, b := range data[off+frameHeaderSize+int(h.length) : end] {
+				if b != 0 {
+					t.Fatalf("padding of the frame at %d: %x", h.first, b)
+				}
+			}
+			off = end
+		}
+	}
+}
+
 func TestCachedRefusesWhatIsNotThere(t *testing.T) {
 	l := mustOpen(t, newMem(t), 0, tiny())
 	for i := range 30 {
@@ -256,7 +283,8 @@ func TestRemove(t *testing.T) {
 
 // A read that is under way when its file is removed ends well.
 func TestRemoveDuringARead(t *testing.T) {
-	efs := vfs.NewErrFS(newMem(t))
+	handles := &handleFS{FS: newMem(t)}
+	efs := vfs.NewErrFS(handles)
 	opts := tiny()
 	opts.CacheSize = 1
 	l := mustOpen(t, efs, 0, opts)
@@ -264,6 +292,7 @@ func TestRemoveDuringARead(t *testing.T) {
 		l.mustCommit(t, fill(i, 200))
 	}
 	f := l.Files()[0]
+	before := handles.open.Load()
 	reading, removed := make(chan struct{}), make(chan struct{})
 	efs.Add(vfs.Rule{Ops: vfs.OpRead, Before: func(vfs.Call) {
 		close(reading)
@@ -281,6 +310,9 @@ func TestRemoveDuringARead(t *testing.T) {
 	}
 	if g := l.files.find(f.Start); g != nil {
 		t.Error("the file is still there")
+	}
+	if n := handles.open.Load(); n != before-1 {
+		t.Errorf("%d handles are open, want %d", n, before-1)
 	}
 }
 

@@ -251,15 +251,12 @@ func (l *Log) finish(stats CommitStats, err error) {
 func (l *Log) poison(cause error) {
 	l.err = fmt.Errorf("log %s has failed and takes no more records until it is opened again: %w", l.dir, cause)
 	l.opts.Logger.Error("write-ahead log failed", "dir", l.dir, "durable", l.durable.Load(), "err", cause)
+	if l.open.batches > 0 {
+		l.sealOpen()
+	}
 	l.group = append(l.group, l.pending...)
 	clear(l.pending)
 	l.pending = l.pending[:0]
-	if l.open.batches > 0 {
-		l.sealOpen()
-		l.group = append(l.group, l.pending...)
-		clear(l.pending)
-		l.pending = l.pending[:0]
-	}
 	l.want = false
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -215,32 +216,39 @@ func TestFailureIsSticky(t *testing.T) {
 // What is staged behind a commit that fails shares its fate, and those who
 // wait for room or for durability are released.
 func TestFailureReachesEverybody(t *testing.T) {
-	l, g, efs := gated(t, tiny())
-	w := &notes{}
-	l.mustAppend(t, Group, w, "first")
-	<-g.entered
-	staged := 1
-	for int64(l.Appended()) < tiny().MaxStaged-1000 {
-		l.mustAppend(t, Lazy, w, fill(1, 500))
-		staged++
-	}
-	errs := make(chan error, 3)
-	go func() { errs <- l.Begin(5000, 1) }()
-	go func() { errs <- l.Wait(l.Appended()) }()
-	go func() { errs <- l.Wait(1 << 40) }()
-	efs.Add(vfs.Rule{Ops: vfs.OpWrite, At: 1})
-	close(g.open)
-	for range 3 {
-		if err := <-errs; !errors.Is(err, syscall.EIO) {
+	synctest.Test(t, func(t *testing.T) {
+		l, g, efs := gated(t, tiny())
+		w := &notes{}
+		l.mustAppend(t, Group, w, "first")
+		synctest.Wait() // the committer is in its sync
+		staged := 1
+		for int64(l.Appended()) < tiny().MaxStaged-1000 {
+			l.mustAppend(t, Lazy, w, fill(1, 500))
+			staged++
+		}
+		errs := make(chan error, 3)
+		go func() { errs <- l.Begin(5000, 1) }()
+		go func() { errs <- l.Wait(l.Appended()) }()
+		go func() { errs <- l.Wait(1 << 40) }()
+		synctest.Wait()
+		efs.Add(vfs.Rule{Ops: vfs.OpWrite, At: 1})
+		close(g.open)
+		synctest.Wait()
+		if len(errs) != 3 {
+			t.Fatalf("%d of 3 have returned", len(errs))
+		}
+		for range 3 {
+			if err := <-errs; !errors.Is(err, syscall.EIO) {
+				t.Error(err)
+			}
+		}
+		if err := l.Close(); !errors.Is(err, syscall.EIO) {
 			t.Error(err)
 		}
-	}
-	if err := l.Close(); !errors.Is(err, syscall.EIO) {
-		t.Error(err)
-	}
-	if w.count() != staged || w.errs[0] != nil || !errors.Is(w.errs[staged-1], syscall.EIO) {
-		t.Errorf("%d calls for %d batches: %v", w.count(), staged, w.errs)
-	}
+		if w.count() != staged || w.errs[0] != nil || !errors.Is(w.errs[staged-1], syscall.EIO) {
+			t.Errorf("%d calls for %d batches: %v", w.count(), staged, w.errs)
+		}
+	})
 }
 
 // A WriterAt that breaks its contract must not be believed.

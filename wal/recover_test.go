@@ -474,6 +474,31 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
+// The power is cut before each operation of each of these recoveries, and what
+// it has replayed comes back whatever the disk then holds.
+func TestRecoveryIsCutAnywhere(t *testing.T) {
+	for _, tt := range recoveries {
+		if tt.corrupt != "" {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			m := writeImages(t, tt.files...).Restart()
+			check := func(when string) {
+				for name, im := range m.Images(vfs.ImageOptions{MaxImages: 30}) {
+					recs, _, err := replayed(im, tt.from)
+					if s := strings.Join(recs, " "); err != nil || s != tt.want {
+						t.Fatalf("%s, %s: replayed %q, %v", when, name, s, err)
+					}
+				}
+			}
+			m.OnOp(func(n int, op vfs.Op, name string) { check(fmt.Sprintf("cut before %s of %s", op, name)) })
+			mustOpen(t, m, tt.from, tiny())
+			m.OnOp(nil)
+			check("after the recovery")
+		})
+	}
+}
+
 // Replay must come to the same conclusion, and change nothing.
 func TestReplayAgreesWithOpen(t *testing.T) {
 	for _, tt := range recoveries {
