@@ -3,6 +3,7 @@ package wal
 import (
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -96,32 +97,64 @@ func (l *Log) Wait(lsn LSN) error {
 				continue
 			}
 		}
-		var ch chan struct{}
-		if n := len(l.waitChans); n > 0 {
-			ch, l.waitChans = l.waitChans[n-1], l.waitChans[:n-1]
-		} else {
-			ch = make(chan struct{}, 1)
-		}
+		ch := l.chans.get()
 		l.waits = append(l.waits, waitEntry{lsn, ch})
 		l.mu.Unlock()
 		<-ch
+		l.chans.put(ch)
+		if l.Durable() >= lsn {
+			return nil
+		}
 		l.mu.Lock()
-		l.waitChans = append(l.waitChans, ch)
 	}
 }
 
-// wakeWaits signals the sleepers whose time has come, or all. Under mu.
-func (l *Log) wakeWaits(durable LSN, all bool) {
+// chanPool keeps channels for Wait. It is a log's own, and no sync.Pool: a
+// channel that has been in one synctest bubble must not be used in another.
+type chanPool struct {
+	mu   sync.Mutex
+	free []chan struct{}
+}
+
+func (p *chanPool) get() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.free)
+	if n == 0 {
+		return make(chan struct{}, 1)
+	}
+	ch := p.free[n-1]
+	p.free = p.free[:n-1]
+	return ch
+}
+
+func (p *chanPool) put(ch chan struct{}) {
+	p.mu.Lock()
+	p.free = append(p.free, ch)
+	p.mu.Unlock()
+}
+
+// takeWaits moves the channels of the sleepers whose time has come, or of all,
+// to woken. Under mu, by the owner of busy; the signals are sent without mu.
+func (l *Log) takeWaits(durable LSN, all bool) {
 	keep := l.waits[:0]
 	for _, w := range l.waits {
 		if all || w.lsn <= durable {
-			w.ch <- struct{}{}
+			l.woken = append(l.woken, w.ch)
 		} else {
 			keep = append(keep, w)
 		}
 	}
 	clear(l.waits[len(keep):])
 	l.waits = keep
+}
+
+// wakeWaits signals those that takeWaits has found. By the owner of busy.
+func (l *Log) wakeWaits() {
+	for _, ch := range l.woken {
+		ch <- struct{}{}
+	}
+	l.woken = l.woken[:0]
 }
 
 // commit takes a group of what is staged, writes and syncs it and tells the
@@ -225,9 +258,10 @@ func (l *Log) finish(stats CommitStats, err error) {
 	}
 	err = l.err
 	durable := l.Durable()
-	l.wakeWaits(durable, err != nil)
+	l.takeWaits(durable, err != nil)
 	l.progress.Broadcast()
 	l.mu.Unlock()
+	l.wakeWaits()
 	for _, f := range l.group {
 		for _, w := range f.waiters {
 			w.Committed(durable, err)
@@ -293,10 +327,11 @@ func (l *Log) Close() error {
 	err := l.err
 	l.stop = true
 	l.want = false
-	l.wakeWaits(l.Durable(), true)
+	l.takeWaits(l.Durable(), true)
 	l.work.Signal()
 	l.lazy.Stop()
 	l.mu.Unlock()
+	l.wakeWaits()
 	<-l.exited
 	if cerr := l.files.close(); err == nil {
 		err = cerr

@@ -148,24 +148,23 @@ type Log struct {
 
 	// mu is the append lock: held from Begin to End, and for moments by a
 	// commit. It guards everything down to the blank line.
-	mu        sync.Mutex
-	cur       *chunk   // the chunk being filled, last in the ring
-	off       int      // where the next record goes in cur
-	limit     int      // end of what Begin reserved in cur, for Put's check
-	fresh     int      // records in the open frame when the batch began
-	open      *frame   // the frame being staged, in cur
-	pending   []*frame // frames that are full and not yet taken by a commit
-	spare     []*frame // frames to use again, with their slices
-	waits     []waitEntry
-	waitChans []chan struct{} // to use again; of this log alone, for synctest's sake
-	want      bool            // something staged wants a commit now
-	busy      bool            // a goroutine is inside commit
-	armed     bool            // the lazy timer is running
-	closed    bool            // Close has begun
-	stop      bool            // the committer must end
-	err       error           // sticky failure
-	free      []*chunk
-	limbo     []*chunk // out of the ring, but readers may still hold slices
+	mu      sync.Mutex
+	cur     *chunk   // the chunk being filled, last in the ring
+	off     int      // where the next record goes in cur
+	limit   int      // end of what Begin reserved in cur, for Put's check
+	fresh   int      // records in the open frame when the batch began
+	open    *frame   // the frame being staged, in cur
+	pending []*frame // frames that are full and not yet taken by a commit
+	spare   []*frame // frames to use again, with their slices
+	waits   []waitEntry
+	want    bool  // something staged wants a commit now
+	busy    bool  // a goroutine is inside commit
+	armed   bool  // the lazy timer is running
+	closed  bool  // Close has begun
+	stop    bool  // the committer must end
+	err     error // sticky failure
+	free    []*chunk
+	limbo   []*chunk // out of the ring, but readers may still hold slices
 
 	work     sync.Cond // on mu; the committer sleeps here
 	progress sync.Cond // on mu; signalled whenever busy falls or the log fails
@@ -180,6 +179,9 @@ type Log struct {
 
 	// Owned by whoever set busy.
 	group []*frame
+	woken []chan struct{}
+
+	chans chanPool
 
 	files fileSet
 
