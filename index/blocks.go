@@ -32,6 +32,10 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
+// ErrVersion is what NewReader's error is where a file is whole, and of a format
+// that is not known here.
+var ErrVersion = errors.New("format version")
+
 // Header begins a snapshot file.
 type Header struct {
 	Number    uint64 // of the file, ascending
@@ -103,7 +107,7 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 	case le.Uint32(b[headerSize-4:]) != crc32.Checksum(b[:headerSize-4], castagnoli):
 		return nil, errors.New("header: wrong checksum")
 	case le.Uint32(b[8:]) != snapshotVersion:
-		return nil, fmt.Errorf("header: format version %d, and only %d is known", le.Uint32(b[8:]), snapshotVersion)
+		return nil, fmt.Errorf("header: %w %d, only %d is known: use the release that wrote it", ErrVersion, le.Uint32(b[8:]), snapshotVersion)
 	}
 	s.Header = Header{
 		NextQueue: le.Uint32(b[12:]),

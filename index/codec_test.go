@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -187,6 +188,15 @@ func TestEachFlippedByteOfASnapshotIsFound(t *testing.T) {
 	}
 	if _, _, err := load(append(b, 0)); err == nil {
 		t.Error("a byte more: no error")
+	}
+}
+
+func TestNewerFormatIsNotTakenForDamage(t *testing.T) {
+	b := Header{Number: 1}.Append(nil)
+	le.PutUint32(b[8:], snapshotVersion+1)
+	le.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli))
+	if _, _, err := load(b); !errors.Is(err, ErrVersion) {
+		t.Errorf("%v, want %v", err, ErrVersion)
 	}
 }
 

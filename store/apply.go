@@ -199,6 +199,9 @@ func (r *applier) plan() error {
 		}
 	}
 	b.rejections = 0
+	if r.arenaBytes > wal.MaxBatch {
+		return wal.ErrTooLarge
+	}
 	return nil
 }
 

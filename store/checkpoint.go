@@ -24,6 +24,8 @@ const (
 	// reclaimEvery is how often the log's files are looked at, for those that
 	// the next checkpoint would free.
 	reclaimEvery = time.Second
+	// retryAfter is how long a checkpoint that failed is not tried by that clock.
+	retryAfter = 30 * time.Second
 )
 
 // checkpoints writes snapshots of all queues and removes the files that they
@@ -41,6 +43,7 @@ type checkpoints struct {
 	current  snapshotID // newest that is on disk; its number 0: there is none
 	previous snapshotID // kept in case the newest is damaged
 	size     int64      // of the newest
+	retry    time.Time  // not to be tried by the clock before
 	closed   bool
 
 	// Figures, apart from mu since a checkpoint holds that for long.
@@ -105,9 +108,12 @@ func (c *checkpoints) loop() {
 func (c *checkpoints) pays() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	free := int64(0)
+	if time.Now().Before(c.retry) {
+		return false
+	}
+	free, boundary := int64(0), c.s.log.Boundary()
 	for _, f := range c.s.log.Files() {
-		if !f.Active && c.s.live.dead(f) {
+		if c.s.live.dead(f, boundary) {
 			free += f.Size
 		}
 	}
@@ -141,8 +147,9 @@ func (c *checkpoints) write(exact bool) (err error) {
 	c.closed = exact
 	s := c.s
 	defer func() {
-		if err != nil { // try again when the log has grown
+		if err != nil { // try again when the log has grown, or after a while
 			c.due.Store(uint64(s.log.Appended()) + uint64(s.opts.CheckpointBytes))
+			c.retry = time.Now().Add(retryAfter)
 		}
 	}()
 	if exact {
@@ -153,7 +160,7 @@ func (c *checkpoints) write(exact bool) (err error) {
 	}
 	id := snapshotID{number: c.number + 1, replay: s.log.Boundary(), catalog: c.current.catalog}
 	c.number++
-	removable := c.removable()
+	removable := c.removable(id.replay)
 
 	// A change of the catalog from now on sets dirty again.
 	if s.catalog.dirty.Swap(false) {
@@ -209,10 +216,10 @@ func (s *Store) barrier() error {
 // removable lists the log's files that hold nothing live and that no replay
 // needs, not even from the checkpoint before the one that is about to be
 // written. What made them so is durable when that one is.
-func (c *checkpoints) removable() []wal.FileInfo {
+func (c *checkpoints) removable(boundary wal.LSN) []wal.FileInfo {
 	var list []wal.FileInfo
 	for _, f := range c.s.log.Files() {
-		if !f.Active && f.End <= c.current.replay && c.s.live.dead(f) {
+		if f.End <= c.current.replay && c.s.live.dead(f, boundary) {
 			list = append(list, f)
 		}
 	}

@@ -118,7 +118,7 @@ type claimed struct {
 }
 
 func (c claimed) String() string {
-	s := fmt.Sprintf("%s", c.body)
+	s := c.body
 	if c.redelivered {
 		s += "!"
 	}

@@ -61,8 +61,13 @@ func (t *liveTally) flush(l *live) {
 	t.entries, t.bytes = 0, 0
 }
 
-// dead tells whether no entry points into the file.
-func (l *live) dead(f wal.FileInfo) bool {
+// dead tells whether no entry points into the file. boundary is where the
+// log's open frame began a moment ago: from its granule on, a batch that is
+// under way may not have counted yet what it has put into queues.
+func (l *live) dead(f wal.FileInfo, boundary wal.LSN) bool {
+	if f.Active || uint64(f.End) > uint64(boundary)>>l.shift<<l.shift {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.granules) == 0 {

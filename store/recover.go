@@ -198,6 +198,9 @@ func (s *Store) readSnapshot(name string, number uint64, h *index.Header, block 
 		return 0, fmt.Errorf("size of %s: %w", name, err)
 	}
 	r, err := index.NewReader(f, size)
+	if errors.Is(err, index.ErrVersion) {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
 	if err != nil {
 		return 0, &CorruptError{name, err}
 	}

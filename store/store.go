@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +50,7 @@ type Store struct {
 
 // Open opens the store in dir, which it makes if it is missing, and recovers
 // what is in it. It fails with an error that is vfs.ErrLocked where another
-// process has it open, and with *wal.CorruptError or *CorruptError where it is
+// process has it open, that is ErrForeign where dir holds something else, and with *wal.CorruptError or *CorruptError where it is
 // damaged in a way that no power cut explains.
 func Open(dir string, o Options) (*Store, error) {
 	if err := o.Validate(); err != nil {
@@ -60,7 +62,10 @@ func Open(dir string, o Options) (*Store, error) {
 	s.nextQueue.Store(firstQueue)
 	s.live.init(o.WAL.FileSize)
 	fs := s.opts.FS
-	err := makeDir(fs, dir)
+	err := checkDir(fs, dir)
+	if err == nil {
+		err = makeDir(fs, dir)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +147,32 @@ func (s *Store) Stats() Stats {
 	c := &s.checkpoints
 	st.Checkpoints, st.LastReplay, st.LastSize = c.written.Load(), wal.LSN(c.lastReplay.Load()), c.lastSize.Load()
 	return st
+}
+
+// ErrForeign is what Open's error is for a directory that somebody else uses.
+var ErrForeign = errors.New("is not empty and holds no Leveret data")
+
+// checkDir refuses a directory with nothing but other people's files.
+func checkDir(fs vfs.FS, dir string) error {
+	names, err := fs.ReadDir(dir)
+	if errors.Is(err, iofs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read directory %s: %w", dir, err)
+	}
+	foreign := false
+	for _, name := range names {
+		_, _, snapshot := parseSnapshotName(strings.TrimSuffix(name, tempSuffix))
+		if snapshot || name == lockFile || name == walFolder {
+			return nil
+		}
+		foreign = foreign || name != "lost+found"
+	}
+	if foreign {
+		return fmt.Errorf("directory %s %w", dir, ErrForeign)
+	}
+	return nil
 }
 
 // makeDir makes a directory and its missing parents, durably.

@@ -202,7 +202,6 @@ func TestLimitsRefuseWhatPassesThem(t *testing.T) {
 		for _, body := range []string{"1", "2", "long long", "long", "5", "6"} {
 			b.Publish(m(body), []*Queue{free, limited})
 		}
-		end := s.log.Appended()
 		if _, err := s.Apply(b, wal.Lazy, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +219,7 @@ func TestLimitsRefuseWhatPassesThem(t *testing.T) {
 		// What everybody refuses leaves no trace.
 		b.Reset()
 		b.Publish(m("7"), []*Queue{limited})
-		end = s.log.Appended()
+		end := s.log.Appended()
 		if lsn, err := s.Apply(b, wal.Lazy, nil); err != nil || lsn != 0 || !b.Rejected(0) || s.log.Appended() != end {
 			t.Errorf("lsn %d, %v, rejected %v", lsn, err, b.Rejected(0))
 		}
@@ -421,6 +420,23 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 	s = open(t, tinyOptions(fs))
 	shut(t, s)
+}
+
+func TestDirectoriesOfOthersAreLeftAlone(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll(testDir + "/lost+found"); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, tinyOptions(fs)) // a fresh disk
+	shut(t, s)
+	fs = vfs.NewMem()
+	if err := fs.MkdirAll(testDir + "/photos"); err != nil {
+		t.Fatal(err)
+	}
+	ops := fs.Ops()
+	if _, err := Open(testDir, tinyOptions(fs)); !errors.Is(err, ErrForeign) || fs.Ops() != ops {
+		t.Errorf("%v, and %d operations", err, fs.Ops()-ops)
+	}
 }
 
 func TestClosedStoreTakesNothing(t *testing.T) {
