@@ -11,8 +11,6 @@ func (c *conn) heedAlarm() {
 	if alarm == nil {
 		return
 	}
-	c.paused.Store(true)
-	defer c.paused.Store(false)
 	if c.client.blocked {
 		c.reply(0, &wire.ConnectionBlocked{Reason: alarm.reason})
 		c.kick()

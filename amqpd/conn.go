@@ -95,7 +95,7 @@ type conn struct {
 	established atomic.Bool
 	didRead     atomic.Bool
 	didWrite    atomic.Bool
-	paused      atomic.Bool // not read because of an alarm: silence is ours
+	busy        atomic.Bool // what was read is being handled: silence is ours
 	born        time.Time
 	silent      time.Duration // ticker
 	quiet       time.Duration // ticker
@@ -170,7 +170,9 @@ func (c *conn) readLoop() error {
 		if !c.didRead.Load() {
 			c.didRead.Store(true)
 		}
+		c.busy.Store(true)
 		c.process(n)
+		c.busy.Store(false)
 		if c.phase == ended {
 			return nil
 		}

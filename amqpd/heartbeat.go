@@ -18,7 +18,7 @@ func (c *conn) tick(now time.Time) {
 		return
 	}
 	interval := time.Duration(c.heartbeat.Load())
-	if c.didRead.Load() || c.paused.Load() {
+	if c.didRead.Load() || c.busy.Load() {
 		c.didRead.Store(false)
 		c.silent = 0
 	} else {

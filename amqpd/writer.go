@@ -163,7 +163,9 @@ func (c *conn) reserve() bool {
 			return true
 		}
 		c.kick()
+		c.busy.Store(false) // it is the peer that we wait for
 		<-c.nudge
+		c.busy.Store(true)
 	}
 }
 
