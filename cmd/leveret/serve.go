@@ -137,13 +137,16 @@ func explainListen(addr string, err error) error {
 
 // explainOpen says what to do about a data directory that could not be opened.
 func explainOpen(dir string, err error) error {
-	var corrupt *wal.CorruptError
+	var logDamage *wal.CorruptError
+	var damage *store.CorruptError
 	switch {
+	case errors.Is(err, store.ErrForeign):
+		return fmt.Errorf("data directory %s is not empty and holds no Leveret data; choose another with --data-dir", dir)
 	case errors.Is(err, vfs.ErrLocked):
 		return fmt.Errorf("data directory %s is in use by another process; stop that or choose another with --data-dir", dir)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("data directory %s cannot be used: %w", dir, err)
-	case errors.As(err, &corrupt):
+	case errors.As(err, &logDamage), errors.As(err, &damage):
 		return fmt.Errorf("data directory %s is damaged, nothing was changed: %w", dir, err)
 	}
 	return fmt.Errorf("cannot open data directory %s: %w", dir, err)
