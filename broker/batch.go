@@ -321,7 +321,9 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	}
 	apply(b.cur)
 	for i := range b.limited {
-		b.limited[i].queue.settleLength(r)
+		if q := b.limited[i].queue; q.tooLong() {
+			q.settleLength(r)
+		}
 	}
 	for _, q := range b.touched {
 		q.deliver(r)

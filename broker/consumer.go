@@ -164,11 +164,8 @@ func (l *level) push(c *Consumer) {
 	l.n++
 }
 
-// drop takes a consumer out of the ring.
+// drop takes a consumer that is in the ring out of it.
 func (l *level) drop(c *Consumer) {
-	if !c.ready {
-		return
-	}
 	if l.n == 1 {
 		l.head = nil
 	} else {

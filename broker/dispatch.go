@@ -44,6 +44,9 @@ const (
 	// maxSinks is how far back a sink is searched for among those to flush. A
 	// second flush does no harm.
 	maxSinks = 16
+	// readTries is how often a read may come to nothing: the store sets aside
+	// what it can not read, and has logged why.
+	readTries = 100
 )
 
 func (b *Broker) runner() *runner {
@@ -119,13 +122,17 @@ func (q *localQueue) admit() {
 		c.inTouched.Store(false)
 		if c.attached && !c.ready {
 			c.level.push(c)
+			q.waiting.Add(1)
 		}
 		c = next
 	}
 }
 
 func (q *localQueue) deliver(r *runner) {
-	if q.work.Add(1) != 1 {
+	// Nobody there to deliver to, the usual case of a queue that fills up. A
+	// dispatcher that is just admitting somebody claims after that, so it sees
+	// what the caller brought.
+	if q.idle() || q.work.Add(1) != 1 {
 		return
 	}
 	for budget := r.budget; ; budget -= lookCost {
@@ -158,7 +165,7 @@ func (q *localQueue) handOver(out outcome, wait wal.LSN) {
 func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 	r := q.v.b.runner()
 	defer r.done()
-	for {
+	for failed := 0; ; {
 		if out == mustWait {
 			// Where the log has failed no message needs it any more.
 			q.v.b.store.Wait(wait)
@@ -177,10 +184,14 @@ func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 				return
 			}
 		case mustRead:
-			// The store could not read and has logged why. The next cause tries
-			// again.
-			q.work.Store(0)
-			return
+			// Damaged messages are out of the way now. Where it goes on so, the
+			// next cause tries again.
+			if failed++; failed == readTries {
+				q.work.Store(0)
+				return
+			}
+		default:
+			failed = 0
 		}
 	}
 }
@@ -198,6 +209,7 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 	for given < maxRun {
 		l := q.readyLevel()
 		if l == nil {
+			q.trim()
 			return caughtUp, given
 		}
 		want := q.measure(l)
@@ -262,6 +274,17 @@ func (q *localQueue) readyLevel() *level {
 	return nil
 }
 
+// setAside takes a consumer out of those that are ready. Under mu.
+func (q *localQueue) setAside(c *Consumer) {
+	if c.ready {
+		c.level.drop(c)
+		q.waiting.Add(-1)
+	}
+}
+
+// idle tells, without mu, that no consumer is ready to take a message.
+func (q *localQueue) idle() bool { return q.waiting.Load() == 0 && q.touched.Load() == nil }
+
 // measure asks the ready consumers of a level for their room, as far as a run
 // goes, and sets those aside that have none.
 func (q *localQueue) measure(l *level) int {
@@ -271,7 +294,7 @@ func (q *localQueue) measure(l *level) int {
 		next := c.next
 		c.room = c.sink.Room(c)
 		if c.room <= 0 {
-			l.drop(c)
+			q.setAside(c)
 		} else if total += min(c.room, maxRun); total >= maxRun {
 			break
 		}
@@ -290,7 +313,7 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
 		c := l.head
 		if c.room <= 0 {
 			if c.room = c.sink.Room(c); c.room <= 0 {
-				l.drop(c)
+				q.setAside(c)
 				continue
 			}
 		}
@@ -308,7 +331,7 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
 		given += n
 		c.room -= n
 		if n < offered {
-			l.drop(c)
+			q.setAside(c)
 		} else {
 			// Where its room is used up it is asked again before it is set aside:
 			// only then does the front end know that it waits for a touch.

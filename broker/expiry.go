@@ -16,33 +16,50 @@ type expiries struct {
 	wake chan struct{} // of size 1: an earlier time was added
 	stop chan struct{}
 
-	mu   sync.Mutex
+	mu   sync.Mutex // a leaf
 	heap deadlines
 }
 
-// deadline is when a queue is to be looked at.
+// deadline is when a queue is to be looked at. Each queue that can expire has
+// one. Guarded by expiries.mu.
 type deadline struct {
 	at    time.Time
 	queue Queue
+	index int // in the heap; 0 with a nil queue: it is not there
 }
 
 func newExpiries(b *Broker) *expiries {
 	return &expiries{b: b, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
-// watch has q looked at when it could have expired. A queue without a consumer
-// that can expire is always watched; being watched twice does no harm.
+// watch has q looked at when it could have expired, if it is not watched
+// already: then it is looked at before that. A queue without a consumer that can
+// expire is always watched.
 func (e *expiries) watch(q Queue) { e.at(time.Now().Add(q.def().set.expires), q) }
 
 func (e *expiries) at(when time.Time, q Queue) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	heap.Push(&e.heap, deadline{when, q})
-	if e.heap[0].queue == q {
+	d := &q.def().deadline
+	if d.queue != nil {
+		return
+	}
+	d.at, d.queue = when, q
+	heap.Push(&e.heap, d)
+	if d.index == 0 {
 		select {
 		case e.wake <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// forget drops a queue that was deleted.
+func (e *expiries) forget(q Queue) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d := &q.def().deadline; d.queue != nil {
+		heap.Remove(&e.heap, d.index)
 	}
 }
 
@@ -80,7 +97,7 @@ func (e *expiries) due() (Queue, time.Duration) {
 	if wait := time.Until(e.heap[0].at); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&e.heap).(deadline).queue, 0
+	return heap.Pop(&e.heap).(Queue), 0
 }
 
 // look deletes a queue if it has expired. One with consumers is dropped from
@@ -103,17 +120,29 @@ func (e *expiries) look(q Queue) {
 	}
 }
 
-// deadlines is a heap by time.
-type deadlines []deadline
+// deadlines is a heap by time. Pop returns the queue.
+type deadlines []*deadline
 
 func (h deadlines) Len() int           { return len(h) }
 func (h deadlines) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h deadlines) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *deadlines) Push(x any)        { *h = append(*h, x.(deadline)) }
+
+func (h deadlines) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *deadlines) Push(x any) {
+	d := x.(*deadline)
+	d.index = len(*h)
+	*h = append(*h, d)
+}
+
 func (h *deadlines) Pop() any {
 	last := len(*h) - 1
 	d := (*h)[last]
-	(*h)[last] = deadline{}
+	(*h)[last] = nil
 	*h = (*h)[:last]
-	return d
+	q := d.queue
+	*d = deadline{}
+	return q
 }

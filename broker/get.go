@@ -21,7 +21,7 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 	b := q.v.b
 	r := b.runner()
 	defer r.done()
-	for {
+	for failed := 0; ; {
 		status := q.getOne(r, noAck, fn)
 		switch status {
 		case store.Claimed:
@@ -32,8 +32,9 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 				return false, errStore(err)
 			}
 		case store.Cold:
-			// It was to be read, and could not: the store has logged why.
-			return false, errStore(errUnreadable)
+			if failed++; failed == readTries {
+				return false, errStore(errUnreadable)
+			}
 		default:
 			return false, nil
 		}

@@ -9,10 +9,10 @@ import (
 // Bounds on a queue's length count ready messages, as in RabbitMQ: a message
 // that a consumer takes at once counts for nothing. A batch that put all its
 // messages into a queue before it delivered any would drop or refuse messages
-// that RabbitMQ delivers. So, where a queue with a bound and with consumers
-// could pass it, the batch is cut: what was gathered before is applied and
-// delivered before the next message comes. Without consumers there is nothing
-// to deliver in between, and the batch stays whole.
+// that RabbitMQ delivers. So, where a queue with a bound and with consumers that
+// are ready could pass it, the batch is cut: what was gathered before is applied
+// and delivered before the next message comes. Where nobody is ready there is
+// nothing to deliver in between, and the batch stays whole.
 
 // pending is what a batch holds for a queue with bounds since its last cut.
 type pending struct {
@@ -40,7 +40,7 @@ func (b *Batch) mindLimits(r *route, body int) {
 // only because what was gathered before it has not been delivered yet.
 func (b *Batch) mustCut(each Queue, body int64) bool {
 	q, ok := each.(*localQueue)
-	if !ok || !q.set.limited() || q.consuming.Load() == 0 {
+	if !ok || !q.set.limited() || q.idle() {
 		return false
 	}
 	p := b.pending(q)
@@ -78,33 +78,38 @@ func (b *Batch) cut() {
 	}
 }
 
-// settleLength delivers what can be delivered and drops the oldest of what then
-// is too many. It does not ask for the dispatcher's token: whoever holds that
-// works under mu too, and must not be found in the middle.
+// settleLength delivers what can be delivered and drops what then is too much.
+// It does not ask for the dispatcher's token: whoever holds that works under mu
+// too, and must not be found in the middle.
 func (q *localQueue) settleLength(r *runner) {
 	q.mu.Lock()
 	out := more
 	for out == more {
 		out, _ = q.stepLocked(r, false)
 	}
-	q.trim()
 	q.mu.Unlock()
 	if out != caughtUp {
-		q.deliver(r)
+		q.deliver(r) // whose goroutine drops what it can not deliver
 	}
 }
 
-// trim drops the oldest ready messages beyond the bounds. Under mu.
+// trim drops the oldest ready messages, where they are too many. Under mu, when
+// nobody is there to take them.
 func (q *localQueue) trim() {
-	if q.set.reject {
-		return
-	}
-	ready, _, bytes := q.sq.Counts()
-	if (q.set.maxLength < 0 || int64(ready) <= q.set.maxLength) && (q.set.maxBytes < 0 || bytes <= q.set.maxBytes) {
+	if !q.tooLong() {
 		return
 	}
 	batch := q.acksBatch()
 	batch.Trim(q.sq, q.set.maxLength, q.set.maxBytes)
 	q.v.b.store.Apply(batch, wal.Lazy, nil)
 	batch.Reset()
+}
+
+// tooLong tells whether there is something to drop.
+func (q *localQueue) tooLong() bool {
+	if q.set.reject || !q.set.limited() {
+		return false
+	}
+	ready, _, bytes := q.sq.Counts()
+	return q.set.maxLength >= 0 && int64(ready) > q.set.maxLength || q.set.maxBytes >= 0 && bytes > q.set.maxBytes
 }

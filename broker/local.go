@@ -23,7 +23,10 @@ type localQueue struct {
 	// takes it whole.
 	touched atomic.Pointer[Consumer]
 
-	consuming atomic.Int32 // consumers, for those who do not hold mu
+	// For those who do not hold mu: the consumers, and those of them that are
+	// ready.
+	consuming atomic.Int32
+	waiting   atomic.Int32
 
 	// mu guards what follows, and all claims: from a claim to the return of
 	// what nobody took it is held, so that whoever holds it sees every message
@@ -76,6 +79,8 @@ func (q *localQueue) open(sq *store.Queue) {
 	q.run = maxRun
 	q.sq = sq
 	sq.SetLimits(q.set.storeLimits())
+	// What consumers had before the restart is ready again, and may be too much.
+	q.trim()
 }
 
 func (q *localQueue) Name() string        { return q.name }
@@ -97,6 +102,9 @@ func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
 	case requeued:
 		b.cur.Requeue(q.sq, seq)
 		b.addTouched(q)
+		if q.set.limited() {
+			b.pending(q) // what comes back may be too much
+		}
 	}
 }
 
@@ -147,7 +155,7 @@ func (q *localQueue) detach(c *Consumer) int {
 	if q.exclusive == c {
 		q.exclusive = nil
 	}
-	c.level.drop(c)
+	q.setAside(c)
 	if c.level.members--; c.level.members == 0 {
 		q.levels = slices.DeleteFunc(q.levels, func(l *level) bool { return l == c.level })
 	}
@@ -171,7 +179,7 @@ func (q *localQueue) retire() []*Consumer {
 	left := q.consumers
 	for _, c := range left {
 		c.attached = false
-		c.level.drop(c)
+		q.setAside(c)
 	}
 	q.consumers, q.levels, q.exclusive = nil, nil, nil
 	q.dropAhead()

@@ -50,10 +50,14 @@ func (q *modelQueue) publish(m modelMessage, delivered *[]modelMessage) bool {
 	}
 	q.ready = append(q.ready, m)
 	q.offer(delivered)
+	q.trim()
+	return false
+}
+
+func (q *modelQueue) trim() {
 	if !q.reject && q.max >= 0 && len(q.ready) > q.max {
 		q.ready = q.ready[len(q.ready)-q.max:]
 	}
-	return false
 }
 
 func (q *modelQueue) giveBack(m modelMessage) {
@@ -247,6 +251,9 @@ func (m *model) settle() {
 		q.giveBack(msg)
 	}
 	q.offer(&m.want)
+	if len(back) > 0 {
+		q.trim()
+	}
 }
 
 // seqs are the numbers of all that was ever delivered, kept in the first
@@ -363,6 +370,7 @@ func (m *model) restart() {
 		}
 		q.ready = slices.DeleteFunc(q.ready, func(msg modelMessage) bool { return !msg.persistent })
 		q.out, q.consumers, q.credit = nil, map[*Consumer]int{}, 0
+		q.trim()
 	}
 	m.w.restart()
 	for i := range m.clients {

@@ -78,6 +78,7 @@ type queueDef struct {
 	owner      *Session     // of an exclusive queue
 	lsn        wal.LSN      // of its record
 	used       atomic.Int64 // last use that keeps x-expires away, Unix ns
+	deadline   deadline     // of expiry
 	deleted    bool         // guarded by vhost.mu
 }
 
@@ -96,11 +97,10 @@ type QueueInfo struct {
 }
 
 func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQueue {
-	q := &localQueue{}
-	q.queueDef = queueDef{
+	q := &localQueue{queueDef: queueDef{
 		v: v, name: spec.Name, set: set, owner: owner, args: spec.Args.Clone(),
 		durable: spec.Durable && !spec.Exclusive, exclusive: spec.Exclusive, autoDelete: spec.AutoDelete,
-	}
+	}}
 	q.node.queue = q
 	q.use()
 	return q
@@ -282,6 +282,9 @@ func (t *change) deleteQueue(q Queue) (removed func() int) {
 		t.batch.Delete(d.key())
 	}
 	t.unbindAll(&d.node)
+	if d.set.expires > 0 {
+		t.v.b.expiry.forget(q)
+	}
 	if len(consumers) > 0 {
 		t.after = append(t.after, func() {
 			for _, c := range consumers {
