@@ -124,7 +124,7 @@ func TestMemoryIsNotUsedAgainWhilePinned(t *testing.T) {
 		l.mustCommit(t, fill(i+1, 900))
 		seen[&l.cur.buf[0]] = true
 	}
-	if len(seen) > 2+limboMax+1 {
+	if len(seen) > 2+spareMax+1 {
 		t.Errorf("%d chunks of memory for a cache of 2", len(seen))
 	}
 }

@@ -23,9 +23,9 @@ func (f *frame) lsn() LSN    { return f.c.base + LSN(f.start) }
 func (f *frame) endLSN() LSN { return f.c.base + LSN(f.end) }
 func (f *frame) size() int   { return f.end - f.start }
 
-// limboMax bounds the chunks that wait for readers to let go; what passes it
-// is left to the garbage collector.
-const limboMax = 8
+// spareMax bounds the chunks that wait for readers to let go, and those that
+// wait to be used again; what passes it is left to the garbage collector.
+const spareMax = 8
 
 // roll begins a new chunk with room for a frame with need bytes of payload.
 // Under mu.
@@ -67,7 +67,7 @@ func (l *Log) roll(need int) {
 
 	l.ring.Store(&ring)
 	for _, c := range out {
-		if len(c.buf) == l.opts.ChunkSize && len(l.limbo) < limboMax {
+		if len(c.buf) == l.opts.ChunkSize && len(l.limbo) < spareMax {
 			l.limbo = append(l.limbo, c)
 		}
 	}
@@ -76,7 +76,7 @@ func (l *Log) roll(need int) {
 	// memory is used again some other time.
 	if l.pin.TryLock() {
 		l.pin.Unlock()
-		l.free = append(l.free, l.limbo...)
+		l.free = append(l.free, l.limbo[:min(len(l.limbo), spareMax-len(l.free))]...)
 		clear(l.limbo)
 		l.limbo = l.limbo[:0]
 	}

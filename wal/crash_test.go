@@ -233,6 +233,9 @@ func TestPowerCutAnywhere(t *testing.T) {
 	opts := tiny()
 	opts.LazyDelay = time.Hour // one goroutine does all, so that runs are alike
 	c := &crasher{t: t, opts: opts, image: vfs.ImageOptions{MaxImages: 40}, deep: 60}
+	if raceEnabled { // one goroutine: the detector only makes it slow
+		c.image.MaxImages, c.deep = 8, 200
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	m := newMem(t)
 	for generation := range 6 {
