@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,8 +67,8 @@ func TestMain(m *testing.M) {
 		if p := shared.proc; p != nil {
 			// Whatever the clients did to it, it must still stop like a healthy one.
 			status, err := p.terminate()
-			if err != nil || status != 0 {
-				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: status %d, %v\n%s\n", status, err, p.log())
+			if words := p.complaint(); err != nil || status != 0 || words != "" {
+				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: status %d, %v\n%s\n%s\n", status, err, words, p.log())
 				code = 1
 			}
 		}
@@ -180,6 +179,9 @@ func startBrokerAt(t testing.TB, dir, addr string, args ...string) *process {
 	must(t, err)
 	t.Cleanup(func() {
 		p.kill()
+		if words := p.complaint(); words != "" {
+			t.Errorf("the broker's log: %s", words)
+		}
 		if t.Failed() {
 			t.Logf("stderr of the broker on %s:\n%s", p.addr, p.log())
 		}
@@ -239,11 +241,17 @@ func (p *process) log() string {
 	return strings.Join(p.stderr, "\n")
 }
 
-// says tells whether a line of standard error contains the text.
-func (p *process) says(text string) bool {
+// complaint is the first line of standard error by which the Go runtime or the race
+// detector says that the program is wrong, with some lines after it. Empty if all is well.
+func (p *process) complaint() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.stderr, func(line string) bool { return strings.Contains(line, text) })
+	for i, line := range p.stderr {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE") {
+			return strings.Join(p.stderr[i:min(i+40, len(p.stderr))], "\n")
+		}
+	}
+	return ""
 }
 
 func (p *process) hasExited() bool {

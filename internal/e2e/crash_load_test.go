@@ -21,7 +21,7 @@ type client func(ctx context.Context, rng *rand.Rand) error
 
 // cast is who works in one round.
 func (c *crash) cast() []client {
-	all := []client{c.churn}
+	all := []client{c.churn, c.recycle}
 	for _, p := range c.producers {
 		if c.rng.IntN(5) > 0 { // not everybody every time
 			all = append(all, func(ctx context.Context, rng *rand.Rand) error { return p.run(ctx, c, rng) })
@@ -377,5 +377,104 @@ func (c *crash) churn(ctx context.Context, rng *rand.Rand) error {
 			c.top.Deleted(bindingThing(gone))
 		}
 	}
+	return nil
+}
+
+// recycle fills one queue, takes some of it, purges or deletes the rest, and begins again
+// under the same name.
+func (c *crash) recycle(ctx context.Context, rng *rand.Rand) error {
+	conn, err := amqp.Dial(c.url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	name := c.name(recycled)
+	for pause(ctx, rng, 10*time.Millisecond) {
+		c.top.Asking(queueThing(name))
+		if _, err := ch.QueueDeclare(name, true, false, false, false, nil); err != nil {
+			return err
+		}
+		c.top.Made(queueThing(name))
+		if err := c.recycler.fill(ctx, c, rng, ch); err != nil {
+			return err
+		}
+		if err := c.getSome(rng, ch, name); err != nil {
+			return err
+		}
+		switch rng.IntN(3) {
+		case 0:
+			c.l.Discarding(recycled)
+			if _, err := ch.QueuePurge(name, false); err != nil {
+				return err
+			}
+			c.l.Discarded(recycled, false)
+		case 1:
+			c.top.Asking(queueThing(name))
+			c.l.Discarding(recycled)
+			if _, err := ch.QueueDelete(name, false, false, false); err != nil {
+				return err
+			}
+			c.l.Discarded(recycled, true)
+			c.top.Deleted(queueThing(name))
+		}
+	}
+	return nil
+}
+
+// fill publishes a few messages and waits for all their confirms.
+func (p *producer) fill(ctx context.Context, c *crash, rng *rand.Rand, ch *amqp.Channel) error {
+	type sent struct {
+		batch   *ledger.Batch
+		confirm *amqp.DeferredConfirmation
+	}
+	var all []sent
+	for range 1 + rng.IntN(20) {
+		m, publishing := p.next(rng)
+		batch := c.l.Sent(m, p.queue)
+		confirm, err := ch.PublishWithDeferredConfirm("", c.name(p.queue), false, false, publishing)
+		if err != nil {
+			return err
+		}
+		all = append(all, sent{batch, confirm})
+	}
+	for _, s := range all {
+		if ack, err := s.confirm.WaitContext(ctx); err != nil || !ack {
+			return fmt.Errorf("%s: a publish was not confirmed: %w", p.queue, err)
+		}
+		s.batch.Confirmed()
+	}
+	return nil
+}
+
+// getSome takes a few messages by basic.get and acks them.
+func (c *crash) getSome(rng *rand.Rand, ch *amqp.Channel, name string) error {
+	s := c.l.Open(recycled)
+	for range rng.IntN(6) {
+		d, ok, err := ch.Get(name, false)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		if n, ok := entered(s, d); ok {
+			s.AckSent(n.producer, n.n)
+		}
+		if err := d.Ack(false); err != nil {
+			return err
+		}
+	}
+	s.Closing()
+	if _, err := ch.QueueDeclarePassive(name, true, false, false, false, nil); err != nil {
+		return err
+	}
+	s.Closed() // the reply came after the acks were taken
 	return nil
 }

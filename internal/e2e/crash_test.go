@@ -88,6 +88,7 @@ type crash struct {
 	url       string
 
 	producers    []*producer
+	recycler     *producer
 	transients   []string // names of transient queues of the life before
 	nextTopology int
 	slowestStart time.Duration
@@ -96,13 +97,14 @@ type crash struct {
 }
 
 // The queues by name, without the run's prefix. A fanout exchange has a binding to each
-// of copied; barrier holds a few messages by which consumers know that their acks are
+// of copied; recycled is purged, deleted and made again; barrier holds a few messages by which consumers know that their acks are
 // durable.
 const (
 	oneA     = "one-a"
 	oneB     = "one-b"
 	sharedQ  = "shared"
 	backlog  = "backlog"
+	recycled = "recycled"
 	barrier  = "barrier"
 	copies   = "copies"   // a fanout exchange
 	topology = "topology" // a direct exchange
@@ -140,6 +142,7 @@ func newCrash(t *testing.T, seed uint64) *crash {
 		{id: 5, exchange: copies},
 		{id: 6, tx: []string{oneA, sharedQ, backlog}},
 	}
+	c.recycler = &producer{id: 7, queue: recycled}
 	t.Cleanup(func() {
 		if c.broker == nil {
 			return
@@ -257,7 +260,7 @@ func bindingThing(name string) string { return "b " + name }
 
 // inspectSome looks at some of the queues after a restart, before the load begins.
 func (c *crash) inspectSome() {
-	for _, q := range crashQueues {
+	for _, q := range append([]string{recycled}, crashQueues...) {
 		switch c.rng.IntN(5) {
 		case 0, 1:
 			c.inspect(q, false)
@@ -268,7 +271,7 @@ func (c *crash) inspectSome() {
 }
 
 func (c *crash) inspectAll() {
-	for _, q := range crashQueues {
+	for _, q := range append([]string{recycled}, crashQueues...) {
 		c.inspect(q, true)
 	}
 }
@@ -278,6 +281,13 @@ func (c *crash) inspect(queue string, ack bool) {
 	c.t.Helper()
 	conn := dialTo(c.t, c.url)
 	defer conn.Close()
+	if queue == recycled {
+		probe := open(c.t, conn)
+		if _, err := probe.QueueDeclarePassive(c.name(queue), true, false, false, false, nil); err != nil {
+			c.l.Empty(queue) // whether it may be away the topology's book has said
+			return
+		}
+	}
 	ch := confirming(c.t, conn)
 	q, err := ch.QueueDeclarePassive(c.name(queue), true, false, false, false, nil)
 	must(c.t, err)
@@ -384,6 +394,9 @@ func (c *crash) load() {
 		}
 	} else {
 		c.broker.kill()
+	}
+	if words := c.broker.complaint(); words != "" {
+		c.t.Errorf("the broker's log: %s", words)
 	}
 	cancel()
 	done := make(chan struct{})

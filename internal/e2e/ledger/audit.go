@@ -25,7 +25,7 @@ func (l *Ledger) Finish() {
 }
 
 // checkWhole: what a crash found unconfirmed was recovered with all its copies or none.
-// Copies whose ack was on its way at the crash tell nothing.
+// Copies that were acked before it or discarded after it tell nothing.
 func (l *Ledger) checkWhole(g *group) {
 	if g.crashed == 0 || !g.committing {
 		return
@@ -33,7 +33,7 @@ func (l *Ledger) checkWhole(g *group) {
 	var there, missing []*member
 	for _, m := range g.members {
 		switch {
-		case !m.persistent || m.ackAtCrash || m.nacked:
+		case !m.persistent || m.untold || m.nacked:
 		case m.presentLife != 0:
 			there = append(there, m)
 		default:
@@ -52,7 +52,7 @@ func (l *Ledger) checkWhole(g *group) {
 func (l *Ledger) checkPrefix(q *queue, entries []*entry) {
 	var missing *entry
 	for _, e := range entries {
-		if !e.persistent || e.ackAtCrash || e.nacked || e.group.crashed == 0 && !e.group.confirmed || !e.group.committing {
+		if !e.persistent || e.untold || e.nacked || e.group.crashed == 0 && !e.group.confirmed || !e.group.committing {
 			continue
 		}
 		if missing != nil && missing.sentLife != e.sentLife {

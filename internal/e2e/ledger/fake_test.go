@@ -25,6 +25,8 @@ const (
 	keeps         fault = "transient messages survive"
 	tears         fault = "a crash tears a transaction"
 	leavesHole    fault = "a crash takes one unconfirmed message out of the middle"
+	ignoresPurge  fault = "a purge leaves the last one"
+	undeletes     fault = "a deleted queue's messages are back after a crash"
 	hasty         fault = "shows a transaction before its commit"
 )
 
@@ -32,7 +34,7 @@ const (
 var catches = map[fault][]Kind{
 	loses: {Lost}, losesAlive: {Lost}, doubles: {Duplicate}, gives: {Duplicate}, ignoresAck: {Duplicate},
 	swaps: {Disorder}, invents: {Alien}, forgetsMarks: {Unmarked}, requeuesClean: {Unmarked}, marksAll: {FalseMark},
-	forgetsAcks: {Resurrected}, rises: {Resurrected}, keeps: {Survivor}, tears: {Torn, Hole}, leavesHole: {Hole}, hasty: {Premature},
+	forgetsAcks: {Resurrected}, rises: {Resurrected}, keeps: {Survivor}, tears: {Torn, Hole}, leavesHole: {Hole}, ignoresPurge: {Duplicate}, undeletes: {Resurrected}, hasty: {Premature},
 }
 
 // fake is a broker in a few lines: queues, and a log of operations of which a crash
@@ -55,6 +57,7 @@ type fakeID struct {
 
 type fakeOp struct {
 	ack      bool
+	deletion bool          // of the queue, which implies the ack
 	messages []fakeMessage // of one atomic publish; of an ack, its one message
 }
 
@@ -130,6 +133,22 @@ func (b *fake) ack(m fakeMessage) {
 	b.log = append(b.log, fakeOp{ack: true, messages: []fakeMessage{m}})
 }
 
+// discard purges or deletes a queue; a deletion is durable when it is answered.
+func (b *fake) discard(queue string, deleted bool) {
+	q := b.queues[queue]
+	keep := 0
+	if n := len(q.ready); n > 0 && b.sometimes(ignoresPurge, 0.5) {
+		b.did, keep = true, 1
+	}
+	for _, m := range q.ready[keep:] {
+		b.log = append(b.log, fakeOp{ack: true, deletion: deleted, messages: []fakeMessage{m}})
+	}
+	q.ready = q.ready[:keep]
+	if deleted {
+		b.confirm()
+	}
+}
+
 func (op fakeOp) has(id fakeID) bool {
 	return slices.ContainsFunc(op.messages, func(m fakeMessage) bool { return m.fakeID == id })
 }
@@ -166,6 +185,10 @@ func (b *fake) crash() {
 				kept, b.did = append(kept, op), true
 			}
 		}
+	case b.sometimes(undeletes, 0.5):
+		n := len(kept)
+		kept = slices.DeleteFunc(slices.Clone(kept), func(op fakeOp) bool { return op.deletion })
+		b.did = b.did || len(kept) < n
 	case b.sometimes(forgetsAcks, 0.5):
 		kept = slices.DeleteFunc(slices.Clone(kept), func(op fakeOp) bool {
 			drop := op.ack && b.rng.IntN(10) == 0

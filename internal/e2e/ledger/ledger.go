@@ -103,7 +103,7 @@ type entry struct {
 	ack         ackState
 	ackLife     int  // the life of its last ack
 	ackLoose    bool // that ack's connection was lost: it may not have arrived
-	ackAtCrash  bool // the ack had been sent when sentLife ended
+	untold      bool // nobody can say whether it was there after sentLife: its ack was on its way, or it was discarded unseen
 	gone        bool // a recovery came up without it, so it must stay away
 
 	story []step // for the report of a violation
@@ -306,7 +306,7 @@ func (l *Ledger) nextLife() {
 		for _, entries := range q.producers {
 			for _, e := range entries {
 				if e.sentLife == l.life {
-					e.ackAtCrash = e.ack != unacked
+					e.untold = e.ack != unacked
 				}
 			}
 		}

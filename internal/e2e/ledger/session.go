@@ -232,10 +232,13 @@ func (l *Ledger) endSession(s *Session, clean bool) {
 // Empty enters that the broker says the queue has no ready message and no other consumer,
 // while this session holds all that it was given: whatever must be in the queue is in
 // this session's hands.
-func (s *Session) Empty() {
-	l, q := s.l, s.q
+func (s *Session) Empty() { s.l.Empty(s.q.name) }
+
+// Empty is Session.Empty where nobody holds anything, or the queue is not even there.
+func (l *Ledger) Empty(queue string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	q := l.queue(queue)
 	for _, entries := range q.producers {
 		for _, e := range entries {
 			if e.holder != nil || e.gone {
@@ -258,4 +261,35 @@ func (s *Session) Empty() {
 // due says whether the entry must be in its queue, if nobody holds it.
 func (e *entry) due(life int) bool {
 	return e.group.confirmed && !e.nacked && e.ack == unacked && (e.persistent || e.sentLife == life)
+}
+
+// Discarding enters that a purge or deletion of the queue is about to be sent. The queue
+// must have no consumer, and nobody may publish to it until Discarded.
+func (l *Ledger) Discarding(queue string) {
+	l.discard(queue, ackSent)
+}
+
+// Discarded enters the broker's answer: what was in the queue must not come again in this
+// life, and after a deletion, which is durable, never.
+func (l *Ledger) Discarded(queue string, deleted bool) {
+	if deleted && !l.opts.Lenient {
+		l.discard(queue, ackLasted)
+	} else {
+		l.discard(queue, ackDone)
+	}
+}
+
+func (l *Ledger) discard(queue string, ack ackState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tick()
+	for _, entries := range l.queue(queue).producers {
+		for _, e := range entries {
+			if e.holder == nil && e.ack < ack && !e.gone {
+				e.ack, e.ackLife, e.ackLoose = ack, l.life, false
+				e.untold = e.untold || e.sentLife < l.life && e.presentLife == 0
+				l.note(e, "discarded", nil)
+			}
+		}
+	}
 }
