@@ -2,7 +2,9 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -222,4 +224,54 @@ func TestAFailedLogRefusesWhatMustBeDurable(t *testing.T) {
 		t.Error("the broker says nothing")
 	}
 	w.b.Close()
+}
+
+func TestAMoveInATransactionIsWholeAfterAnyPowerCut(t *testing.T) {
+	w := newBench(t)
+	w.fs.SyncAll() // the folder itself
+	c := w.client()
+	c.queue("in", durable)
+	c.queue("out", durable)
+	c.queue("copy", durable)
+	for _, q := range []string{"out", "copy"} {
+		c.bind(q, "amq.fanout", "")
+	}
+	const n = 6
+	c.publish("", "in", numbers(0, n)...)
+	c.consume("in", -1)
+	var got []message
+	waitFor(t, func() bool { got = append(got, c.take()...); return len(got) == n })
+	var mu sync.Mutex
+	images := map[string]*vfs.Mem{}
+	w.fs.OnOp(func(op int, _ vfs.Op, _ string) {
+		mu.Lock()
+		defer mu.Unlock()
+		for name, image := range w.fs.Images(vfs.ImageOptions{MaxImages: 12, Seed: uint64(op)}) {
+			images[fmt.Sprintf("operation %d, %s", op, name)] = image
+		}
+	})
+	for _, m := range got {
+		c.b.Atomic()
+		c.b.Ack(m.q, m.seq)
+		if _, err := c.b.Publish(&Publishing{Exchange: []byte("amq.fanout"), Props: persistent, Body: []byte(m.body)}); err != nil {
+			t.Fatal(err)
+		}
+		c.flush()
+	}
+	w.fs.OnOp(nil)
+	if len(images) < n {
+		t.Errorf("only %d images", len(images))
+	}
+	for name, image := range images {
+		after := &bench{t: t, fs: image, opts: w.opts}
+		after.opts.Store.FS = image
+		after.open()
+		k := after.client()
+		out, in := k.drain("out"), k.drain("in")
+		all := slices.Sorted(slices.Values(append(out, in...)))
+		if !slices.Equal(all, numbers(0, n)) || !slices.Equal(k.drain("copy"), numbers(0, n-len(in))) {
+			t.Errorf("%s: %q came in, %q went out", name, in, out)
+		}
+		after.close()
+	}
 }

@@ -197,3 +197,86 @@ func BenchmarkFanout(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWorkers is a queue with many consumers at a prefetch of 1, of whom
+// one at a time acks.
+func BenchmarkWorkers(b *testing.B) {
+	for _, workers := range []int{3, 1000} {
+		b.Run(fmt.Sprint(workers), func(b *testing.B) {
+			w := newBench(b)
+			c := w.client()
+			c.queue("q")
+			type one struct {
+				sink *lean
+				cons *Consumer
+				b    *Batch
+			}
+			var all []one
+			for range workers {
+				k := one{sink: &lean{credit: 1}, b: c.s.NewBatch()}
+				cons, err := c.s.Consume("q", ConsumerSpec{}, k.sink)
+				c.ok(err)
+				k.cons = cons
+				cons.Touch()
+				all = append(all, k)
+			}
+			p := Publishing{RoutingKey: []byte("q"), Body: make([]byte, 100)}
+			publish := func(n int) {
+				for range n {
+					if _, err := c.b.Publish(&p); err != nil {
+						b.Fatal(err)
+					}
+				}
+				c.flush()
+			}
+			publish(2 * workers)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for n := range b.N {
+				k := all[n%workers]
+				k.sink.ackAll(k.b, k.cons)
+				if _, err := k.b.Flush(nil, false); err != nil {
+					b.Fatal(err)
+				}
+				if n%workers == 0 {
+					publish(workers)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
+}
+
+// BenchmarkTopology is durable queues declared and bound, by so many
+// connections at once.
+func BenchmarkTopology(b *testing.B) {
+	for _, clients := range []int{1, 16} {
+		b.Run(fmt.Sprint(clients), func(b *testing.B) {
+			br, err := Open(b.TempDir(), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			w := &bench{t: b, b: br}
+			defer w.close()
+			var wg sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			for k := range clients {
+				c := w.client()
+				wg.Go(func() {
+					for n := k; n < b.N; n += clients {
+						name := fmt.Sprint("q", n)
+						if _, err := c.s.DeclareQueue(QueueSpec{Name: name, Durable: true}); err != nil {
+							b.Error(err)
+						}
+						if err := c.s.BindQueue(name, "amq.topic", name, nil); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "queues/s")
+		})
+	}
+}

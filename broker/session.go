@@ -51,16 +51,27 @@ func (s *Session) VHost() string { return s.v.name }
 // Close deletes the session's exclusive queues. The front end cancels the
 // session's consumers and requeues what they have not acked before.
 func (s *Session) Close() {
-	err := s.v.change(func(t *change) error {
-		if len(s.exclusive) == 0 {
-			return nil
+	// A few at a time: other connections' changes come in between.
+	for more := true; more; {
+		err := s.v.change(func(t *change) error {
+			n := 0
+			for q := range s.exclusive {
+				if n++; n > closeAtOnce {
+					break
+				}
+				t.deleteQueue(q)
+			}
+			more = len(s.exclusive) > 0
+			if n == 0 {
+				return nil
+			}
+			return t.apply()
+		})
+		if err != nil {
+			s.b.log.Error("exclusive queues of a closed connection could not be deleted", "connection", s.peer.Name(), "err", err)
 		}
-		for q := range s.exclusive {
-			t.deleteQueue(q)
-		}
-		return t.apply()
-	})
-	if err != nil {
-		s.b.log.Error("exclusive queues of a closed connection could not be deleted", "connection", s.peer.Name(), "err", err)
 	}
 }
+
+// closeAtOnce is how many queues are deleted in one change.
+const closeAtOnce = 64

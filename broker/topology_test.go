@@ -390,3 +390,18 @@ func TestGuestComesFromThisMachineOnly(t *testing.T) {
 		c.refused(err, refused)
 	}
 }
+
+func TestManyExclusiveQueuesGoWithTheirConnection(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	for range 3*closeAtOnce + 1 {
+		c.bind(c.queue("", exclusive), "amq.fanout", "")
+	}
+	c.s.Close()
+	if n := len(w.b.vhosts["/"].queues); n != 0 {
+		t.Errorf("%d queues left", n)
+	}
+	if w.client().publish("amq.fanout", "", "m") {
+		t.Error("still routed")
+	}
+}
