@@ -3,6 +3,7 @@
 package wal
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -65,6 +66,36 @@ func TestNothingIsAllocatedInSteadyState(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, tt.fn); n != 0 {
 			t.Errorf("%s: %v allocations", tt.name, n)
 		}
+	}
+}
+
+// The memory of chunks goes round, also that of large ones, and also where
+// appenders are ahead of the disk.
+func TestChunksAreUsedAgain(t *testing.T) {
+	const chunk = 16 << 10
+	for _, size := range []int{100, 2 * chunk} {
+		t.Run(fmt.Sprintf("size=%d", size), func(t *testing.T) {
+			opts := Options{ChunkSize: chunk, CacheSize: 16 * chunk, MaxStaged: 16 * chunk, FileSize: 1 << 40}
+			l, err := Open(nullFS{vfs.NewMem()}, testDir, 0, opts, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.mustClose(t)
+			rec := make([]byte, size)
+			run := func(total int) {
+				for range total / size {
+					if _, _, err := l.Append(rec, Group, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			run(1 << 20)
+			before := allocated()
+			run(32 << 20)
+			if took := allocated() - before; took > 4<<20 {
+				t.Errorf("%d KiB allocated for 32 MiB of records", took>>10)
+			}
+		})
 	}
 }
 

@@ -54,6 +54,77 @@ type nullFile struct{ vfs.File }
 func (nullFile) WriteAt(p []byte, off int64) (int, error) { return len(p), nil }
 func (nullFile) Sync() error                              { return nil }
 
+// BenchmarkStream is how fast one appender gets batches of 64 KiB onto the
+// disk, as socket reads come in, when it waits only for room.
+func BenchmarkStream(b *testing.B) {
+	for _, size := range []int{128, 1 << 10, 16 << 10} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			var commits int
+			var syncing time.Duration
+			l, err := Open(vfs.OS(), filepath.Join(b.TempDir(), "wal"), 0, Options{OnCommit: func(s CommitStats) {
+				commits++
+				syncing += s.Sync
+			}}, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			rec := make([]byte, size)
+			batch := 64 << 10 / size
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += batch {
+				if err := l.Begin(batch*size, batch); err != nil {
+					b.Fatal(err)
+				}
+				for range batch {
+					_, p := l.Put(size)
+					copy(p, rec)
+				}
+				l.End(Group, nil)
+			}
+			if err := l.Wait(l.Appended()); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			b.ReportMetric(float64(syncing.Microseconds())/float64(max(commits, 1)), "sync-µs")
+			if err := l.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkRecovery is how fast a log is replayed, from the page cache.
+func BenchmarkRecovery(b *testing.B) {
+	for _, size := range []int{128, 1 << 10, 16 << 10} {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			dir := filepath.Join(b.TempDir(), "wal")
+			l, err := Open(vfs.OS(), dir, 0, Options{}, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			const total = 64 << 20
+			rec := make([]byte, size)
+			for range total / size {
+				if _, _, err := l.Append(rec, Lazy, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := l.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(total)
+			for b.Loop() {
+				sum, err := Replay(vfs.OS(), dir, 0, nil)
+				if err != nil || sum.Records != total/size {
+					b.Fatal(sum, err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkDurable appends from so many goroutines, each of which waits until
 // its record is on the disk before it appends the next. An operation is one
 // record; p50 and p99 are how long an appender waited.

@@ -1,6 +1,9 @@
 package wal
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // A chunk is a piece of the stream in memory: whole frames one after another,
 // the last of them perhaps still being staged.
@@ -23,9 +26,35 @@ func (f *frame) lsn() LSN    { return f.c.base + LSN(f.start) }
 func (f *frame) endLSN() LSN { return f.c.base + LSN(f.end) }
 func (f *frame) size() int   { return f.end - f.start }
 
-// spareMax bounds the chunks that wait for readers to let go, and those that
-// wait to be used again; what passes it is left to the garbage collector.
+// spareMax bounds, in ordinary chunks, the memory that waits for readers to
+// let go and that waits to be used again, each; what passes it is left to the
+// garbage collector.
 const spareMax = 8
+
+// spares is memory for chunks.
+type spares struct {
+	chunks []*chunk
+	bytes  int
+}
+
+func (s *spares) put(c *chunk, limit int) {
+	if s.bytes+len(c.buf) <= limit {
+		s.chunks = append(s.chunks, c)
+		s.bytes += len(c.buf)
+	}
+}
+
+// get takes the newest chunk of exactly so many bytes, nil if there is none.
+func (s *spares) get(size int) *chunk {
+	for i := len(s.chunks) - 1; i >= 0; i-- {
+		if c := s.chunks[i]; len(c.buf) == size {
+			s.chunks = slices.Delete(s.chunks, i, i+1)
+			s.bytes -= size
+			return c
+		}
+	}
+	return nil
+}
 
 // roll begins a new chunk with room for a frame with need bytes of payload.
 // Under mu.
@@ -35,24 +64,33 @@ func (l *Log) roll(need int) {
 		l.want = true // a full frame waits for nobody
 	}
 	base := LSN(l.boundary.Load())
-	size := max(l.opts.ChunkSize, align(frameHeaderSize+need))
+	// A multiple of the ordinary size, so that large ones can be used again.
+	size := frameHeaderSize + need + l.opts.ChunkSize - 1
+	size -= size % l.opts.ChunkSize
 
 	old := *l.ring.Load()
 	ring := make([]*chunk, 0, len(old)+1)
 	ring = append(ring, old...)
-	var out []*chunk
+	out := l.out[:0]
 	if l.cur.base == base { // nothing was ever put in it
 		ring = ring[:len(ring)-1]
 		out = append(out, l.cur)
 	}
 	// The cache is what is durable and young enough. A chunk ends where the
-	// next one begins.
-	total := int64(size)
+	// next one begins. When a slow disk has caught up there may be much to let
+	// go: no more goes than is needed again, and now and then one, so that
+	// memory goes round instead of being given back and asked for in turn.
+	l.rolls++
+	excess := size
+	if l.rolls%16 == 0 {
+		excess++
+	}
+	total, gone := int64(size), 0
 	for _, c := range ring {
 		total += int64(len(c.buf))
 	}
 	durable := LSN(l.durable.Load())
-	for len(ring) > 0 && total > l.opts.CacheSize {
+	for len(ring) > 0 && total > l.opts.CacheSize && gone < excess {
 		end := base
 		if len(ring) > 1 {
 			end = ring[1].base
@@ -61,43 +99,39 @@ func (l *Log) roll(need int) {
 			break
 		}
 		total -= int64(len(ring[0].buf))
+		gone += len(ring[0].buf)
 		out = append(out, ring[0])
 		ring = ring[1:]
 	}
 
 	l.ring.Store(&ring)
+	limit := spareMax * l.opts.ChunkSize
 	for _, c := range out {
-		if len(c.buf) == l.opts.ChunkSize && len(l.limbo) < spareMax {
-			l.limbo = append(l.limbo, c)
-		}
+		l.limbo.put(c, limit)
 	}
+	clear(out)
+	l.out = out[:0]
 	// A reader that comes now sees the new ring, so if none is inside, nobody
 	// holds slices of what has left it. If one is, nobody waits for it: the
 	// memory is used again some other time.
 	if l.pin.TryLock() {
 		l.pin.Unlock()
-		l.free = append(l.free, l.limbo[:min(len(l.limbo), spareMax-len(l.free))]...)
-		clear(l.limbo)
-		l.limbo = l.limbo[:0]
+		for _, c := range l.limbo.chunks {
+			l.free.put(c, limit)
+		}
+		clear(l.limbo.chunks)
+		l.limbo = spares{chunks: l.limbo.chunks[:0]}
 	}
 
-	c := l.newChunk(size)
+	c := l.free.get(size)
+	if c == nil {
+		c = &chunk{buf: make([]byte, size)}
+	}
 	c.base = base
 	grown := append(ring, c) // behind what readers of ring look at
 	l.ring.Store(&grown)
 	l.cur, l.off = c, 0
 	l.open.c, l.open.start = c, 0
-}
-
-// newChunk finds memory for a chunk of size bytes. Under mu.
-func (l *Log) newChunk(size int) *chunk {
-	if n := len(l.free); n > 0 && size == l.opts.ChunkSize {
-		c := l.free[n-1]
-		l.free[n-1] = nil
-		l.free = l.free[:n-1]
-		return c
-	}
-	return &chunk{buf: make([]byte, size)}
 }
 
 // Pin keeps the slices that Cached returns valid until Unpin. It blocks

@@ -57,7 +57,8 @@ type Options struct {
 	// staged in, and with that of the largest ordinary frame. Default 1 MiB.
 	ChunkSize int
 	// CacheSize bounds in bytes the chunks that are kept for Cached after they
-	// are on disk. Default 64 MiB.
+	// are on disk. What is not on disk yet comes on top, and its memory is given
+	// back slowly. Default 64 MiB.
 	CacheSize int64
 	// MaxStaged bounds in bytes what is appended and not yet durable: Begin
 	// blocks beyond it. Default 64 MiB.
@@ -157,14 +158,16 @@ type Log struct {
 	pending []*frame // frames that are full and not yet taken by a commit
 	spare   []*frame // frames to use again, with their slices
 	waits   []waitEntry
-	want    bool  // something staged wants a commit now
-	busy    bool  // a goroutine is inside commit
-	armed   bool  // the lazy timer is running
-	closed  bool  // Close has begun
-	stop    bool  // the committer must end
-	err     error // sticky failure
-	free    []*chunk
-	limbo   []*chunk // out of the ring, but readers may still hold slices
+	want    bool     // something staged wants a commit now
+	busy    bool     // a goroutine is inside commit
+	armed   bool     // the lazy timer is running
+	closed  bool     // Close has begun
+	stop    bool     // the committer must end
+	err     error    // sticky failure
+	free    spares   // memory to use again
+	out     []*chunk // scratch of roll
+	rolls   uint
+	limbo   spares // out of the ring, but readers may still hold slices
 
 	work     sync.Cond // on mu; the committer sleeps here
 	progress sync.Cond // on mu; signalled whenever busy falls or the log fails
