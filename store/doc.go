@@ -1,3 +1,148 @@
-// Package store is the storage engine: queues of messages on a write-ahead
-// log, with acks, requeues, checkpoints and recovery.
+/*
+Package store is the storage engine: queues of messages, and a small catalog for
+whoever describes them, on a write-ahead log. It can be used by itself:
+
+	s, err := store.Open(dir, store.Options{})
+	b := s.NewBatch()
+	q := b.CreateQueue(true, store.QueueOptions{})
+	b.Publish(store.Message{Body: body, Persistent: true}, []*store.Queue{q})
+	lsn, err := s.Apply(b, wal.Group, nil)
+	err = s.Wait(lsn) // it is on disk
+
+	var c store.Claim
+	if q.Claim(&c, 10, true) == store.Claimed { … c.Items …; c.Release() }
+
+It knows nothing of AMQP: exchange, routing key and properties are bytes.
+
+# What it promises
+
+  - A batch is one frame of the log: after a crash all of it that concerns
+    durable queues is there, or nothing. What is there is always what a prefix
+    of the batches, in the order in which they were applied, has led to.
+  - Once Durable has reached the LSN that Apply returned, the batch stays.
+  - Per queue, messages come in the order of publication; one that was requeued
+    or unclaimed comes in the place that it had.
+  - A message that was handed out, and is not gone, is Redelivered when it comes
+    again, after a crash too. After a crash some others may say so (mark.go tells
+    how many); after Close none does.
+  - A message whose bytes were damaged on disk is never handed out. It is set
+    aside, counted and logged, and the queue goes on.
+  - Damage that a power cut explains is repaired, any other refused by Open,
+    which names the place.
+  - When a write has failed, nothing more is taken that must be durable; consumers
+    are served on, from memory. Restarts then find what was durable: what was
+    acked after the failure comes again.
+
+It leaves to others: what a queue's name, type and limits mean (limits that
+refuse publishes excepted), who consumes, and when to sync: see wal.Mode.
+
+# The life of a message
+
+Apply copies a persistent message for a durable queue into the log's staging
+chunk, once for all its queues, and gives each queue an entry of 16 bytes with its
+place (package index). Other messages go to an arena of memory chunks. Claim hands
+out slices: of the log's cache while the message is recent, of the arena, else of
+a piece of the log's files that was read ahead. An ack clears the entry; its
+record is written with whatever is committed next.
+
+What is in the log is counted by granule (a 64th of a log file). When nothing
+points into a file, and two checkpoints lie behind it, the file is removed. A
+message that outlives its file's others keeps that file; moving such survivors to
+sealed files (folder segments/) is the engine's next storey.
+
+# Files
+
+	LOCK                  held while the store is open
+	wal/                  the log: package wal
+	checkpoint-<number>   the queues' state: package index; the two newest are kept
+	catalog-<number>      the catalog that goes with a checkpoint; written if it changed
+	*.tmp                 being written; removed by the next Open
+
+# Records of the log
+
+Integers are little endian. A record is a word, whose low byte is the kind and
+whose other three bytes are the count n, and what the kind says:
+
+	kind  name     n           then
+	1     publish  pairs       n × (queue u32, flags u8, seq u56), then the blob
+	2     ack      ranges      queue u32, n × (first seq u64, how many u32)
+	3     requeue  messages    queue u32, n × (seq u64, delivery count u32)
+	4     deliver  0           queue u32, mark u64: all below may have been delivered
+	5     create   0           queue u32
+	6     delete   0           queue u32
+	7     put      key length  key, value
+	8     remove   key length  key
+
+Flag 1 of a pair says that the message counts as delivered. Purges and trims are
+acks. Queue ids are those of durable queues and are never used again; neither are
+seqs, so that every record may be replayed over a state that knows it already.
+
+A blob is a message. Everything that is ever moved is moved as it is:
+
+	offset  bytes
+	     0      4  CRC32C of all that follows
+	     4      4  length, this header included
+	     8      8  time of publication, ms since 1970
+	    16      1  length of the exchange's name
+	    17      1  length of the routing key
+	    18      1  flags: 1 persistent
+	    19      1  zero
+	    20      4  length of the properties
+	    24         exchange, routing key, properties, body
+
+A catalog file has blocks of kind 3 with the key's length (4 bytes), key and
+value.
+
+# Checkpoints and recovery
+
+A checkpoint is fuzzy: it is taken queue by queue, and a long queue slice by
+slice, while the store works. It names the start of the frame that was open when
+it began, and recovery replays the log from there over it.
+
+	crash                                   what recovery finds
+	--------------------------------------  -----------------------------------------------
+	before the checkpoint's rename          the one before, and all log since that
+	rename or catalog lost with the power   the same: files go only after the directory's sync
+	later                                   the checkpoint; log files may be back, and go again
+	newest checkpoint damaged               the one before, and all log since that
+	no checkpoint can be read               the log alone, if it goes back to its beginning; else
+	                                        Open refuses
+	commit torn                             the log up to it (package wal)
+
+The rules that this rests on, each of which a test breaks when it is broken:
+
+ 1. Effects of a batch that needs the log happen between Begin and End, under the
+    log's append lock. So what a frame below the boundary did is in the snapshot.
+ 2. A checkpoint gets its name only when every batch that it may have seen is
+    durable (barrier): else it would know of an ack, and not of the publish that
+    goes with it.
+ 3. A replay is idempotent: publish ignores numbers that are known, ack and delete
+    what is gone, counts are absolute, marks only rise.
+ 4. A log file is removed when a checkpoint is on disk, before the start of which
+    nothing pointed into the file, and the one before that needs no replay of it.
+    Whatever emptied the file is durable with that checkpoint.
+ 5. The delivered mark is durable before a message beyond it leaves.
+
+# Locks
+
+	log's append lock  →  Queue.mu  →  leaves: arena, live, registry, catalog
+
+The append lock is never taken under a Queue.mu. Nothing is waited for, and no
+file touched, under any of them. A claim's pin of the log's cache blocks nobody.
+Appenders lock one queue at a time; they keep it while operations on it follow
+each other.
+
+# Files of the package
+
+	store.go       Open, Close, figures          options.go
+	batch.go       recording                     apply.go       executing
+	message.go     messages and blobs            record.go      records
+	queue.go       queues, limits, their registry
+	claim.go       handing out                   read.go        from the log's files
+	mark.go        what may have been delivered
+	arena.go       memory for the rest           live.go        what the log's files hold
+	catalog.go     keys and values
+	checkpoint.go  writing snapshots, removing files
+	recover.go     reading them, replaying the log
+*/
 package store

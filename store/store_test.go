@@ -179,6 +179,75 @@ func TestNothingToWaitForIsLSN0(t *testing.T) {
 	}
 }
 
+func TestAcksOfATransactionAreWaitedFor(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	publish(t, s, text("1"), q)
+	publish(t, s, text("2"), q)
+	got := claim(t, s, q, 2)
+	for i, record := range []func(b *Batch){
+		func(b *Batch) { b.Ack(q, got[0].seq) },
+		func(b *Batch) { b.Requeue(q, got[1].seq) },
+	} {
+		b := s.NewBatch()
+		b.Atomic()
+		record(b)
+		w := new(countingWaiter)
+		lsn, err := s.Apply(b, wal.Deferred, w)
+		if err != nil || lsn == 0 {
+			t.Fatalf("batch %d: lsn %d, %v", i, lsn, err)
+		}
+		if s.Lead(); w.calls.Load() != 1 || w.err != nil || s.Durable() < lsn {
+			t.Errorf("batch %d: %d calls, %v, durable %d of %d", i, w.calls.Load(), w.err, s.Durable(), lsn)
+		}
+	}
+}
+
+func TestNumbersAreNeverUsedTwice(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	publish(t, s, text("1"), q)
+	for range 9 {
+		publish(t, s, transient("-"), q)
+	}
+	apply(t, s, func(b *Batch) { b.Purge(q) }) // the log now speaks of number 9
+	for range 3 {
+		s, fs = kill(t, s, fs, o)
+		o.FS = fs
+	}
+	publish(t, s, text("2"), s.Queue(q.ID()))
+	if got := claim(t, s, s.Queue(q.ID()), 2); len(got) != 1 || got[0].seq != 10 || got[0].redelivered {
+		t.Errorf("claimed %+v, want number 10", got)
+	}
+	shut(t, s)
+}
+
+func TestClaimOutlivesItsMessages(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	q.SetConsuming(true)
+	for name, m := range map[string]func(string) Message{"log": text, "arena": transient} {
+		publish(t, s, m("first"), q)
+		var c Claim
+		if q.Claim(&c, 1, false) != Claimed {
+			t.Fatal("nothing claimed")
+		}
+		apply(t, s, func(b *Batch) { b.Ack(q, c.Items[0].Seq) })
+		for range 3 { // memory of both kinds is used again and again
+			publish(t, s, m(strings.Repeat("x", arenaChunk-1000)), q)
+			apply(t, s, func(b *Batch) { b.Purge(q) })
+		}
+		if checkItem(t, &c.Items[0]); string(c.Items[0].Body) != "first" {
+			t.Errorf("%s: the claimed message became %.20q", name, c.Items[0].Body)
+		}
+		c.Release()
+	}
+}
+
 type countingWaiter struct {
 	calls atomic.Int32
 	err   error
