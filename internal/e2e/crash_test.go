@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -386,13 +387,20 @@ func (c *crash) load() {
 	<-time.After(time.Duration(20+c.rng.IntN(300)) * time.Millisecond)
 
 	c.ending.Store(true)
-	graceful := c.command == "" && c.rng.IntN(6) == 0
-	if graceful {
+	graceful := false
+	switch way := c.rng.IntN(8); {
+	case way == 0 && c.command == "":
+		graceful = true
 		c.l.Stopping()
 		if status, err := c.broker.terminate(); err != nil || status != 0 {
 			c.t.Errorf("SIGTERM under load: status %d, %v\n%s", status, err, c.broker.log())
 		}
-	} else {
+	case way == 1: // killed while it stops
+		c.l.Stopping()
+		must(c.t, c.broker.cmd.Process.Signal(syscall.SIGTERM))
+		<-time.After(time.Duration(c.rng.IntN(15_000)) * time.Microsecond)
+		fallthrough
+	default:
 		c.broker.kill()
 	}
 	if words := c.broker.complaint(); words != "" {

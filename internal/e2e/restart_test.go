@@ -245,3 +245,69 @@ func TestRestartAfterATornTail(t *testing.T) {
 		})
 	}
 }
+
+// The log's files go once nothing in them is wanted, while the broker runs, and a restart
+// finds what is left.
+func TestRestartAfterMuchTrafficFindsLittleOnDisk(t *testing.T) {
+	p := startBroker(t, filepath.Join(t.TempDir(), "data"), "--wal-file-size", fmt.Sprint(1<<20), "--checkpoint-bytes", fmt.Sprint(1<<19))
+	conn := dialTo(t, p.url())
+	ch := confirming(t, conn)
+	for _, name := range []string{"busy", "idle"} {
+		_, err := ch.QueueDeclare(name, true, false, false, false, nil)
+		must(t, err)
+	}
+	fill(t, conn, "idle", numbered("old", 3)...) // in the very first file, and wanted for good
+	consumer := open(t, conn)
+	must(t, consumer.Qos(500, 0, false))
+	ds := consume(t, consumer, "busy", false)
+	const messages, size = 20_000, 2000
+	waiting := make(chan *amqp.DeferredConfirmation, 500)
+	go func() {
+		defer close(waiting)
+		for range messages {
+			c, err := ch.PublishWithDeferredConfirm("", "busy", false, false, amqp.Publishing{DeliveryMode: amqp.Persistent, Body: make([]byte, size)})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			waiting <- c
+		}
+	}()
+	go func() {
+		for c := range waiting {
+			<-c.Done()
+		}
+	}()
+	for i := range messages {
+		if d := receive(t, ds); i%100 == 99 {
+			must(t, d.Ack(true))
+		}
+	}
+	ready(t, ch, "busy", 0)
+	const most = 8 << 20 // of 40 MB that went through
+	var have int64
+	eventually(t, "the log's files to go", patience, func() bool {
+		// Files go at a checkpoint, and those come with traffic.
+		fillOn(t, ch, "busy", strings.Repeat("x", 50_000))
+		must(t, receive(t, ds).Ack(false))
+		have = diskUse(t, p.dir)
+		return have < most
+	})
+	p.kill()
+	p = startBrokerAt(t, p.dir, p.addr)
+	receiveAll(t, consume(t, channelTo(t, p.url()), "idle", true), numbered("old", 3)...)
+}
+
+// diskUse is the bytes of all files under a directory, some of which may go meanwhile.
+func diskUse(t testing.TB, dir string) (sum int64) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(_ string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			if info, err := entry.Info(); err == nil {
+				sum += info.Size()
+			}
+		}
+		return nil
+	}))
+	return sum
+}
