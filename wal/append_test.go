@@ -283,6 +283,27 @@ func TestWaitOfOneLeadsForAll(t *testing.T) {
 	l.mustClose(t)
 }
 
+// A checkpoint waits for a boundary, which padding may put behind the last
+// batch, and nobody else may be about to lead.
+func TestWaitForTheBoundaryLeads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := mustOpen(t, newMem(t), 0, tiny())
+		synctest.Wait() // the committer sleeps
+		l.mustAppend(t, Deferred, nil, fill(1, 801))
+		if err := l.Begin(801, 1); err != nil { // the frame is full, and the batch comes to nothing
+			t.Fatal(err)
+		}
+		l.End(Deferred, nil)
+		if l.Boundary() <= l.Appended() {
+			t.Fatalf("boundary %d is not behind %d", l.Boundary(), l.Appended())
+		}
+		if err := l.Wait(l.Boundary()); err != nil {
+			t.Fatal(err)
+		}
+		l.mustClose(t)
+	})
+}
+
 func TestWaitForWhatIsAppendedLater(t *testing.T) {
 	l := mustOpen(t, newMem(t), 0, tiny())
 	done := make(chan error)

@@ -55,8 +55,9 @@ func (l *Log) lazyExpired() {
 func (l *Log) stagedAny() bool { return l.open.batches > 0 || len(l.pending) > 0 }
 
 // Lead commits what is staged: in the calling goroutine if no other commits
-// (leader commit, which saves two hand-offs), else by asking the one that
-// does to go on, without waiting for it.
+// (leader commit, which saves two hand-offs), else by asking the one that does
+// to go on, without waiting for it. It may call waiters, whoever's they are: no
+// lock that they take may be held.
 func (l *Log) Lead() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,8 +71,8 @@ func (l *Log) Lead() {
 }
 
 // Wait blocks until everything below lsn is durable, committing it itself if
-// nobody else is at it. It fails when the log failed before, or was closed
-// without ever reaching lsn.
+// nobody else is at it; the rule for locks is Lead's. It fails when the log
+// failed before, or was closed without ever reaching lsn.
 func (l *Log) Wait(lsn LSN) error {
 	if l.Durable() >= lsn {
 		return nil
@@ -90,7 +91,8 @@ func (l *Log) Wait(lsn LSN) error {
 			l.mu.Unlock()
 			return ErrClosed
 		}
-		if l.stagedAny() && l.Appended() >= lsn {
+		// The boundary may be beyond the last batch, by padding.
+		if l.stagedAny() && max(l.Appended(), l.Boundary()) >= lsn {
 			l.want = true
 			if !l.busy {
 				l.commit()
