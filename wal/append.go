@@ -13,7 +13,7 @@ func (l *Log) Begin(size, n int) error {
 	}
 	need := size + n*recordHeader
 	l.mu.Lock()
-	for l.err == nil && !l.closed {
+	for l.Err() == nil && !l.closed {
 		// A batch larger than the bound goes alone.
 		staged := int64(uint64(l.cur.base) + uint64(l.off) - l.durable.Load())
 		if staged == 0 || staged+int64(need) <= l.opts.MaxStaged {
@@ -23,8 +23,7 @@ func (l *Log) Begin(size, n int) error {
 		l.wake()
 		l.progress.Wait()
 	}
-	if l.err != nil || l.closed {
-		err := l.err
+	if err := l.Err(); err != nil || l.closed {
 		l.mu.Unlock()
 		if err == nil {
 			err = ErrClosed

@@ -83,10 +83,9 @@ func (l *Log) Wait(lsn LSN) error {
 		case l.Durable() >= lsn:
 			l.mu.Unlock()
 			return nil
-		case l.err != nil:
-			err := l.err
+		case l.Err() != nil:
 			l.mu.Unlock()
-			return err
+			return l.Err()
 		case l.stop:
 			l.mu.Unlock()
 			return ErrClosed
@@ -258,7 +257,7 @@ func (l *Log) finish(stats CommitStats, err error) {
 	if err != nil {
 		l.poison(err)
 	}
-	err = l.err
+	err = l.Err()
 	durable := l.Durable()
 	l.takeWaits(durable, err != nil)
 	l.progress.Broadcast()
@@ -285,7 +284,8 @@ func (l *Log) finish(stats CommitStats, err error) {
 // poison ends the log's life: what is staged will never be written, and its
 // waiters join the group's to be told. Under mu.
 func (l *Log) poison(cause error) {
-	l.err = fmt.Errorf("log %s has failed and takes no more records until it is opened again: %w", l.dir, cause)
+	err := fmt.Errorf("log %s has failed and takes no more records until it is opened again: %w", l.dir, cause)
+	l.failure.Store(&err)
 	l.opts.Logger.Error("write-ahead log failed", "dir", l.dir, "durable", l.durable.Load(), "err", cause)
 	if l.open.batches > 0 {
 		l.sealOpen()
@@ -310,13 +310,13 @@ func (l *Log) Close() error {
 	for {
 		if l.busy {
 			l.progress.Wait()
-		} else if l.err == nil && l.stagedAny() {
+		} else if l.Err() == nil && l.stagedAny() {
 			l.commit()
 		} else {
 			break
 		}
 	}
-	if l.err == nil {
+	if l.Err() == nil {
 		l.busy = true
 		l.mu.Unlock()
 		err := l.writeSeal()
@@ -326,7 +326,7 @@ func (l *Log) Close() error {
 			l.poison(err)
 		}
 	}
-	err := l.err
+	err := l.Err()
 	l.stop = true
 	l.want = false
 	l.takeWaits(l.Durable(), true)

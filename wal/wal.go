@@ -141,11 +141,12 @@ type Log struct {
 	dir  string
 	opts Options
 
-	// Readable without a lock. appended, durable and boundary are written
-	// under mu (durable by the committing goroutine, just before it takes mu).
+	// Readable without a lock. All are written under mu, but durable, which the
+	// committing goroutine stores just before it takes mu.
 	appended atomic.Uint64 // end of the last ended batch
 	durable  atomic.Uint64 // end of the last synced frame
 	boundary atomic.Uint64 // start of the open frame
+	failure  atomic.Pointer[error]
 
 	// mu is the append lock: held from Begin to End, and for moments by a
 	// commit. It guards everything down to the blank line.
@@ -163,7 +164,6 @@ type Log struct {
 	armed   bool     // the lazy timer is running
 	closed  bool     // Close has begun
 	stop    bool     // the committer must end
-	err     error    // sticky failure
 	free    spares   // memory to use again
 	out     []*chunk // scratch of roll
 	rolls   uint
@@ -205,9 +205,10 @@ func (l *Log) Boundary() LSN { return LSN(l.boundary.Load()) }
 
 // Err returns the failure that poisoned the log, or nil.
 func (l *Log) Err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
+	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Recovered tells what Open found.
