@@ -10,7 +10,10 @@ import (
 // the slots a few at a time while others change: what it misses is in the log
 // that is replayed on top of it.
 type catalog struct {
-	dirty atomic.Bool // changed since the last snapshot began
+	// dirty: changed since the last snapshot began. It is set after the change:
+	// who clears it and looks then either sees the change or finds dirty set
+	// the next time.
+	dirty atomic.Bool
 
 	mu    sync.Mutex // a leaf
 	slots []catalogEntry
@@ -26,9 +29,9 @@ type catalogEntry struct {
 func (c *catalog) put(key string, value []byte) {
 	v := make([]byte, len(value))
 	copy(v, value)
-	c.dirty.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.dirty.Store(true)
 	if i, ok := c.where[key]; ok {
 		c.slots[i].value = v
 		return
@@ -48,9 +51,9 @@ func (c *catalog) put(key string, value []byte) {
 }
 
 func (c *catalog) delete(key string) {
-	c.dirty.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.dirty.Store(true)
 	if i, ok := c.where[key]; ok {
 		delete(c.where, key)
 		c.slots[i] = catalogEntry{}

@@ -16,7 +16,8 @@ const (
 	// Claimed: Items has at least one message.
 	Claimed
 	// Cold: the next message must be read from disk, and the caller asked for
-	// no disk.
+	// no disk; or it could not be read for a reason that may pass, such as too
+	// many open files, and is to be tried again later.
 	Cold
 	// Unmarked: the next message may leave only when Claim.WaitFor is durable,
 	// so that a restart knows of its delivery. Wait for it and call again.

@@ -321,6 +321,7 @@ func TestDamagedCheckpointFallsBackToTheOneBefore(t *testing.T) {
 	}
 	publish(t, s, text("last"), q)
 	want := dump(t, s)
+	live, liveBytes := s.live.size()
 	if files := s.log.Files(); files[0].Start == 0 {
 		t.Fatalf("no log file was removed: %+v", files)
 	}
@@ -343,6 +344,9 @@ func TestDamagedCheckpointFallsBackToTheOneBefore(t *testing.T) {
 	s = open(t, o)
 	if st := s.Stats(); st.FellBack != 1 || dump(t, s) != want {
 		t.Errorf("fell back %d times, or is not the same:\n%s\nwas\n%s", st.FellBack, dump(t, s), want)
+	}
+	if n, b := s.live.size(); n != live || b != liveBytes {
+		t.Errorf("%d entries with %d bytes are live, want %d with %d", n, b, live, liveBytes)
 	}
 	if !strings.Contains(log.String(), "checkpoint-00000000000000000006 is corrupt") {
 		t.Errorf("the log says nothing of it:\n%s", log.String())

@@ -18,7 +18,7 @@ type live struct {
 	bytes    int64 // of the entries' blobs; one in several queues counts in each
 }
 
-// init sets the granule to a 64th of a file, at most 1 MiB: a granule that
+// init empties the count and sets the granule to a 64th of a file, at most 1 MiB: a granule that
 // reaches into two files holds both.
 func (l *live) init(fileSize int64) {
 	if fileSize == 0 {
@@ -26,6 +26,7 @@ func (l *live) init(fileSize int64) {
 	}
 	l.shift = uint(min(20, max(6, bits.Len64(uint64(fileSize/64))-1)))
 	l.granules = map[uint64]int64{}
+	l.entries, l.bytes = 0, 0
 }
 
 // liveTally gathers changes, so that a run of neighbours costs one lock.

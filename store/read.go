@@ -1,8 +1,12 @@
 package store
 
 import (
+	"errors"
+	"io/fs"
 	"math"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/wal"
@@ -49,6 +53,7 @@ func (a *readAhead) bytes(addr uint64, n uint32) []byte {
 
 // read fetches the message that stopped take, and its neighbours. It returns
 // whether take should go on: the message is in memory now, or out of the way.
+// It does not where enough was read, or where nothing can be read at the moment.
 func (a *readAhead) read(q *Queue) bool {
 	if a.spent >= readClaim {
 		return false
@@ -67,6 +72,10 @@ func (a *readAhead) read(q *Queue) bool {
 	}
 	if err != nil && end > one { // let one that cannot be read not stop the others
 		err = a.fetch(q.s, from, one)
+	}
+	if err != nil && passing(err) {
+		q.s.warnUnreadable(err)
+		return false
 	}
 	if err != nil {
 		q.mu.Lock()
@@ -95,6 +104,8 @@ func (s *Store) fileEnd(lsn uint64) uint64 {
 // which ends at one.
 func (a *readAhead) plan(q *Queue, limit uint64) (from, one, end uint64, ok bool) {
 	log := q.s.log
+	log.Pin() // for Cached
+	defer log.Unpin()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	seq, e := q.ix.Peek()
@@ -133,6 +144,28 @@ func (a *readAhead) fetch(s *Store, from, end uint64) error {
 	s.readBytes.Add(int64(n))
 	a.windows = append(a.windows, window{from, buf})
 	return nil
+}
+
+// passing tells whether an error says nothing about the message: the process
+// has too few descriptors or too little memory, or may not open the file.
+// Whole backlogs must not be set aside for that.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, fs.ErrPermission, fs.ErrClosed} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// warnEvery keeps the log readable where every delivery fails.
+const warnEvery = 10 * time.Second
+
+func (s *Store) warnUnreadable(err error) {
+	last, now := s.warned.Load(), time.Now().UnixNano()
+	if now-last >= int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
+		s.opts.Logger.Error("messages cannot be read at the moment; their queues wait", "err", err)
+	}
 }
 
 // released keeps the last window, which nothing points into any more.

@@ -41,6 +41,7 @@ type Store struct {
 	reads     atomic.Int64
 	readBytes atomic.Int64
 	damaged   atomic.Int64
+	warned    atomic.Int64 // ns: when warnUnreadable spoke last
 
 	// Set by Open.
 	recovered    int
@@ -175,20 +176,31 @@ func checkDir(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// makeDir makes a directory and its missing parents, durably.
+// makeDir makes a directory and its missing parents, durably. An earlier process
+// may have made them, or some, and died before it had synced their names: until
+// there is a log file, all are synced that may be.
 func makeDir(fs vfs.FS, dir string) error {
-	var made []string // parents of what is missing, innermost first
-	for d := filepath.Clean(dir); ; d = filepath.Dir(d) {
+	dir = filepath.Clean(dir)
+	missing := map[string]bool{} // parents of what is made here
+	for d := dir; ; d = filepath.Dir(d) {
 		if _, err := fs.ReadDir(d); err == nil || d == filepath.Dir(d) {
 			break
 		}
-		made = append(made, filepath.Dir(d))
+		missing[filepath.Dir(d)] = true
 	}
 	if err := fs.MkdirAll(dir); err != nil {
 		return fmt.Errorf("make directory %s: %w", dir, err)
 	}
-	for _, d := range made {
-		if err := fs.SyncDir(d); err != nil {
+	if names, err := fs.ReadDir(filepath.Join(dir, walFolder)); err == nil && len(names) > 0 {
+		return nil
+	}
+	for d := dir; d != filepath.Dir(d); {
+		d = filepath.Dir(d)
+		err := fs.SyncDir(d)
+		if errors.Is(err, iofs.ErrPermission) && !missing[d] {
+			continue // somebody else's, who made what is in it
+		}
+		if err != nil {
 			return fmt.Errorf("sync directory %s: %w", d, err)
 		}
 	}

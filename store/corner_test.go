@@ -1,0 +1,229 @@
+package store
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// until lets others run until a condition holds.
+func until(cond func() bool) {
+	for !cond() {
+		runtime.Gosched()
+	}
+}
+
+func TestCatalogIsDirtyOnlyOnceItHasChanged(t *testing.T) {
+	// Else a checkpoint could take the mark off between the two, and its
+	// successor would name a catalog that misses the change.
+	var c catalog
+	c.put("key", []byte("old"))
+	for name, change := range map[string]func(){
+		"put":    func() { c.put("key", []byte("new")) },
+		"delete": func() { c.delete("key") },
+	} {
+		c.dirty.Store(false)
+		c.mu.Lock()
+		started := make(chan struct{})
+		done := make(chan struct{})
+		go func() {
+			close(started)
+			change()
+			close(done)
+		}()
+		<-started
+		for range 10_000 {
+			runtime.Gosched()
+		}
+		early := c.dirty.Load()
+		c.mu.Unlock()
+		<-done
+		if early || !c.dirty.Load() {
+			t.Errorf("%s: dirty before the change: %v, after it: %v", name, early, c.dirty.Load())
+		}
+	}
+}
+
+func TestDirectoryIsDurableWhoeverMadeIt(t *testing.T) {
+	// A process that died before it had synced a directory's name leaves it to
+	// the next one.
+	for k := 1; k < 12; k++ {
+		fs := vfs.NewMem()
+		o := Options{FS: fs}
+		fs.CutAt(k)
+		if s, err := Open("top/data", o); err == nil {
+			s.Close()
+		}
+		again := fs.Restart() // the process died; the machine did not
+		o.FS = again
+		s, err := Open("top/data", o)
+		if err != nil {
+			t.Fatalf("died at operation %d: %v", k, err)
+		}
+		q := newQueue(t, s, true)
+		publish(t, s, text("confirmed"), q)
+		for desc, img := range again.Images(vfs.ImageOptions{MaxImages: 30}) {
+			o.FS = img
+			s, err := Open("top/data", o)
+			if err != nil {
+				t.Fatalf("died at operation %d, image %s: %v", k, desc, err)
+			}
+			if s.Queue(q.ID()) == nil {
+				t.Errorf("died at operation %d, image %s: the confirmed message is lost", k, desc)
+			}
+			s.Close()
+		}
+		s.Close()
+	}
+}
+
+func TestTooManyOpenFilesSetNothingAside(t *testing.T) {
+	mem := vfs.NewMem()
+	efs := vfs.NewErrFS(mem)
+	s := open(t, tinyOptions(efs))
+	q := newQueue(t, s, true)
+	for i := range 200 {
+		publish(t, s, text(fmt.Sprint(i, strings.Repeat(".", 100))), q)
+	}
+	shut(t, s)
+	s = open(t, tinyOptions(efs))
+	defer shut(t, s)
+	q = s.Queue(q.ID())
+	efs.Add(vfs.Rule{Ops: vfs.OpOpen, At: 1, Sticky: true, Err: syscall.EMFILE})
+	var c Claim
+	for range 5 {
+		status := q.Claim(&c, 10, true)
+		if status == Unmarked {
+			if err := s.Wait(c.WaitFor); err != nil {
+				t.Fatal(err)
+			}
+		} else if status != Cold {
+			t.Fatalf("claim says %v", status)
+		}
+	}
+	if n := s.Stats().DamagedBlobs; n != 0 {
+		t.Errorf("%d messages were set aside", n)
+	}
+	efs.Clear()
+	if got := claim(t, s, q, 1000); len(got) != 200 || got[0].seq != 0 {
+		t.Errorf("%d messages came when files could be opened again, want 200", len(got))
+	}
+}
+
+func TestColdReadsBesideAppends(t *testing.T) {
+	// What a cold read asks of the log's cache moves under it.
+	s := open(t, Options{FS: vfs.NewMem(), WAL: wal.Options{ChunkSize: 1024, CacheSize: 2048}})
+	defer shut(t, s)
+	q, other := newQueue(t, s, true), newQueue(t, s, true)
+	apply(t, s, func(b *Batch) {
+		for i := range 1000 {
+			b.Publish(text(fmt.Sprint(i, strings.Repeat(".", 100))), []*Queue{q})
+		}
+	})
+	var stop atomic.Bool
+	var appends, claims sync.WaitGroup
+	appends.Go(func() {
+		for !stop.Load() {
+			publish(t, s, text(strings.Repeat("x", 300)), other)
+		}
+	})
+	for range 4 {
+		claims.Go(func() {
+			var c Claim
+			for range 300 {
+				switch q.Claim(&c, 1, true) {
+				case Unmarked:
+					if err := s.Wait(c.WaitFor); err != nil {
+						t.Error(err)
+					}
+				case Claimed:
+					checkItem(t, &c.Items[0])
+					q.Unclaim(&c, 0)
+				}
+				c.Release()
+				c.ahead.drop()
+			}
+		})
+	}
+	claims.Wait()
+	stop.Store(true)
+	appends.Wait()
+}
+
+// TestBatchUnderWayIsCountedBeforeItsFileGoes: a fan-out is in one queue and
+// waits for the next one's lock, and is acked there meanwhile. Its granule then
+// counts less than is alive, by as much as the message before it, which lies in
+// a file that ends in that granule.
+func TestBatchUnderWayIsCountedBeforeItsFileGoes(t *testing.T) {
+	fs := vfs.NewMem()
+	o := Options{FS: fs, WAL: wal.Options{FileSize: 64 << 10, ChunkSize: 4096, CacheSize: 8192}, CheckpointBytes: 1 << 40}
+	s := open(t, o)
+	a, d, tr := newQueue(t, s, true), newQueue(t, s, true), newQueue(t, s, false)
+	// Until a file ends early in a granule, so that the fan-out fits in there too.
+	var file wal.FileInfo
+	for room := uint64(0); room < 500; {
+		n := len(s.log.Files())
+		for n == len(s.log.Files()) {
+			publish(t, s, text("stays"), a)
+		}
+		file = s.log.Files()[n-1]
+		granule := uint64(1) << s.live.shift
+		room = granule - min(granule, uint64(s.log.Appended())-uint64(file.End)&^(granule-1))
+	}
+	keep := uint64(0)
+	a.ix.After(^uint64(0), func(seq uint64, e index.Entry) bool {
+		if e.Addr < uint64(file.End) {
+			keep = seq
+		}
+		return true
+	})
+	apply(t, s, func(b *Batch) {
+		for seq := range a.ix.Next() {
+			if seq != keep {
+				b.Ack(a, seq)
+			}
+		}
+	})
+	for range 2 {
+		if err := s.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shift, boundary := s.live.shift, s.log.Boundary(); uint64(file.End)>>shift != uint64(boundary)>>shift || s.live.dead(file, boundary+1<<shift) {
+		t.Fatalf("the file is %+v, the open frame begins at %d: not the case to test", file, boundary)
+	}
+
+	d.mu.Lock()
+	done := make(chan struct{})
+	go func() {
+		publish(t, s, text("fan-out"), tr, d)
+		close(done)
+	}()
+	until(func() bool { ready, _, _ := tr.Counts(); return ready == 1 })
+	apply(t, s, func(b *Batch) { b.Ack(tr, 0) })
+	n, _ := s.live.size()
+	removable := s.checkpoints.removable(s.log.Boundary())
+	removable = slices.DeleteFunc(removable, func(f wal.FileInfo) bool { return f.Seq != file.Seq })
+	d.mu.Unlock()
+	<-done
+	if n != 0 {
+		t.Errorf("%d entries counted: not the case to test", n)
+	}
+	if len(removable) != 0 {
+		t.Errorf("a file with a live message may go: %+v", removable)
+	}
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	if got := claim(t, s, s.Queue(a.ID()), 10); len(got) != 1 || got[0].seq != keep {
+		t.Errorf("claimed %v", got)
+	}
+}
