@@ -30,25 +30,15 @@ type Config struct {
 	// ShutdownTimeout bounds how long a stop waits for clients to answer the
 	// close that they are sent.
 	ShutdownTimeout duration `toml:"shutdown-timeout"`
+	// DiskFreeLimit is how much of the file system must be free before
+	// publishers are blocked (connection.blocked "low on disk"); consumers go
+	// on. 0 turns the alarm off. The default is RabbitMQ's.
+	DiskFreeLimit size `toml:"disk-free-limit"`
 	// WALFileSize and CheckpointBytes are for tests that want rotation and
 	// checkpoints often; 0 takes the engine's defaults.
 	WALFileSize     int64 `toml:"wal-file-size"`
 	CheckpointBytes int64 `toml:"checkpoint-bytes"`
 }
-
-// duration reads as time.ParseDuration does ("10s"), in flags and in TOML.
-type duration time.Duration
-
-func (d *duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = duration(v)
-	return err
-}
-
-// Set, String and Type make duration a flag.
-func (d *duration) Set(s string) error { return d.UnmarshalText([]byte(s)) }
-func (d *duration) String() string     { return time.Duration(*d).String() }
-func (d *duration) Type() string       { return "duration" }
 
 func defaultConfig() Config {
 	return Config{
@@ -56,6 +46,7 @@ func defaultConfig() Config {
 		AMQPAddr:        ":5672",
 		LogLevel:        "info",
 		ShutdownTimeout: duration(10 * time.Second),
+		DiskFreeLimit:   50e6,
 	}
 }
 
@@ -65,6 +56,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.AMQPAddr, "amqp-addr", c.AMQPAddr, "AMQP 0-9-1 listener, `HOST:PORT`")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "`level`: debug, info, warn or error")
 	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")
+	fs.Var(&c.DiskFreeLimit, "disk-free-limit", "block publishers where less is free on the disk; 0 never does")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
 	for _, name := range []string{"wal-file-size", "checkpoint-bytes"} {

@@ -29,7 +29,7 @@ func resolve(t *testing.T, args ...string) (Config, error) {
 
 func TestFlagsComeBeforeEnvironmentBeforeFileBeforeDefaults(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "leveret.toml")
-	text := "data-dir = \"from-file\"\namqp-addr = \"127.0.0.1:1\"\nlog-level = \"warn\"\nshutdown-timeout = \"3s\"\n"
+	text := "data-dir = \"from-file\"\namqp-addr = \"127.0.0.1:1\"\nlog-level = \"warn\"\nshutdown-timeout = \"3s\"\ndisk-free-limit = \"2GB\"\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -41,6 +41,7 @@ func TestFlagsComeBeforeEnvironmentBeforeFileBeforeDefaults(t *testing.T) {
 	}
 	want := defaultConfig()
 	want.DataDir, want.AMQPAddr, want.LogLevel, want.ShutdownTimeout = "from-file", "127.0.0.1:2", "debug", duration(3*time.Second)
+	want.DiskFreeLimit = 2e9
 	if cfg != want {
 		t.Errorf("got %+v, want %+v", cfg, want)
 	}
@@ -65,6 +66,7 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		"no port":       {[]string{"--amqp-addr", "localhost"}, "not HOST:PORT"},
 		"log level":     {[]string{"--log-level", "loud"}, "none of debug, info, warn, error"},
 		"empty dir":     {[]string{"--data-dir", ""}, "--data-dir is empty"},
+		"no size":       {[]string{"--disk-free-limit", "much"}, "not a size"},
 		"negative size": {[]string{"--wal-file-size", "-1"}, "negative"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +93,23 @@ func TestExitCodes(t *testing.T) {
 	} {
 		if got := run(strings.Fields(c.args)); got != c.want {
 			t.Errorf("leveret %s: exit code %d, want %d", c.args, got, c.want)
+		}
+	}
+}
+
+func TestSizesHaveUnits(t *testing.T) {
+	for text, want := range map[string]size{
+		"0": 0, "512": 512, "50MB": 50e6, "1 GiB": 1 << 30, "2gb": 2e9, "4K": 4096, "1TiB": 1 << 40,
+	} {
+		var got size
+		if err := got.Set(text); err != nil || got != want {
+			t.Errorf("%q is %d (%v), want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "GB", "-1", "1.5GB", "1XB", "9999999TB"} {
+		var got size
+		if err := got.Set(text); err == nil {
+			t.Errorf("%q was taken as %d", text, got)
 		}
 	}
 }

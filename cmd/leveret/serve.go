@@ -83,7 +83,8 @@ func serve(ctx context.Context, cfg Config) error {
 	defer ln.Close()
 
 	b, err := broker.Open(cfg.DataDir, broker.Options{
-		Logger: log,
+		Logger:        log,
+		DiskFreeLimit: cfg.diskFreeLimit(),
 		Store: store.Options{
 			Logger:          log,
 			CheckpointBytes: cfg.CheckpointBytes,
@@ -122,6 +123,15 @@ func serve(ctx context.Context, cfg Config) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// diskFreeLimit is the limit as broker.Options takes it, where 0 is the default
+// and what is negative is none.
+func (c *Config) diskFreeLimit() int64 {
+	if c.DiskFreeLimit == 0 {
+		return -1
+	}
+	return int64(c.DiskFreeLimit)
 }
 
 // explainListen says what to do about a listener that could not be had.

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// duration reads as time.ParseDuration does ("10s"), in flags and in TOML.
+type duration time.Duration
+
+func (d *duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = duration(v)
+	return err
+}
+
+// Set, String and Type make duration a flag.
+func (d *duration) Set(s string) error { return d.UnmarshalText([]byte(s)) }
+func (d *duration) String() string     { return time.Duration(*d).String() }
+func (d *duration) Type() string       { return "duration" }
+
+// size is a number of bytes: digits, then nothing or one of the units below, in
+// flags; in TOML such a string.
+type size int64
+
+// units are those that RabbitMQ's configuration knows: powers of 1000 for KB, of
+// 1024 for KiB and for K alone.
+var units = []struct {
+	name   string
+	factor int64
+}{
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40},
+	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12},
+	{"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {"t", 1 << 40},
+}
+
+func (s *size) UnmarshalText(text []byte) error {
+	digits, factor := strings.ToLower(strings.TrimSpace(string(text))), int64(1)
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(digits, u.name); ok {
+			digits, factor = strings.TrimSpace(rest), u.factor
+			break
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n > math.MaxInt64/factor || n < 0 {
+		return fmt.Errorf("%q is not a size: write bytes, or a number with KB, MB, GB, KiB, MiB or GiB", text)
+	}
+	*s = size(n * factor)
+	return nil
+}
+
+// Set, String and Type make size a flag.
+func (s *size) Set(v string) error { return s.UnmarshalText([]byte(v)) }
+func (s *size) String() string     { return strconv.FormatInt(int64(*s), 10) }
+func (s *size) Type() string       { return "size" }
