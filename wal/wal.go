@@ -165,9 +165,9 @@ type Log struct {
 	closed  bool     // Close has begun
 	stop    bool     // the committer must end
 	free    spares   // memory to use again
+	limbo   spares   // out of the ring, but readers may still hold slices
 	out     []*chunk // scratch of roll
-	rolls   uint
-	limbo   spares // out of the ring, but readers may still hold slices
+	rolls   uint     // how often roll was called
 
 	work     sync.Cond // on mu; the committer sleeps here
 	progress sync.Cond // on mu; signalled whenever busy falls or the log fails
