@@ -144,6 +144,10 @@ func (r *applier) forget(e index.Entry) {
 	}
 }
 
+// ErrTooManyQueues is Apply's error where all ids of durable queues, 2^32, were
+// used.
+var ErrTooManyQueues = errors.New("no more durable queues can be made in this data directory")
+
 // maxRanges bounds the ranges for which a purge or a trim reserves room in the
 // batch's frame. A queue that had more messages requeued gets the rest of the
 // record in a frame of its own.
@@ -187,6 +191,9 @@ func (r *applier) plan() error {
 				r.records += int(o.room)
 			}
 		case opCreate, opDelete:
+			if o.q.durable && o.q.id == 0 {
+				return ErrTooManyQueues
+			}
 			if o.q.durable {
 				add(recQueue)
 			}

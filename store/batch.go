@@ -1,5 +1,7 @@
 package store
 
+import "math"
+
 // Batch is a list of operations that happen together. It is made by
 // Store.NewBatch, recorded into, applied, reset and used again; its memory
 // stays. One goroutine at a time may use it.
@@ -136,15 +138,31 @@ func (b *Batch) remove(kind opKind, q *Queue) (index int) {
 	return index
 }
 
-// CreateQueue makes a queue. It has its ID at once, so that a catalog entry of
-// the same batch can name it, and may be used in the rest of the batch; it
-// exists once the batch was applied.
+// CreateQueue makes a queue. A durable one has its ID at once, so that a
+// catalog entry of the same batch can name it. It may be used in the rest of the
+// batch, and exists once that was applied.
 func (b *Batch) CreateQueue(durable bool, o QueueOptions) *Queue {
-	q := &Queue{s: b.s, id: b.s.nextQueue.Add(1) - 1, durable: durable}
+	q := &Queue{s: b.s, durable: durable}
+	if durable {
+		q.id = b.s.queueID()
+	}
 	q.flags.Store(queueNew)
 	q.SetLimits(o.Limits)
 	b.ops = append(b.ops, op{kind: opCreate, q: q})
 	return q
+}
+
+// queueID returns the id of a new durable queue, 0 where there are no more.
+func (s *Store) queueID() uint32 {
+	for {
+		id := s.nextQueue.Load()
+		if id == math.MaxUint32 {
+			return 0
+		}
+		if s.nextQueue.CompareAndSwap(id, id+1) {
+			return id
+		}
+	}
 }
 
 // Put sets a catalog entry. The value is copied when the batch is applied.

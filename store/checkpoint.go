@@ -201,6 +201,7 @@ func (c *checkpoints) write(exact bool) (err error) {
 	c.lastSize.Store(w.off)
 	c.due.Store(c.nextDue())
 	c.clean(removable)
+	s.removeMarker()
 	return nil
 }
 

@@ -97,6 +97,9 @@ const (
 func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 	log := q.s.log
 	failed := log.Err() != nil
+	if failed {
+		q.s.leaveMarker()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ix.Ready() == 0 {

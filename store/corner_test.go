@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -117,6 +120,123 @@ func TestTooManyOpenFilesSetNothingAside(t *testing.T) {
 	if got := claim(t, s, q, 1000); len(got) != 200 || got[0].seq != 0 {
 		t.Errorf("%d messages came when files could be opened again, want 200", len(got))
 	}
+}
+
+func TestUnreadableMessageHoldsUpItsQueueForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		efs := vfs.NewErrFS(vfs.NewMem())
+		s := open(t, tinyOptions(efs))
+		q := newQueue(t, s, true)
+		for i := range 50 {
+			publish(t, s, text(fmt.Sprint(i, strings.Repeat(".", 200))), q)
+		}
+		efs.Add(vfs.Rule{Ops: vfs.OpRead, Name: "*.wal*", At: 1, Sticky: true})
+		for round := range 3 {
+			for range 4 {
+				if got, cold := claimReadable(t, s, q, 1); len(got) != 0 || !cold {
+					t.Fatalf("claimed %v", got)
+				}
+				<-time.After(ioPatience / 5)
+			}
+			if n := s.Stats().DamagedBlobs; n != int64(round) {
+				t.Fatalf("round %d: %d messages set aside", round, n)
+			}
+			<-time.After(ioPatience / 5)
+			claimReadable(t, s, q, 1) // gives one up, and the next is tried
+		}
+		efs.Clear()
+		if got := claim(t, s, q, 100); len(got) != 47 || got[0].seq != 3 {
+			t.Errorf("%d messages from %d on, want 47 from 3 on", len(got), got[0].seq)
+		}
+		shut(t, s)
+	})
+}
+
+func TestDurableQueuesDoNotRunOutOfIDs(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, tinyOptions(fs))
+	for range 10 {
+		newQueue(t, s, false)
+	}
+	if q := newQueue(t, s, true); q.ID() != firstQueue {
+		t.Errorf("transient queues use up ids: the first durable one has %d", q.ID())
+	}
+	s.nextQueue.Store(math.MaxUint32 - 1)
+	last := newQueue(t, s, true)
+	for range 2 {
+		b := s.NewBatch()
+		q := b.CreateQueue(true, QueueOptions{})
+		b.Publish(text("1"), []*Queue{q})
+		if _, err := s.Apply(b, wal.Group, nil); err != ErrTooManyQueues {
+			t.Errorf("one queue too many: %v", err)
+		}
+		newQueue(t, s, false)
+		s, fs = kill(t, s, fs, tinyOptions(fs))
+	}
+	if s.Queue(last.ID()) == nil || s.Queue(firstQueue) == nil {
+		t.Error("a queue is missing")
+	}
+	shut(t, s)
+}
+
+func TestDeliveriesOnAFailedLogAreKnown(t *testing.T) {
+	mem := vfs.NewMem()
+	efs := vfs.NewErrFS(mem)
+	s := open(t, tinyOptions(efs))
+	q, untouched := newQueue(t, s, true), newQueue(t, s, true)
+	for i := range 30 {
+		publish(t, s, text(fmt.Sprint(i)), q, untouched)
+	}
+	efs.Add(vfs.Rule{Ops: vfs.OpWrite, Name: "*.wal*", At: 1, Sticky: true, Err: syscall.ENOSPC})
+	b := s.NewBatch()
+	b.Publish(text("refused"), []*Queue{q})
+	lsn, err := s.Apply(b, wal.Group, nil)
+	if err == nil {
+		err = s.Wait(lsn)
+	}
+	if err == nil {
+		t.Fatal("the log has not failed")
+	}
+	if _, err := mem.Open(testDir + "/" + markerFile); err == nil {
+		t.Error("the marker is there before anything was delivered")
+	}
+	got := claim(t, s, q, 20)
+	if len(got) != 20 {
+		t.Fatalf("%d delivered", len(got))
+	}
+	// Power cut, repaired; and again before a checkpoint.
+	img := mem.Restart()
+	for range 2 {
+		s2 := open(t, tinyOptions(img))
+		if yes, all := redelivered(t, s2, q); yes != 30 || all != 30 {
+			t.Errorf("%d of %d redelivered, want all 30", yes, all)
+		}
+		publish(t, s2, text("new"), s2.Queue(untouched.ID()))
+		if items := claim(t, s2, s2.Queue(untouched.ID()), 100); items[len(items)-1].redelivered {
+			t.Error("a new message is redelivered")
+		}
+		if err := s2.barrier(); err != nil {
+			t.Fatal(err)
+		}
+		img = img.Restart()
+		s2.checkpoints.stop()
+		s2.log.Close()
+		s2.lock.Close()
+	}
+	s2 := open(t, tinyOptions(img))
+	if err := s2.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := img.Open(testDir + "/" + markerFile); err == nil {
+		t.Error("the marker is still there after a checkpoint")
+	}
+	shut(t, s2)
+	s2 = open(t, tinyOptions(img))
+	if yes, all := redelivered(t, s2, q); yes != 30 || all != 30 {
+		t.Errorf("%d of %d redelivered after a checkpoint, want all 30", yes, all)
+	}
+	shut(t, s2)
+	s.Close()
 }
 
 func TestColdReadsBesideAppends(t *testing.T) {

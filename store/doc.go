@@ -26,7 +26,8 @@ It knows nothing of AMQP: exchange, routing key and properties are bytes.
     again, after a crash too. After a crash some others may say so (mark.go tells
     how many); after Close none does.
   - A message whose bytes were damaged on disk is never handed out. It is set
-    aside, counted and logged, and the queue goes on.
+    aside, counted and logged, and the queue goes on. Errors that may pass (too few
+    descriptors, a disk that is away) set nothing aside: the queue waits.
   - Damage that a power cut explains is repaired, any other refused by Open,
     which names the place.
   - When a write has failed, nothing more is taken that must be durable; consumers
@@ -57,6 +58,8 @@ sealed files (folder segments/) is the engine's next storey.
 	checkpoint-<number>   the queues' state: package index; the two newest are kept
 	catalog-<number>      the catalog that goes with a checkpoint; written if it changed
 	*.tmp                 being written; removed by the next Open
+	FAILED                empty: messages were delivered on a failed log; the next Open
+	                      calls all redelivered, and its first checkpoint removes it
 
 # Records of the log
 

@@ -1,6 +1,11 @@
 package store
 
 import (
+	"errors"
+	iofs "io/fs"
+	"path/filepath"
+	"sync"
+
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -69,4 +74,56 @@ func (q *Queue) raiseMark(seq uint64, ahead bool) (wal.LSN, error) {
 	q.mu.Unlock()
 	log.End(wal.Group, nil)
 	return wait, nil
+}
+
+// When the log has failed, neither way is left, and consumers are still served.
+// A marker file then tells the next Open that anything may have been delivered.
+
+const markerFile = "FAILED"
+
+type marker struct {
+	leave sync.Once
+	found bool // by Open; under checkpoints.mu once that has started
+}
+
+// leaveMarker writes the marker before the first delivery on a failed log, if
+// it can: it needs no more than a name in the directory.
+func (s *Store) leaveMarker() {
+	s.marker.leave.Do(func() {
+		name := filepath.Join(s.dir, markerFile)
+		f, err := s.opts.FS.Create(name)
+		if errors.Is(err, iofs.ErrExist) {
+			err = nil
+		} else if err == nil {
+			err = f.Close()
+		}
+		if err == nil {
+			err = s.opts.FS.SyncDir(s.dir)
+		}
+		if err != nil {
+			s.opts.Logger.Error("deliveries on the failed log cannot be marked; after a restart they may come again without saying so", "file", name, "err", err)
+		}
+	})
+}
+
+func (s *Store) findMarker() (bool, error) {
+	f, err := s.opts.FS.Open(filepath.Join(s.dir, markerFile))
+	if errors.Is(err, iofs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
+}
+
+// removeMarker removes what Open found, once a checkpoint knows it. Under
+// checkpoints.mu.
+func (s *Store) removeMarker() {
+	if !s.marker.found {
+		return
+	}
+	if err := s.opts.FS.Remove(filepath.Join(s.dir, markerFile)); err == nil || errors.Is(err, iofs.ErrNotExist) {
+		s.marker.found = false
+	}
 }

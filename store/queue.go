@@ -57,8 +57,8 @@ type Queue struct {
 	window  uint64
 }
 
-// ID names the queue in the log, for good: it is never given to another
-// durable queue.
+// ID names a durable queue in the log, for good: it is never given to another
+// one. Transient queues have none; theirs is 0.
 func (q *Queue) ID() uint32 { return q.id }
 
 // Durable tells whether the queue survives a restart.

@@ -2,9 +2,12 @@ package store
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -73,19 +76,23 @@ func (a *readAhead) read(q *Queue) bool {
 	if err != nil && end > one { // let one that cannot be read not stop the others
 		err = a.fetch(q.s, from, one)
 	}
-	if err != nil && passing(err) {
+	if err == nil {
+		q.s.trouble.over(q)
+		return true
+	}
+	if scarce(err) || !harmed(err) && q.s.trouble.passes(q, a.seq, time.Now()) {
 		q.s.warnUnreadable(err)
 		return false
 	}
-	if err != nil {
-		q.mu.Lock()
-		if seq, e := q.ix.Peek(); e != nil && seq == a.seq {
-			q.ix.Take(seq, e)
-			q.mu.Unlock()
-			q.setAside(seq, err)
-		} else {
-			q.mu.Unlock()
-		}
+	q.mu.Lock()
+	seq, e := q.ix.Peek()
+	mine := e != nil && seq == a.seq
+	if mine {
+		q.ix.Take(seq, e)
+	}
+	q.mu.Unlock()
+	if mine {
+		q.setAside(seq, err)
 	}
 	return true
 }
@@ -146,16 +153,74 @@ func (a *readAhead) fetch(s *Store, from, end uint64) error {
 	return nil
 }
 
-// passing tells whether an error says nothing about the message: the process
-// has too few descriptors or too little memory, or may not open the file.
-// Whole backlogs must not be set aside for that.
-func passing(err error) bool {
+// scarce tells whether an error is about this process alone, which lacks
+// descriptors, memory or rights, or is closing the log.
+func scarce(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR, fs.ErrPermission, fs.ErrClosed} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
 	return false
+}
+
+// harmed tells whether an error is about the message: it is not where the log
+// has it.
+func harmed(err error) bool {
+	return errors.Is(err, wal.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+const (
+	// ioPatience is for how long a message that the disk does not give up holds
+	// up its queue before it is set aside.
+	ioPatience = 10 * time.Second
+	// troubleMost bounds how many queues are remembered for that.
+	troubleMost = 1024
+)
+
+// trouble remembers the messages that hold up their queues.
+type trouble struct {
+	some   atomic.Bool // there are queues
+	mu     sync.Mutex
+	queues map[*Queue]heldUp
+}
+
+type heldUp struct {
+	seq   uint64
+	since time.Time
+}
+
+// passes notes that a message could not be read and tells whether there is
+// still hope. Only one that fails for long with an error of the disk itself is
+// given up, and then the next one gets the same patience: a whole backlog is not
+// set aside for a disk that is away.
+func (t *trouble) passes(q *Queue, seq uint64, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h, ok := t.queues[q]
+	if ok && h.seq == seq {
+		if now.Sub(h.since) < ioPatience {
+			return true
+		}
+		delete(t.queues, q)
+		return false
+	}
+	if t.queues == nil || len(t.queues) >= troubleMost {
+		t.queues = map[*Queue]heldUp{}
+	}
+	t.queues[q] = heldUp{seq, now}
+	t.some.Store(true)
+	return true
+}
+
+// over forgets a queue from which could be read.
+func (t *trouble) over(q *Queue) {
+	if t.some.Load() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.queues, q)
+		t.some.Store(len(t.queues) > 0)
+	}
 }
 
 // warnEvery keeps the log readable where every delivery fails.
@@ -188,6 +253,10 @@ func (a *readAhead) released() {
 // drop forgets everything: the queue's messages come from memory again.
 func (a *readAhead) drop() { *a = readAhead{} }
 
+// asideLines bounds what is logged of messages that are set aside: the first so
+// many, and then each so many-th.
+const asideLines = 100
+
 // setAside takes a claimed message that cannot be read out of the way, and says
 // where it lies. It stays in the queue's data, so that its log file stays too,
 // and is tried again after a restart.
@@ -199,8 +268,11 @@ func (q *Queue) setAside(seq uint64, cause error) {
 	if !ok {
 		return // acked meanwhile
 	}
-	q.s.damaged.Add(1)
+	n := q.s.damaged.Add(1)
+	if n > asideLines && n%asideLines != 0 {
+		return // a whole file is bad: its messages need not fill the disk again
+	}
 	file, offset, _ := q.s.log.Locate(wal.LSN(e.Addr))
 	q.s.opts.Logger.Error("message cannot be read and is set aside; its queue goes on",
-		"queue", q.id, "seq", seq, "file", file, "offset", offset, "lsn", e.Addr, "bytes", e.Len, "err", cause)
+		"queue", q.id, "seq", seq, "file", file, "offset", offset, "lsn", e.Addr, "bytes", e.Len, "so_far", n, "err", cause)
 }

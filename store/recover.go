@@ -67,7 +67,13 @@ func (s *Store) recover() error {
 		return errors.Join(&CorruptError{s.dir, err}, s.log.Close())
 	}
 	r.tally.flush(&s.live)
+	if s.marker.found, err = s.findMarker(); err != nil {
+		return errors.Join(err, s.log.Close())
+	}
 	s.Queues(func(q *Queue) bool {
+		if s.marker.found {
+			q.ix.RaiseMark(q.ix.Next())
+		}
 		q.ix.Recovered()
 		q.safe = q.ix.Mark()
 		s.recovered += q.ix.Len()
@@ -165,7 +171,7 @@ func (s *Store) load(number uint64) error {
 			return err
 		}
 	}
-	s.nextQueue.Store(max(h.NextQueue, last+1))
+	s.nextQueue.Store(max(h.NextQueue, after(last)))
 	s.checkpoints.current = snapshotID{number: number, catalog: h.Catalog, replay: wal.LSN(h.Replay)}
 	s.checkpoints.size = size
 	return nil
@@ -221,6 +227,9 @@ func (s *Store) readSnapshot(name string, number uint64, h *index.Header, block 
 		}
 	}
 }
+
+// after is the id behind one that is in use.
+func after(id uint32) uint32 { return max(id, id+1) }
 
 // newQueue registers a durable queue that recovery found.
 func (s *Store) newQueue(id uint32) *Queue {
@@ -301,7 +310,7 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record) error {
 		if r.queue(rec.queue) == nil {
 			r.q = s.newQueue(rec.queue)
 		}
-		s.nextQueue.Store(max(s.nextQueue.Load(), rec.queue+1))
+		s.nextQueue.Store(max(s.nextQueue.Load(), after(rec.queue)))
 	default:
 		if q := r.queue(rec.queue); q != nil {
 			return r.applyTo(q, rec)

@@ -34,6 +34,8 @@ type Store struct {
 	live      live
 
 	checkpoints checkpoints
+	marker      marker
+	trouble     trouble
 
 	closed atomic.Bool
 
@@ -165,7 +167,7 @@ func checkDir(fs vfs.FS, dir string) error {
 	foreign := false
 	for _, name := range names {
 		_, _, snapshot := parseSnapshotName(strings.TrimSuffix(name, tempSuffix))
-		if snapshot || name == lockFile || name == walFolder {
+		if snapshot || name == lockFile || name == walFolder || name == markerFile {
 			return nil
 		}
 		foreign = foreign || name != "lost+found"
