@@ -139,6 +139,7 @@ each other.
 
 	store.go       Open, Close, figures          options.go
 	batch.go       recording                     apply.go       executing
+	publish.go     executing publishes
 	message.go     messages and blobs            record.go      records
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/leveret-mq/leveret/index"
+)
+
+// destination is a queue that a guarded publish goes to.
+type destination struct {
+	q    *Queue
+	held bool // with room promised
+}
+
+// planPublish computes what a publish may need, without any lock.
+func (r *applier) planPublish(p *publishing) error {
+	if err := p.m.validate(); err != nil {
+		return err
+	}
+	if p.n > maxCount {
+		return fmt.Errorf("%d queues, more than %d", p.n, maxCount)
+	}
+	p.size = uint32(p.m.blobSize())
+	p.durables = 0
+	if p.m.Persistent {
+		for _, q := range r.b.queues[p.first : p.first+p.n] {
+			if q.durable {
+				p.durables++
+			}
+		}
+	}
+	p.logged = p.durables > 0
+	switch {
+	case p.logged:
+		r.size += recWord + p.durables*recPair + int(p.size)
+		r.records++
+	case p.n > 0:
+		r.arenaBytes += int(p.size)
+		r.arenaRefs += int64(p.n)
+	}
+	if p.size > blobCRCInPlace && p.n > 0 {
+		p.crc = p.m.blobCRC(p.size, r.ms)
+	}
+	return nil
+}
+
+// publish puts a message into its queues.
+func (r *applier) publish(p *publishing) {
+	b := r.b
+	queues := b.queues[p.first : p.first+p.n]
+	if len(queues) == 0 {
+		return
+	}
+	r.flushPending()
+	if p.logged && r.refusing {
+		r.refused = true
+		b.reject(p)
+		return
+	}
+	guarded := uint32(0)
+	for _, q := range queues {
+		guarded |= q.flags.Load()
+	}
+	if guarded != 0 {
+		r.publishGuarded(p, queues)
+		return
+	}
+	w := r.write(p, len(queues), p.durables)
+	for _, q := range queues {
+		r.push(q, &w)
+	}
+	r.settle(p, &w)
+}
+
+// publishGuarded is publish where a queue may be gone or full.
+func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
+	r.dest = r.dest[:0]
+	body := int64(len(p.m.Body))
+	durables := 0
+	for _, q := range queues {
+		f := q.flags.Load()
+		if f&queueGone != 0 {
+			continue
+		}
+		held := false
+		if f&queueLimited != 0 {
+			r.lock(q)
+			if !q.room(body) {
+				r.b.reject(p)
+				continue
+			}
+			held = true
+			q.held++
+			q.heldBytes += body
+		}
+		if p.logged && q.durable {
+			durables++
+		}
+		r.dest = append(r.dest, destination{q, held})
+	}
+	if len(r.dest) == 0 {
+		return
+	}
+	w := r.write(p, len(r.dest), durables)
+	for _, d := range r.dest {
+		r.lock(d.q)
+		if d.held {
+			d.q.held--
+			d.q.heldBytes -= body
+		}
+		r.push(d.q, &w)
+	}
+	r.settle(p, &w)
+}
+
+// written is a message in its place, and what its queues are told of it.
+type written struct {
+	e      index.Entry
+	pairs  []byte     // of the record, still to be filled
+	part   *arenaPart // that was reserved for this message alone
+	queues int64      // that it was to go to
+	pushed int64      // that it went to
+}
+
+// write puts a message into the log, if that many of its queues are durable,
+// else into the arena.
+func (r *applier) write(p *publishing, queues, durables int) written {
+	w := written{queues: int64(queues)}
+	body := uint32(len(p.m.Body))
+	if durables > 0 {
+		head := recWord + durables*recPair
+		lsn, rec := r.s.log.Put(head + int(p.size))
+		putWord(rec, recPublish, durables)
+		w.pairs = rec[recWord:head]
+		p.m.putBlob(rec[head:], r.ms, p.crc)
+		w.e = index.MakeEntry(uint64(lsn)+uint64(head), p.size, body, index.Logged)
+		r.binding = true
+		return w
+	}
+	part, off := r.part, r.off
+	if p.logged { // plan did not know that the durable queues are gone or full
+		part, off = r.s.arena.reserve(int(p.size), w.queues)
+		w.part = part
+	} else {
+		r.off += int(p.size)
+	}
+	addr := part.addr(off)
+	p.m.putBlob(part.slice(addr, p.size), r.ms, p.crc)
+	w.e = index.MakeEntry(addr, p.size, body, 0)
+	return w
+}
+
+// push adds a message to a queue.
+func (r *applier) push(q *Queue, w *written) {
+	r.lock(q)
+	if q.flags.Load()&queueGone != 0 {
+		return // a transient queue: they go without the append lock
+	}
+	w.pushed++
+	if !q.durable || !w.e.Logged() {
+		q.ix.Push(w.e)
+		return
+	}
+	e, flags := w.e, byte(0)
+	if q.consuming && q.ix.Next()-q.ix.Cursor() < markShort {
+		e.Flags |= index.Marked
+		flags = pairMarked
+	}
+	putPair(w.pairs, q.id, q.ix.Push(e), flags)
+	w.pairs = w.pairs[recPair:]
+}
+
+// settle closes the accounts of a message that was pushed.
+func (r *applier) settle(p *publishing, w *written) {
+	switch {
+	case w.e.Logged():
+		r.tally.add(&r.s.live, w.e.Addr, p.size, w.pushed)
+	case w.part != nil:
+		r.s.arena.release(w.part, w.queues-w.pushed)
+	default:
+		r.refs -= w.pushed
+	}
+}
