@@ -10,6 +10,7 @@
 //	                                 what clients lean on beyond the patterns: amqp091-go,
 //	                                 Debian's amqp-tools, and a bare socket where a client
 //	                                 library hides what is on the wire (raw_test.go)
+//	program_test.go                  clients that are programs of their own
 //	badinput_test.go                 bytes, frames and clients that misbehave
 //	crash_test.go, ledger/           kill -9 under load, again and again, and the book
 //	                                 that says afterwards what must, may and must not be there
@@ -21,7 +22,10 @@
 // Tests whose name begins with TestClient need nothing but an AMQP URL. They run
 // against the broker at LEVERET_E2E_URL where that is set: a RabbitMQ there is the
 // judge of the tests themselves. Without it they share one process of the binary.
-// All other tests start, kill and restart the binary themselves.
+// All other tests start, kill and restart the binary themselves. To judge a case that
+// a test and Leveret disagree on:
+//
+//	LEVERET_E2E_URL=amqp://guest:guest@127.0.0.1:5673/ go test -run TestClient ./internal/e2e
 //
 //	LEVERET_E2E_URL     amqp://… the broker for TestClient…; guest/guest, vhost /
 //	LEVERET_E2E_BINARY  a leveret to test instead of one built from ./cmd/leveret
