@@ -23,8 +23,10 @@ import (
 // When the log has failed, acks, requeues, purges and transient publishes
 // still take effect, in memory, so that consumers can go on; what had to be
 // durable does not, publishes say so by Rejected, and the log's error is
-// returned. An atomic batch then has no effect at all. A closed log and a
-// batch that is too large leave no effect either.
+// returned. An atomic batch then has no effect at all, and neither has one of
+// which a queue refuses a publish for its limits: then Apply returns no error,
+// and Rejected says which. A closed log and a batch that is too large leave no
+// effect either.
 //
 // The caller must not hold an unreleased Claim of its own for long meanwhile.
 func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
@@ -44,7 +46,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 			r.logging, r.refusing, failure = false, true, err
 		}
 	}
-	r.do()
+	if !b.atomic || r.reserve() {
+		r.do()
+	}
 	var lsn wal.LSN
 	if r.logging {
 		if len(r.late) > 0 {
@@ -90,6 +94,8 @@ type applier struct {
 	off     int
 	refs    int64 // reserved references that are not used yet
 	dest    []destination
+	held    []reservation // of an atomic batch
+	used    int           // how many of them publishes have used
 	pending pendingRecord
 	room    int             // ranges that the purge or trim at hand has room for
 	late    []lateRange     // those that had none
@@ -252,7 +258,8 @@ func (r *applier) finish() {
 	r.bulk = r.bulk[:0]
 	r.tally.flush(&r.s.live)
 	clear(r.dest)
-	r.dest = r.dest[:0]
+	clear(r.held)
+	r.dest, r.held, r.used = r.dest[:0], r.held[:0], 0
 }
 
 // lock makes q the queue that is locked, or none.

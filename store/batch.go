@@ -80,8 +80,8 @@ func (b *Batch) Reset() {
 func (b *Batch) Len() int { return len(b.ops) }
 
 // Atomic makes the batch a transaction, until Reset: acks and requeues count
-// as something to wait for, and when the log has failed, Apply does nothing
-// rather than a part.
+// as something to wait for, and where the log has failed, or a queue refuses a
+// publish for its limits, Apply does nothing rather than a part.
 func (b *Batch) Atomic() { b.atomic = true }
 
 // Publish adds a message to queues. It returns the number of publishes before

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -24,11 +25,13 @@ type modelMsg struct {
 }
 
 type modelQueue struct {
-	q       *Queue
-	durable bool
-	limits  Limits
-	msgs    []*modelMsg
-	touched bool // claims or consumers made the store promise redeliveries
+	q         *Queue
+	durable   bool
+	limits    Limits
+	msgs      []*modelMsg
+	held      int64 // ready when the batch began, and published by it
+	heldBytes int64
+	touched   bool // claims or consumers made the store promise redeliveries
 }
 
 func (m *modelQueue) ready() (n int, bytes int64) {
@@ -74,9 +77,11 @@ func (m *model) pick(t *rapid.T) *modelQueue {
 // batch applies a few operations at once.
 func (m *model) batch(t *rapid.T) {
 	b := m.s.NewBatch()
-	if rapid.Bool().Draw(t, "atomic") {
+	atomic := rapid.Bool().Draw(t, "atomic")
+	if atomic {
 		b.Atomic()
 	}
+	before := m.save()
 	type rejection struct {
 		index int
 		want  bool
@@ -91,7 +96,7 @@ func (m *model) batch(t *rapid.T) {
 		}
 		switch op {
 		case "publish":
-			index, rejected := m.publish(t, b)
+			index, rejected := m.publish(t, b, atomic)
 			rejections = append(rejections, rejection{index, rejected})
 		case "ack", "requeue":
 			for _, msg := range q.claimed() {
@@ -123,7 +128,7 @@ func (m *model) batch(t *rapid.T) {
 		case "create":
 			if len(m.queues) < 6 {
 				q = &modelQueue{durable: rapid.IntRange(0, 3).Draw(t, "durable") > 0}
-				if rapid.IntRange(0, 4).Draw(t, "limited") == 0 {
+				if rapid.IntRange(0, 4).Draw(t, "limited") == 0 && !atomic {
 					q.limits = Limits{MaxMessages: 12, MaxBytes: 300, RejectPublish: true}
 				}
 				q.q = b.CreateQueue(q.durable, QueueOptions{q.limits})
@@ -152,6 +157,10 @@ func (m *model) batch(t *rapid.T) {
 			t.Fatalf("publish %d: rejected %v, want %v", r.index, b.Rejected(r.index), r.want)
 		}
 	}
+	if atomic && b.Rejections() > 0 {
+		*m = before
+		return
+	}
 	for index, n := range removed {
 		if b.Removed(index) != n {
 			t.Fatalf("removed %d, want %d", b.Removed(index), n)
@@ -159,7 +168,29 @@ func (m *model) batch(t *rapid.T) {
 	}
 }
 
-func (m *model) publish(t *rapid.T, b *Batch) (index int, rejected bool) {
+// save copies the model; messages and all. In what it leaves, the limited queues
+// know the room that they had.
+func (m *model) save() model {
+	c := *m
+	c.catalog = maps.Clone(m.catalog)
+	c.queues = nil
+	for _, q := range m.queues {
+		old := *q
+		old.msgs = nil
+		for _, msg := range q.msgs {
+			old.msgs = append(old.msgs, new(*msg))
+		}
+		c.queues = append(c.queues, &old)
+		n, bytes := q.ready()
+		q.held, q.heldBytes = int64(n), bytes
+	}
+	return c
+}
+
+// publish adds a message to some queues. A limit refuses it where the queue is
+// full; in an atomic batch, where it was full before and is so with what the
+// batch has published.
+func (m *model) publish(t *rapid.T, b *Batch, atomic bool) (index int, rejected bool) {
 	m.bodies++
 	body := fmt.Sprint(m.bodies, strings.Repeat(".", rapid.SampledFrom([]int{0, 0, 20, 150, 1500}).Draw(t, "size")))
 	msg := text(body)
@@ -168,11 +199,17 @@ func (m *model) publish(t *rapid.T, b *Batch) (index int, rejected bool) {
 	for _, q := range m.queues {
 		if rapid.Bool().Draw(t, "to") {
 			targets = append(targets, q.q)
-			n, bytes := q.ready()
-			if q.limits.RejectPublish && (int64(n) >= q.limits.MaxMessages || bytes+int64(len(body)) > q.limits.MaxBytes) {
+			ready, bytes := q.ready()
+			n := int64(ready)
+			if atomic {
+				n, bytes = q.held, q.heldBytes
+			}
+			if q.limits.RejectPublish && (n >= q.limits.MaxMessages || bytes+int64(len(body)) > q.limits.MaxBytes) {
 				rejected = true
 				continue
 			}
+			q.held++
+			q.heldBytes += int64(len(body))
 			q.msgs = append(q.msgs, &modelMsg{body: body, logged: msg.Persistent && q.durable})
 		}
 	}

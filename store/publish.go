@@ -12,6 +12,58 @@ type destination struct {
 	held bool // with room promised
 }
 
+// reservation is room that an atomic batch holds in a queue.
+type reservation struct {
+	p *publishing
+	q *Queue
+}
+
+// hold takes room in a limited, locked queue, if it has it.
+func (q *Queue) hold(body int64) bool {
+	if !q.room(body) {
+		return false
+	}
+	q.held++
+	q.heldBytes += body
+	return true
+}
+
+// letGo gives back what hold took. Under mu.
+func (q *Queue) letGo(body int64) {
+	q.held--
+	q.heldBytes -= body
+}
+
+// reserve holds the room for all publishes of an atomic batch. Where some queue
+// refuses, it holds nothing and returns false. What the batch itself would purge
+// first does not count.
+func (r *applier) reserve() bool {
+	b := r.b
+	for i := range b.pubs {
+		p := &b.pubs[i]
+		for _, q := range b.queues[p.first : p.first+p.n] {
+			if f := q.flags.Load(); f&queueGone != 0 || f&queueLimited == 0 {
+				continue
+			}
+			r.lock(q)
+			if q.hold(int64(len(p.m.Body))) {
+				r.held = append(r.held, reservation{p, q})
+			} else {
+				b.reject(p)
+			}
+		}
+	}
+	if b.rejections > 0 {
+		for _, h := range r.held {
+			r.lock(h.q)
+			h.q.letGo(int64(len(h.p.m.Body)))
+		}
+		r.held = r.held[:0]
+	}
+	r.lock(nil)
+	return b.rejections == 0
+}
+
 // planPublish computes what a publish may need, without any lock.
 func (r *applier) planPublish(p *publishing) error {
 	if err := p.m.validate(); err != nil {
@@ -57,7 +109,7 @@ func (r *applier) publish(p *publishing) {
 		b.reject(p)
 		return
 	}
-	guarded := uint32(0)
+	guarded := uint32(len(r.held) - r.used)
 	for _, q := range queues {
 		guarded |= q.flags.Load()
 	}
@@ -78,20 +130,21 @@ func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 	body := int64(len(p.m.Body))
 	durables := 0
 	for _, q := range queues {
+		// Reservations come in the order of the publishes and their queues.
+		held := r.used < len(r.held) && r.held[r.used] == reservation{p, q}
+		if held {
+			r.used++
+		}
 		f := q.flags.Load()
 		if f&queueGone != 0 {
 			continue
 		}
-		held := false
-		if f&queueLimited != 0 {
+		if f&queueLimited != 0 && !held {
 			r.lock(q)
-			if !q.room(body) {
+			if held = q.hold(body); !held {
 				r.b.reject(p)
 				continue
 			}
-			held = true
-			q.held++
-			q.heldBytes += body
 		}
 		if p.logged && q.durable {
 			durables++
@@ -105,8 +158,7 @@ func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 	for _, d := range r.dest {
 		r.lock(d.q)
 		if d.held {
-			d.q.held--
-			d.q.heldBytes -= body
+			d.q.letGo(body)
 		}
 		r.push(d.q, &w)
 	}

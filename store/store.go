@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -199,8 +200,8 @@ func makeDir(fs vfs.FS, dir string) error {
 	for d := dir; d != filepath.Dir(d); {
 		d = filepath.Dir(d)
 		err := fs.SyncDir(d)
-		if errors.Is(err, iofs.ErrPermission) && !missing[d] {
-			continue // somebody else's, who made what is in it
+		if !missing[d] && (errors.Is(err, iofs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)) {
+			continue // it cannot be synced, and most likely need not be
 		}
 		if err != nil {
 			return fmt.Errorf("sync directory %s: %w", d, err)

@@ -204,6 +204,59 @@ func TestAcksOfATransactionAreWaitedFor(t *testing.T) {
 	}
 }
 
+func TestTransactionThatAQueueRefusesHasNoEffect(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	var limited *Queue
+	free, other := newQueue(t, s, true), newQueue(t, s, false)
+	apply(t, s, func(b *Batch) {
+		limited = b.CreateQueue(true, QueueOptions{Limits{MaxMessages: 3, RejectPublish: true}})
+	})
+	publish(t, s, text("old"), free)
+	got := claim(t, s, free, 1)
+	for _, m := range []func(string) Message{text, transient} {
+		end := s.log.Appended()
+		b := s.NewBatch()
+		b.Atomic()
+		b.Ack(free, got[0].seq)
+		b.Put("key", nil)
+		for _, body := range []string{"1", "2", "3", "4", "5"} {
+			b.Publish(m(body), []*Queue{free, limited, other})
+		}
+		lsn, err := s.Apply(b, wal.Group, nil)
+		if err != nil || lsn != 0 || b.Rejections() != 2 || b.Rejected(2) || !b.Rejected(3) || !b.Rejected(4) {
+			t.Errorf("lsn %d, %v, %d rejections", lsn, err, b.Rejections())
+		}
+		wantCounts(t, free, 0, 1)
+		wantCounts(t, limited, 0, 0)
+		wantCounts(t, other, 0, 0)
+		if s.log.Appended() != end {
+			t.Error("the log has grown")
+		}
+		if err := s.Catalog(func(string, []byte) error { return errTest }); err != nil {
+			t.Error("the catalog has changed")
+		}
+		// With room for all of it, it happens; and the room that was held is free.
+		apply(t, s, func(b *Batch) {
+			b.Atomic()
+			for _, body := range []string{"1", "2", "3"} {
+				b.Publish(m(body), []*Queue{free, limited, other})
+			}
+		})
+		wantCounts(t, limited, 3, 0)
+		apply(t, s, func(b *Batch) { b.Purge(free); b.Purge(limited); b.Purge(other) })
+		b = apply(t, s, func(b *Batch) {
+			for range 4 {
+				b.Publish(m("again"), []*Queue{limited})
+			}
+		})
+		if b.Rejections() != 1 {
+			t.Errorf("%d rejections, want the fourth", b.Rejections())
+		}
+		apply(t, s, func(b *Batch) { b.Purge(limited) })
+	}
+}
+
 func TestNumbersAreNeverUsedTwice(t *testing.T) {
 	fs := vfs.NewMem()
 	o := tinyOptions(fs)
