@@ -20,10 +20,9 @@ import (
 // that LSN is durable or the log failed, under wal.Waiter's rules; where the
 // LSN is 0 it is not called. m says how the commit is to come about.
 //
-// When the log has failed, acks, requeues, purges and transient publishes
-// still take effect, in memory, so that consumers can go on; what had to be
-// durable does not, publishes say so by Rejected, and the log's error is
-// returned. An atomic batch then has no effect at all, and neither has one of
+// When the log has failed, acks, requeues, trims and transient publishes still
+// take effect, in memory, so that consumers can go on; what had to be durable
+// does not, publishes say so by Rejected, and the log's error is returned. An atomic batch then has no effect at all, and neither has one of
 // which a queue refuses a publish for its limits: then Apply returns no error,
 // and Rejected says which. A closed log and a batch that is too large leave no
 // effect either.
@@ -326,6 +325,10 @@ func (r *applier) putPending(p *pendingRecord) {
 
 // purge removes what is ready.
 func (r *applier) purge(o *op) int {
+	if o.q.durable && r.refusing {
+		r.refused = true
+		return 0
+	}
 	r.lock(o.q)
 	r.room = int(o.room)
 	removed := o.q.ix.Purge(r.ranges)

@@ -104,6 +104,13 @@ func serve(t *testing.T, what string, c *script) {
 		if !q.durable {
 			want += " on disk"
 		}
+		b.Reset()
+		index := b.Purge(q)
+		if _, err := c.s.Apply(b, wal.Group, nil); q.durable && (err == nil || b.Removed(index) != 0) {
+			t.Fatalf("%s: a durable queue was purged without a log: %v", what, err)
+		} else if !q.durable {
+			continue
+		}
 		wantClaim(t, c.s, q, 10, want)
 		b.Reset()
 		b.Atomic()
