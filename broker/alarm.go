@@ -23,7 +23,7 @@ func (b *Broker) watchDisk() {
 		select {
 		case <-t.C:
 			b.lookAtDisk()
-		case <-b.diskStop:
+		case <-b.stop:
 			return
 		}
 	}

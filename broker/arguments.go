@@ -29,6 +29,7 @@ const (
 // settings are a queue's arguments as far as the broker acts on them.
 type settings struct {
 	quorum    bool
+	stream    bool          // which there are none of
 	singleUse bool          // x-single-active-consumer, of which only the check against exclusive consumers is made
 	expires   time.Duration // unused that long, the queue goes; 0: never
 	maxLength int64         // ready messages; negative: no bound
@@ -56,24 +57,25 @@ var queueArguments = []queueArgument{
 	{"x-message-ttl", checkTTL, true, true},
 	{"x-dead-letter-exchange", checkString, true, true},
 	{"x-dead-letter-routing-key", checkDeadLetterKey, true, true},
-	{"x-dead-letter-strategy", checkOneOf("x-dead-letter-strategy", "at-most-once", "at-least-once"), false, true},
+	{"x-dead-letter-strategy", checkOneOf("invalid_dlx_strategy", "at-most-once", "at-least-once"), false, true},
 	{"x-max-length", checkNatural, true, true},
 	{"x-max-length-bytes", checkNatural, true, true},
 	{"x-max-in-memory-length", checkNatural, false, true},
 	{"x-max-in-memory-bytes", checkNatural, false, true},
 	{"x-max-priority", checkMaxPriority, true, false},
 	{"x-overflow", checkOverflow, true, true},
-	{"x-delivery-limit", checkNatural, false, true},
+	{"x-delivery-limit", checkInteger, false, true}, // negative: no limit
 	{"x-queue-mode", checkQueueMode, true, false},
 	{"x-queue-version", checkQueueVersion, true, false},
 	{"x-single-active-consumer", checkBool, true, true},
 	{"x-queue-type", checkQueueType, true, true},
-	{"x-quorum-initial-group-size", checkNatural, false, true},
+	{"x-quorum-initial-group-size", checkPositive, false, true},
 	{"x-max-age", checkString, false, false},
 	{"x-stream-max-segment-size-bytes", checkNatural, false, false},
 	{"x-initial-cluster-size", checkNatural, false, false},
 	// RabbitMQ 3.10 refuses this one on classic queues; later ones accept it.
-	{"x-queue-leader-locator", checkOneOf("x-queue-leader-locator", "client-local", "balanced", "random", "least-leaders"), true, true},
+	{"x-queue-leader-locator", checkOneOf("invalid_queue_locator_arg", "client-local", "balanced", "random", "least-leaders"), true, true},
+	{"x-queue-master-locator", checkAny, true, false},
 }
 
 // parseArguments checks a new queue's arguments and reads out what the broker
@@ -95,7 +97,8 @@ func parseArguments(args amqp.Table, name, vhost string) (settings, *amqp.Error)
 		case typeQuorum:
 			set.quorum = true
 		case typeStream:
-			return set, amqp.NotImplemented("streams are not supported: queue '%s' in vhost '%s'", name, vhost)
+			set.stream = true
+			return set, nil // refused whatever its other arguments are
 		}
 	}
 	for i := range queueArguments {
@@ -105,11 +108,7 @@ func parseArguments(args amqp.Table, name, vhost string) (settings, *amqp.Error)
 			continue
 		}
 		if set.quorum && !a.quorum || !set.quorum && !a.classic {
-			kind := "rabbit_classic_queue"
-			if set.quorum {
-				kind = "rabbit_quorum_queue"
-			}
-			return set, amqp.PreconditionFailed("invalid arg '%s' for queue '%s' in vhost '%s' of queue type %s", a.key, name, vhost, kind)
+			return set, errForeignArgument(a.key, name, vhost, set.kind())
 		}
 		if why := a.check(v, args); why != "" {
 			return set, errArgument(a.key, name, vhost, why)
@@ -130,6 +129,64 @@ func parseArguments(args amqp.Table, name, vhost string) (settings, *amqp.Error)
 	}
 	set.singleUse, _ = args.Bool("x-single-active-consumer")
 	return set, nil
+}
+
+// kind is the queue's type as RabbitMQ's texts call it.
+func (s *settings) kind() string {
+	if s.quorum {
+		return kindQuorum
+	}
+	return kindClassic
+}
+
+// RabbitMQ's words for types of queues.
+const (
+	kindClassic = "rabbit_classic_queue"
+	kindQuorum  = "rabbit_quorum_queue"
+	kindStream  = "rabbit_stream_queue"
+)
+
+// errForeignArgument refuses an argument that belongs to another type of queue.
+func errForeignArgument(key, name, vhost, kind string) *amqp.Error {
+	return amqp.PreconditionFailed("invalid arg '%s' for queue '%s' in vhost '%s' of queue type %s", key, name, vhost, kind)
+}
+
+// checkDurableKind refuses what quorum queues and streams can not be, in
+// RabbitMQ's order.
+func checkDurableKind(spec QueueSpec, vhost string) *amqp.Error {
+	property := ""
+	switch {
+	case spec.AutoDelete:
+		property = "auto-delete"
+	case spec.Exclusive:
+		property = "exclusive-owner"
+	case !spec.Durable:
+		property = "non-durable"
+	default:
+		return nil
+	}
+	return amqp.PreconditionFailed("invalid property '%s' for queue '%s' in vhost '%s'", property, spec.Name, vhost)
+}
+
+// consumerPriority checks a consumer's arguments and reads its priority.
+func consumerPriority(args amqp.Table, set *settings, name, vhost string) (priority int64, bad *amqp.Error) {
+	if v, ok := args.Get("x-priority"); ok {
+		if priority, ok = v.Int(); !ok {
+			return 0, errArgument("x-priority", name, vhost, wantInteger(v))
+		}
+	}
+	if v, ok := args.Get("x-cancel-on-ha-failover"); ok {
+		if set.quorum {
+			return 0, errForeignArgument("x-cancel-on-ha-failover", name, vhost, kindQuorum)
+		}
+		if why := checkBool(v, nil); why != "" {
+			return 0, errArgument("x-cancel-on-ha-failover", name, vhost, why)
+		}
+	}
+	if args.Has("x-stream-offset") {
+		return 0, errForeignArgument("x-stream-offset", name, vhost, set.kind())
+	}
+	return priority, nil
 }
 
 func errArgument(key, name, vhost, why string) *amqp.Error {
@@ -178,6 +235,22 @@ func checkNatural(v amqp.Value, _ amqp.Table) string {
 	}
 	return ""
 }
+
+func checkPositive(v amqp.Value, args amqp.Table) string {
+	if n, ok := v.Int(); ok && n == 0 {
+		return "{value_zero,0}"
+	}
+	return checkNatural(v, args)
+}
+
+func checkInteger(v amqp.Value, _ amqp.Table) string {
+	if _, ok := v.Int(); !ok {
+		return wantInteger(v)
+	}
+	return ""
+}
+
+func checkAny(amqp.Value, amqp.Table) string { return "" }
 
 func checkTTL(v amqp.Value, args amqp.Table) string {
 	if why := checkNatural(v, args); why != "" {
@@ -275,7 +348,7 @@ func checkQueueType(v amqp.Value, _ amqp.Table) string {
 	}
 }
 
-func checkOneOf(key string, allowed ...string) func(amqp.Value, amqp.Table) string {
+func checkOneOf(why string, allowed ...string) func(amqp.Value, amqp.Table) string {
 	return func(v amqp.Value, _ amqp.Table) string {
 		if v.Type != amqp.TypeLongString {
 			return badType(v)
@@ -284,7 +357,7 @@ func checkOneOf(key string, allowed ...string) func(amqp.Value, amqp.Table) stri
 		if slices.Contains(allowed, string(s)) {
 			return ""
 		}
-		return fmt.Sprintf("invalid_%s", key)
+		return why
 	}
 }
 

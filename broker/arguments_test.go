@@ -64,7 +64,6 @@ func TestQueueArgumentsAreCheckedAsRabbitMQDoes(t *testing.T) {
 		{table("x-queue-type", "classic"), ""},
 		{table("x-queue-type", "foo"), arg("x-queue-type", `"unsupported queue type 'foo'"`)},
 		{table("x-queue-type", 1), arg("x-queue-type", "{unacceptable_type,signedint}")},
-		{table("x-queue-type", "stream"), "NOT_IMPLEMENTED - streams are not supported: queue 'q' in vhost '/'"},
 		{table("x-queue-leader-locator", "client-local"), ""},
 		{table("x-queue-master-locator", "min-masters"), ""},
 		{table("x-consumer-timeout", 1000), ""},
@@ -76,6 +75,15 @@ func TestQueueArgumentsAreCheckedAsRabbitMQDoes(t *testing.T) {
 		{table("x-max-age", "1D"), ofType("x-max-age", "rabbit_classic_queue")},
 		{table("x-stream-max-segment-size-bytes", 100), ofType("x-stream-max-segment-size-bytes", "rabbit_classic_queue")},
 		{table("x-queue-type", "quorum", "x-delivery-limit", 1), ""},
+		{table("x-queue-type", "quorum", "x-delivery-limit", -1), ""}, // no limit
+		{table("x-queue-type", "quorum", "x-delivery-limit", "a"), arg("x-delivery-limit", `"expected integer, got longstr"`)},
+		{table("x-queue-type", "quorum", "x-quorum-initial-group-size", 1), ""},
+		{table("x-queue-type", "quorum", "x-quorum-initial-group-size", 0), arg("x-quorum-initial-group-size", "{value_zero,0}")},
+		{table("x-queue-type", "quorum", "x-quorum-initial-group-size", -1), arg("x-quorum-initial-group-size", "{value_negative,-1}")},
+		{table("x-queue-type", "quorum", "x-dead-letter-strategy", "foo"), arg("x-dead-letter-strategy", "invalid_dlx_strategy")},
+		{table("x-queue-type", "quorum", "x-dead-letter-strategy", 1), arg("x-dead-letter-strategy", "{unacceptable_type,signedint}")},
+		{table("x-queue-type", "quorum", "x-queue-leader-locator", "foo"), arg("x-queue-leader-locator", "invalid_queue_locator_arg")},
+		{table("x-queue-type", "quorum", "x-queue-master-locator", "min-masters"), ofType("x-queue-master-locator", "rabbit_quorum_queue")},
 		{table("x-queue-type", "quorum", "x-max-length", 1, "x-expires", 1, "x-message-ttl", 1, "x-overflow", "reject-publish"), ""},
 		{table("x-queue-type", "quorum", "x-max-priority", 5), ofType("x-max-priority", "rabbit_quorum_queue")},
 		{table("x-queue-type", "quorum", "x-queue-mode", "lazy"), ofType("x-queue-mode", "rabbit_quorum_queue")},
@@ -116,6 +124,60 @@ func TestQuorumQueuesAreDurableAndNobodysOwn(t *testing.T) {
 	c.queue("q", durable, quorum)
 	_, err = c.s.DeclareQueue(QueueSpec{Name: "q", Durable: true})
 	c.refused(err, "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received none but current is the value 'quorum' of type 'longstr'")
+}
+
+// A client that asks for a stream loses its channel, not its connection.
+func TestStreamsAreRefusedOnTheChannel(t *testing.T) {
+	c := newBench(t).client()
+	property := func(name string) string {
+		return "PRECONDITION_FAILED - invalid property '" + name + "' for queue 'q' in vhost '/'"
+	}
+	for _, each := range []struct {
+		spec QueueSpec
+		want string
+	}{
+		{QueueSpec{Name: "q", Durable: true}, `PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue 'q' in vhost '/': "streams are not supported"`},
+		{QueueSpec{Name: "q"}, property("non-durable")},
+		{QueueSpec{Name: "q", Exclusive: true}, property("exclusive-owner")},
+		{QueueSpec{Name: "q", Exclusive: true, AutoDelete: true}, property("auto-delete")},
+		{QueueSpec{Durable: true}, "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_stream_queue"},
+	} {
+		each.spec.Args = table("x-queue-type", "stream", "x-max-age", "1D")
+		_, err := c.s.DeclareQueue(each.spec)
+		c.refused(err, each.want)
+	}
+}
+
+func TestConsumersArgumentsAreChecked(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("c")
+	c.queue("q", durable, args("x-queue-type", "quorum"))
+	const failover, offset = "x-cancel-on-ha-failover", "x-stream-offset"
+	arg := func(key, queue, why string) string {
+		return "PRECONDITION_FAILED - invalid arg '" + key + "' for queue '" + queue + "' in vhost '/'" + why
+	}
+	for _, each := range []struct {
+		queue string
+		args  amqp.Table
+		want  string
+	}{
+		{"c", table("x-priority", -3, failover, true, "x-whatever", 1), ""},
+		{"c", table("x-priority", "a"), arg("x-priority", "c", `: "expected integer, got longstr"`)},
+		{"c", table(failover, 1), arg(failover, "c", ": {unacceptable_type,signedint}")},
+		{"c", table(offset, "first"), arg(offset, "c", " of queue type rabbit_classic_queue")},
+		{"c", table(offset, "a", failover, 1, "x-priority", "a"), arg("x-priority", "c", `: "expected integer, got longstr"`)},
+		{"q", table("x-priority", 5), ""},
+		{"q", table(failover, true), arg(failover, "q", " of queue type rabbit_quorum_queue")},
+		{"q", table(offset, 1), arg(offset, "q", " of queue type rabbit_quorum_queue")},
+	} {
+		cons, err := c.s.Consume(each.queue, ConsumerSpec{Args: each.args}, c)
+		if each.want != "" {
+			c.refused(err, each.want)
+			continue
+		}
+		c.ok(err)
+		cons.Cancel()
+	}
 }
 
 func TestExpirationsAreDecimalMilliseconds(t *testing.T) {

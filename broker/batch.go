@@ -10,8 +10,11 @@ import (
 // returned or Reset was called.
 type Publishing struct {
 	Exchange, RoutingKey []byte
-	Props                []byte // of the content header, well-formed
-	Body                 []byte
+	// Props are those of the content header, well-formed. Publish replaces them
+	// by what is stored, without BCC and with the reply-to that consumers see:
+	// that is what a mandatory message returns with.
+	Props []byte
+	Body  []byte
 	// Confirm: somebody waits for the message to be on disk, so that the flush
 	// causes a commit.
 	Confirm bool
@@ -32,10 +35,13 @@ type Batch struct {
 	flushed bool    // cur and parts hold a flush's results
 	index   []int32 // of each publish: its index in its store batch, negative where it went nowhere
 	ops     int     // other than publishes
+	settled int     // deliveries settled in cur
 
 	epoch   uint64 // counts flushes, from 1
 	touched []Queue
-	limited []pending // queues with bounds that were published to
+	limited []pending     // queues with bounds that were published to
+	giving  []*localQueue // queues that get messages back; see settleStep
+	stepped bool          // some part ends because of settleStep
 
 	cache  routeCache
 	router router
@@ -90,6 +96,11 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	mode := props.DeliveryMode()
+	if mode > 2 || mode == 0 && props.Has(amqp.PropDeliveryMode) {
+		return false, amqp.PreconditionFailed("invalid message: {delivery_mode_unknown,%d}", mode)
+	}
+	p.Props = props
 	if len(r.queues) == 0 {
 		b.index = append(b.index, -1)
 		return false, nil
@@ -106,7 +117,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	b.confirm = b.confirm || p.Confirm
 	i := b.cur.Publish(store.Message{
 		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
-		Persistent: props.Persistent(),
+		Persistent: mode == 2,
 	}, r.locals)
 	b.index = append(b.index, int32(i))
 	return r.routed, nil
@@ -223,24 +234,28 @@ func (b *Batch) rewrite(e *amqp.PropertiesEditor) (amqp.Properties, error) {
 
 // Ack removes a delivered message. As with Requeue and Discard, one that is
 // gone, or whose queue is, is passed over.
-func (b *Batch) Ack(q Queue, seq uint64) {
-	b.begin()
-	b.ops++
-	q.settle(b, seq, acked)
-}
+func (b *Batch) Ack(q Queue, seq uint64) { b.settle(q, seq, acked) }
 
 // Requeue gives a delivered message back: to its place, redelivered.
-func (b *Batch) Requeue(q Queue, seq uint64) {
-	b.begin()
-	b.ops++
-	q.settle(b, seq, requeued)
-}
+func (b *Batch) Requeue(q Queue, seq uint64) { b.settle(q, seq, requeued) }
 
 // Discard refuses a delivered message for good.
-func (b *Batch) Discard(q Queue, seq uint64) {
+func (b *Batch) Discard(q Queue, seq uint64) { b.settle(q, seq, discarded) }
+
+// settleStep is how many deliveries are settled in one part of a batch. The
+// store holds every appender up while it applies a part, and a client may settle
+// a million messages with one frame.
+const settleStep = 8192
+
+func (b *Batch) settle(q Queue, seq uint64, what settlement) {
 	b.begin()
 	b.ops++
-	q.settle(b, seq, discarded)
+	if b.settled++; b.settled > settleStep && !b.atomic {
+		b.cut()
+		b.settled = 1
+		b.stepped = true
+	}
+	q.settle(b, seq, what)
 }
 
 // Touch says that c may take messages again: it has new credit, or room.
@@ -280,7 +295,8 @@ func (b *Batch) Len() int {
 // is called when that LSN is durable or the log failed, under wal.Waiter's
 // rules; it may be called more than once. An error is the log's: publishes that
 // it concerns are Rejected, the rest has happened in memory unless the batch
-// was Atomic.
+// was Atomic. ErrRefused says that an Atomic batch had no effect because a queue
+// at its bounds refuses one of its publishes.
 func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	b.begin()
 	b.flushed = true
@@ -301,6 +317,15 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		r = br.runner()
 		r.budget += 2 * len(b.index)
 	}
+	if b.refused() {
+		b.deliver(r)
+		return 0, ErrRefused
+	}
+	if b.stepped {
+		for _, q := range b.giving {
+			q.hold(1)
+		}
+	}
 	var lsn wal.LSN
 	var failure error
 	apply := func(batch *store.Batch) {
@@ -320,11 +345,28 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		}
 	}
 	apply(b.cur)
+	if b.atomic && failure == nil && b.cur.Rejections() > 0 {
+		failure = ErrRefused
+	}
+	if b.stepped {
+		for _, q := range b.giving {
+			q.hold(-1)
+		}
+	}
 	for i := range b.limited {
 		if q := b.limited[i].queue; q.tooLong() {
 			q.settleLength(r)
 		}
 	}
+	b.deliver(r)
+	if mode == wal.Deferred && lsn != 0 {
+		br.store.Lead()
+	}
+	return lsn, failure
+}
+
+// deliver runs delivery of the touched queues. r is nil where there is none.
+func (b *Batch) deliver(r *runner) {
 	for _, q := range b.touched {
 		q.deliver(r)
 	}
@@ -333,10 +375,6 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	if r != nil {
 		r.done()
 	}
-	if mode == wal.Deferred && lsn != 0 {
-		br.store.Lead()
-	}
-	return lsn, failure
 }
 
 // Rejections is how many publishes of the last Flush were refused: by a queue
@@ -369,8 +407,9 @@ func (b *Batch) Rejected(i int) bool {
 // Reset drops what was gathered: a rollback.
 func (b *Batch) Reset() {
 	for _, p := range b.parts {
-		p.batch.Reset()
-		b.spare = append(b.spare, p.batch)
+		if p.batch.Reset(); len(b.spare) < maxSpare {
+			b.spare = append(b.spare, p.batch)
+		}
 	}
 	clear(b.parts)
 	b.parts = b.parts[:0]
@@ -379,7 +418,9 @@ func (b *Batch) Reset() {
 	b.touched = b.touched[:0]
 	clear(b.limited)
 	b.limited = b.limited[:0]
-	b.index, b.ops = b.index[:0], 0
+	clear(b.giving)
+	b.giving, b.stepped = b.giving[:0], false
+	b.index, b.ops, b.settled = b.index[:0], 0, 0
 	b.atomic, b.confirm, b.flushed = false, false, false
 	if cap(b.arena) > maxArena {
 		b.arena = nil
@@ -388,5 +429,9 @@ func (b *Batch) Reset() {
 	b.epoch++
 }
 
-// maxArena bounds in bytes what a batch keeps of a large arena.
-const maxArena = 64 << 10
+const (
+	// maxArena bounds in bytes what a batch keeps of a large arena.
+	maxArena = 64 << 10
+	// maxSpare bounds the store batches that a batch keeps for its parts.
+	maxSpare = 4
+)

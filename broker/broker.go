@@ -55,15 +55,15 @@ var errUnreadable = errors.New("the next message can not be read")
 
 // Broker is an open broker. Its methods may be called from any goroutine.
 type Broker struct {
-	dir      string
-	opts     Options
-	log      *slog.Logger
-	store    *store.Store
-	expiry   *expiries
-	runners  sync.Pool
-	stats    Stats
-	alarm    atomic.Pointer[string] // never nil
-	diskStop chan struct{}
+	dir     string
+	opts    Options
+	log     *slog.Logger
+	store   *store.Store
+	expiry  *expiries
+	runners sync.Pool
+	stats   Stats
+	alarm   atomic.Pointer[string] // never nil
+	stop    chan struct{}
 
 	closing atomic.Bool  // delivery is to stop
 	ahead   atomic.Int32 // queues that keep what they read ahead
@@ -95,7 +95,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, diskStop: make(chan struct{})}
+	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, stop: make(chan struct{})}
 	b.runners.New = func() any { return &runner{b: b} }
 	b.expiry = newExpiries(b)
 	if err := b.load(); err != nil {
@@ -149,7 +149,7 @@ func (b *Broker) Close() error {
 	b.closing.Store(true)
 	b.mu.Unlock()
 	close(b.expiry.stop)
-	close(b.diskStop)
+	close(b.stop)
 	b.tasks.Wait()
 	return b.store.Close()
 }
@@ -164,6 +164,16 @@ func (b *Broker) spawn(f func()) bool {
 	}
 	b.tasks.Go(f)
 	return true
+}
+
+// pause waits, unless the broker is closed.
+func (b *Broker) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-b.stop:
+	}
 }
 
 // Stats tells what Open found.

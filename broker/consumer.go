@@ -92,12 +92,9 @@ func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer
 	if err := s.mayUse(d); err != nil {
 		return nil, err
 	}
-	if p, ok := spec.Args.Get("x-priority"); ok {
-		n, ok := p.Int()
-		if !ok {
-			return nil, errArgument("x-priority", queue, s.v.name, wantInteger(p))
-		}
-		c.priority = n
+	var bad *amqp.Error
+	if c.priority, bad = consumerPriority(spec.Args, &d.set, queue, s.v.name); bad != nil {
+		return nil, bad
 	}
 	c.queue = q
 	if err := q.attach(c); err != nil {

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -44,9 +46,13 @@ const (
 	// maxSinks is how far back a sink is searched for among those to flush. A
 	// second flush does no harm.
 	maxSinks = 16
-	// readTries is how often a read may come to nothing: the store sets aside
-	// what it can not read, and has logged why.
+	// readTries is how often basic.get tries to read a message that may be
+	// readable a little later; the store has logged why it is not, and sets aside
+	// what never will be.
 	readTries = 100
+	// Pauses between such tries.
+	readPause    = 10 * time.Millisecond
+	readPauseMax = time.Second
 )
 
 func (b *Broker) runner() *runner {
@@ -165,7 +171,7 @@ func (q *localQueue) handOver(out outcome, wait wal.LSN) {
 func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 	r := q.v.b.runner()
 	defer r.done()
-	for failed := 0; ; {
+	for pause := readPause; ; {
 		if out == mustWait {
 			// Where the log has failed no message needs it any more.
 			q.v.b.store.Wait(wait)
@@ -184,14 +190,12 @@ func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 				return
 			}
 		case mustRead:
-			// Damaged messages are out of the way now. Where it goes on so, the
-			// next cause tries again.
-			if failed++; failed == readTries {
-				q.work.Store(0)
-				return
-			}
+			// What is damaged is out of the way by now: this is a trouble that may
+			// pass, such as too many open files.
+			q.v.b.pause(pause)
+			pause = min(2*pause, readPauseMax)
 		default:
-			failed = 0
+			pause = readPause
 		}
 	}
 }
@@ -206,6 +210,9 @@ func (q *localQueue) step(r *runner, disk bool) (outcome, int) {
 // stepLocked is step with mu held. It returns how many messages were taken.
 func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 	q.admit()
+	if q.held > 0 {
+		return caughtUp, 0
+	}
 	for given < maxRun {
 		l := q.readyLevel()
 		if l == nil {

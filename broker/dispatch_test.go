@@ -1,6 +1,9 @@
 package broker
 
 import (
+	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,4 +152,90 @@ func TestDeletedQueuesLeaveNothingBehind(t *testing.T) {
 			t.Errorf("%d bindings of exchange %s", x.table.Len(), name)
 		}
 	}
+}
+
+// What one frame of a client settles is applied in steps, so that other
+// connections' publishes come in between; yet nothing passes what goes back.
+func TestAHugeSettlementGoesInStepsAndInOrder(t *testing.T) {
+	const n = 3*settleStep + 1000
+	w := newBench(t)
+	c := w.client()
+	c.queue("q", durable)
+	cons := c.consume("q", n)
+	for i := 0; i < n; i += 1000 {
+		c.publish("", "q", numbers(i, min(i+1000, n))...)
+	}
+	var got []message
+	waitFor(t, func() bool { got = append(got, c.take()...); return len(got) == n })
+	c.publish("", "q", "newest")
+
+	want := []string{}
+	for i, m := range got {
+		if 0 < i && i < settleStep { // the first step gives back one message
+			c.b.Ack(m.q, m.seq)
+			continue
+		}
+		c.b.Requeue(m.q, m.seq)
+		want = append(want, m.body)
+	}
+	want = append(want, "newest")
+	if parts := len(c.b.parts); parts != n/settleStep {
+		t.Errorf("%d parts before the last one", parts)
+	}
+	begun := make(chan struct{})
+	go func() { // somebody else gives cause for delivery when the first part is there
+		defer close(begun)
+		for c.ready("q") == 1 {
+			runtime.Gosched()
+		}
+		c.mu.Lock()
+		c.credit[cons] = n + 1
+		c.mu.Unlock()
+		cons.Touch()
+	}()
+	if _, err := c.b.Flush(nil, false); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	var again []string
+	waitFor(t, func() bool { again = append(again, c.bodies()...); return len(again) == len(want) })
+	for i := range want {
+		if again[i] != want[i] {
+			t.Fatalf("at %d came %s, want %s", i, again[i], want[i])
+		}
+	}
+	if spare := len(c.b.spare); spare > maxSpare {
+		t.Errorf("%d batches kept", spare)
+	}
+}
+
+// Reading is tried again until it can be done, without anybody giving cause.
+func TestAPassingReadTroubleHoldsMessagesUpAndNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBench(t)
+		c := w.client()
+		c.queue("q", durable)
+		body := strings.Repeat("x", 10_000)
+		for range 500 {
+			c.publish("", "q", body)
+		}
+		w.close()
+		fs := vfs.NewErrFS(w.fs)
+		w.opts.Store.FS = fs
+		w.open()
+		fs.Add(vfs.Rule{Ops: vfs.OpOpen, At: 1, Sticky: true, Err: syscall.EMFILE})
+		c = w.client()
+		c.consume("q", -1, noAck)
+		time.Sleep(time.Minute)
+		if got := len(c.take()); got == 500 {
+			t.Error("nothing was read from a file")
+		}
+		fs.Clear()
+		time.Sleep(2 * readPauseMax)
+		synctest.Wait()
+		if left := c.ready("q"); left != 0 {
+			t.Errorf("%d messages are left", left)
+		}
+		w.close()
+	})
 }

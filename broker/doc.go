@@ -10,7 +10,12 @@
 // where it must be; one change is one record of the log, with all that hangs on
 // it: a queue's deletion, its bindings, the auto-delete exchanges that lost
 // their last one. A Batch is one record too, so that a fan-out or a transaction
-// is in all its queues after a power cut, or in none.
+// is in all its queues after a power cut, or in none. (But for limits.go, and for
+// settlements by the thousand: what is no transaction may be cut in parts.)
+//
+// A transaction of which a full queue refuses a message (x-overflow
+// reject-publish) has no effect at all. Its messages count as if nobody took one
+// before the last is there.
 //
 // Nothing is offered to a consumer after its Cancel returned. No cause for
 // delivery is lost, nobody waits for a dispatcher, and nobody dispatches for
@@ -36,7 +41,8 @@
 // Types and values are checked as in RabbitMQ 3.10, and a redeclaration must
 // have equivalent ones. The package acts on
 //
-//	x-queue-type               classic, quorum (a durable queue); stream is refused
+//	x-queue-type               classic, quorum (a durable queue); stream is
+//	                           refused as an unknown type is
 //	x-expires                  an unused queue goes
 //	x-max-length, x-max-length-bytes, x-overflow
 //	                           drop-head, reject-publish; reject-publish-dlx is
@@ -55,7 +61,8 @@
 //	x-delivery-limit           and a quorum queue's default limit
 //	x-consumer-timeout         a consumer may take its time
 //	x-queue-mode, x-queue-version, x-queue-leader-locator,
-//	x-max-in-memory-length, x-max-in-memory-bytes, x-quorum-initial-group-size
+//	x-queue-master-locator, x-max-in-memory-length, x-max-in-memory-bytes,
+//	x-quorum-initial-group-size
 //	                           which mean nothing here
 //
 // Other arguments are kept and have no meaning.

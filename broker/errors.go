@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -39,6 +40,10 @@ func errReserved(kind, name string) *amqp.Error {
 func errStore(err error) *amqp.Error {
 	return amqp.InternalError("the store has failed: %v", err)
 }
+
+// ErrRefused says that a transaction was refused as a whole: a queue at its
+// bounds (x-overflow reject-publish) would not take one of its messages.
+var ErrRefused = errors.New("a queue at its bounds refuses a message of the transaction")
 
 // asError keeps a nil *amqp.Error from becoming a non-nil error.
 func asError(err *amqp.Error) error {

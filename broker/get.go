@@ -35,6 +35,7 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 			if failed++; failed == readTries {
 				return false, errStore(errUnreadable)
 			}
+			b.pause(readPause)
 		default:
 			return false, nil
 		}

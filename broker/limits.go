@@ -52,6 +52,23 @@ func (b *Batch) mustCut(each Queue, body int64) bool {
 		q.set.maxBytes >= 0 && bytes+p.bytes+body > q.set.maxBytes
 }
 
+// refused tells whether a queue at its bounds refuses a publish of a
+// transaction, which then must have no effect at all.
+func (b *Batch) refused() bool {
+	if !b.atomic {
+		return false
+	}
+	return slices.ContainsFunc(b.limited, func(p pending) bool {
+		set := &p.queue.set
+		if !set.reject || p.messages == 0 {
+			return false
+		}
+		ready, _, bytes := p.queue.sq.Counts()
+		return set.maxLength >= 0 && int64(ready)+p.messages > set.maxLength ||
+			set.maxBytes >= 0 && bytes+p.bytes > set.maxBytes
+	})
+}
+
 func (b *Batch) pending(q *localQueue) *pending {
 	for i := range b.limited {
 		if b.limited[i].queue == q {
@@ -100,9 +117,17 @@ func (q *localQueue) trim() {
 		return
 	}
 	batch := q.acksBatch()
-	batch.Trim(q.sq, q.set.maxLength, q.set.maxBytes)
-	q.v.b.store.Apply(batch, wal.Lazy, nil)
-	batch.Reset()
+	trim := func(messages, bytes int64) {
+		batch.Trim(q.sq, messages, bytes)
+		q.v.b.store.Apply(batch, wal.Lazy, nil)
+		batch.Reset()
+	}
+	if q.set.maxLength >= 0 { // in steps: see settleStep
+		for ready, _, _ := q.sq.Counts(); int64(ready)-settleStep > q.set.maxLength; ready -= settleStep {
+			trim(int64(ready)-settleStep, -1)
+		}
+	}
+	trim(q.set.maxLength, q.set.maxBytes)
 }
 
 // tooLong tells whether there is something to drop.

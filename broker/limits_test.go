@@ -181,3 +181,55 @@ func TestATransactionIsNotCutAtALimit(t *testing.T) {
 		t.Errorf("left %q", got)
 	}
 }
+
+// A queue that refuses one message of a transaction refuses all of it.
+func TestARefusedTransactionHasNoEffect(t *testing.T) {
+	for name, bound := range map[string]func(*QueueSpec){
+		"messages": args("x-max-length", 2, "x-overflow", "reject-publish"),
+		"bytes":    args("x-max-length-bytes", 2, "x-overflow", "reject-publish"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newBench(t).client()
+			c.queue("full", durable, bound)
+			c.queue("free", durable)
+			c.queue("work", durable)
+			for _, q := range []string{"full", "free"} {
+				c.bind(q, "amq.fanout", "")
+			}
+			c.publish("", "full", "1")
+			c.publish("", "work", "job")
+			c.consume("work", 1)
+			var got []message
+			waitFor(t, func() bool { got = c.take(); return len(got) == 1 })
+			job := got[0]
+			work := func(bodies ...string) error {
+				c.b.Atomic()
+				for _, s := range bodies {
+					p := Publishing{Exchange: []byte("amq.fanout"), Props: persistent, Body: []byte(s)}
+					if _, err := c.b.Publish(&p); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c.b.Ack(job.q, job.seq)
+				_, err := c.b.Flush(nil, true)
+				return err
+			}
+			if err := work("2", "3"); err != ErrRefused {
+				t.Fatalf("got %v", err)
+			}
+			if full, free := c.ready("full"), c.ready("free"); full != 1 || free != 0 {
+				t.Errorf("%d and %d messages, want 1 and none", full, free)
+			}
+			if _, unacked, _ := job.q.Counts(); unacked != 1 {
+				t.Error("acked by a transaction that was refused")
+			}
+			c.ok(work("2"))
+			if got := c.drain("full"); !slices.Equal(got, []string{"1", "2"}) {
+				t.Errorf("left %q", got)
+			}
+			if _, unacked, _ := job.q.Counts(); unacked != 0 {
+				t.Error("not acked")
+			}
+		})
+	}
+}

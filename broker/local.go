@@ -40,6 +40,7 @@ type localQueue struct {
 	run       int          // how many messages to claim at once, see hand
 	cold      *store.Claim // see keepAhead
 	acks      *store.Batch // see acksBatch
+	held      int          // see hold
 }
 
 // maxRun is the most messages that are claimed at once.
@@ -102,6 +103,9 @@ func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
 	case requeued:
 		b.cur.Requeue(q.sq, seq)
 		b.addTouched(q)
+		if n := len(b.giving); n == 0 || b.giving[n-1] != q {
+			b.giving = append(b.giving, q)
+		}
 		if q.set.limited() {
 			b.pending(q) // what comes back may be too much
 		}
@@ -206,6 +210,15 @@ func (q *localQueue) purge() (int, wal.LSN, error) {
 		return 0, 0, errStore(err)
 	}
 	return b.Removed(index), lsn, nil
+}
+
+// hold keeps messages from consumers (1), or lets them go again (-1): while
+// parts of what is requeued are still out, a newer message must not pass them.
+// Whoever lets go runs delivery afterwards.
+func (q *localQueue) hold(n int) {
+	q.mu.Lock()
+	q.held += n
+	q.mu.Unlock()
 }
 
 // acksBatch is a batch for what happens to the queue under mu.

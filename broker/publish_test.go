@@ -26,6 +26,10 @@ func text(p amqp.Property, s string) func(*amqp.PropertiesEditor) {
 	return func(e *amqp.PropertiesEditor) { e.SetString(p, s) }
 }
 
+func mode(n uint8) func(*amqp.PropertiesEditor) {
+	return func(e *amqp.PropertiesEditor) { e.SetDeliveryMode(n) }
+}
+
 func headers(fields ...any) func(*amqp.PropertiesEditor) {
 	return func(e *amqp.PropertiesEditor) { e.SetHeaders(table(fields...)) }
 }
@@ -60,6 +64,10 @@ func TestPublishIsRefusedWithoutEffect(t *testing.T) {
 		{props(headers("CC", "a")), "", "q", `PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}`},
 		{props(headers("BCC", true)), "", "q", `PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"BCC",bool}`},
 		{props(text(amqp.PropReplyTo, ReplyQueue)), "", "q", "PRECONDITION_FAILED - fast reply consumer does not exist"},
+		{props(mode(0)), "", "q", "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,0}"},
+		{props(mode(3)), "", "nowhere", "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,3}"},
+		{props(mode(255), headers("CC", strs())), "", "q", "PRECONDITION_FAILED - invalid message: {delivery_mode_unknown,255}"},
+		{props(mode(0)), "nope", "q", "NOT_FOUND - no exchange 'nope' in vhost '/'"},
 	} {
 		_, err := c.tryPublish(each.props, each.exchange, each.key)
 		c.refused(err, each.want)
@@ -262,6 +270,24 @@ func TestCCAndBCCAreMoreRoutingKeys(t *testing.T) {
 		if _, again := c.get(q); again {
 			t.Errorf("%s got it twice", q)
 		}
+	}
+}
+
+// What a mandatory message is returned with: nobody is to see BCC.
+func TestPublishShowsThePropertiesAsTheyAreStored(t *testing.T) {
+	c := newBench(t).client()
+	replies := c.consume(ReplyQueue, -1, noAck)
+	p := Publishing{RoutingKey: []byte("nowhere"), Reply: replies,
+		Props: props(headers("BCC", strs("x"), "z", 1), text(amqp.PropReplyTo, ReplyQueue))}
+	if routed, err := c.b.Publish(&p); routed || err != nil {
+		t.Fatal(routed, err)
+	}
+	got := amqp.Properties(p.Props)
+	if h := got.Headers(); h.Has("BCC") || !h.Has("z") {
+		t.Errorf("headers %v", amqp.Nested(h))
+	}
+	if to := string(got.ReplyTo()); to != replies.Queue().Name() {
+		t.Errorf("reply-to %q", to)
 	}
 }
 

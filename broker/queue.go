@@ -160,8 +160,11 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		return info(q), nil
 	}
 	if spec.Name == "" {
-		if t, _ := spec.Args.LongString("x-queue-type"); t == typeQuorum {
-			return QueueInfo{}, amqp.PreconditionFailed("Cannot declare a server-named queue for type rabbit_quorum_queue")
+		switch t, _ := spec.Args.LongString("x-queue-type"); t {
+		case typeQuorum:
+			return QueueInfo{}, amqp.PreconditionFailed("Cannot declare a server-named queue for type %s", kindQuorum)
+		case typeStream:
+			return QueueInfo{}, amqp.PreconditionFailed("Cannot declare a server-named queue for type %s", kindStream)
 		}
 		spec.Name = "amq.gen-" + randomName()
 	} else if reserved(spec.Name) {
@@ -175,18 +178,15 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			return asError(q.def().compare(s, spec))
 		}
 		set, bad := parseArguments(spec.Args, spec.Name, v.name)
+		if bad == nil && (set.quorum || set.stream) {
+			bad = checkDurableKind(spec, v.name)
+		}
+		if bad == nil && set.stream {
+			// 406 as for a type that nobody knows: only the channel closes.
+			bad = errArgument("x-queue-type", spec.Name, v.name, `"streams are not supported"`)
+		}
 		if bad != nil {
 			return bad
-		}
-		if set.quorum {
-			for _, is := range []struct {
-				bad  bool
-				name string
-			}{{spec.AutoDelete, "auto-delete"}, {spec.Exclusive, "exclusive-owner"}, {!spec.Durable, "non-durable"}} {
-				if is.bad {
-					return amqp.PreconditionFailed("invalid property '%s' for queue '%s' in vhost '%s'", is.name, spec.Name, v.name)
-				}
-			}
 		}
 		var owner *Session
 		if spec.Exclusive {
