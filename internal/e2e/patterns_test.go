@@ -104,9 +104,11 @@ func subscribe(t testing.TB, ch *amqp.Channel, exchange string, keys ...string) 
 }
 
 func TestClientFanoutReachesEverySubscriberThatIsThere(t *testing.T) {
-	ch := channel(t)
+	ch := confirming(t, dial(t))
 	logs := exchange(t, ch, "logs", "fanout", nil)
-	publish(t, ch, logs, "", text("nobody hears this"))
+	if !confirmed(t, ch, logs, "", text("nobody hears this")) {
+		t.Error("a message that no queue takes was nacked")
+	}
 	first, second := subscribe(t, channel(t), logs, ""), subscribe(t, channel(t), logs, "")
 	for _, line := range numbered("line", 3) {
 		publish(t, ch, logs, "ignored", text(line))

@@ -145,7 +145,12 @@ func (c *rawConn) readFrame(within time.Duration) (frame, error) {
 		return frame{}, err
 	}
 	f := frame{kind: head[0], channel: binary.BigEndian.Uint16(head[1:])}
-	f.payload = make([]byte, binary.BigEndian.Uint32(head[3:]))
+	size := binary.BigEndian.Uint32(head[3:])
+	if size > 1<<20 {
+		// A protocol header, most likely: the answer to something that was none.
+		return frame{}, fmt.Errorf("%q is no frame's head", head)
+	}
+	f.payload = make([]byte, size)
 	if _, err := io.ReadFull(c.in, f.payload); err != nil {
 		return frame{}, err
 	}
