@@ -13,15 +13,16 @@ func (c *conn) basicQos(ch *channel, m *wire.BasicQos) error {
 	if m.PrefetchSize != 0 {
 		return amqp.NotImplemented("prefetch_size!=0 (%d)", m.PrefetchSize)
 	}
-	if m.Global {
-		c.mu.Lock()
-		ch.limit = int(m.PrefetchCount)
-		c.wakeChannel(ch)
-		c.mu.Unlock()
-		c.touchAll()
-	} else {
+	limit := m.PrefetchCount
+	if !m.Global {
 		ch.prefetch = m.PrefetchCount
+		limit = 0 // as in RabbitMQ this lifts the channel's limit
 	}
+	c.mu.Lock()
+	ch.limit = int(limit)
+	c.wakeChannel(ch)
+	c.mu.Unlock()
+	c.touchAll()
 	c.reply(ch.id, &wire.BasicQosOk{})
 	c.flush(false)
 	return nil
@@ -33,13 +34,16 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 		return err
 	}
 	c.mu.Lock()
-	_, used := ch.consumers[m.ConsumerTag]
+	used := ch.consumers[m.ConsumerTag]
 	c.mu.Unlock()
-	if used {
+	again := queue == broker.ReplyQueue && ch.replyConsumer != nil
+	switch {
+	case used != nil && !(again && used.broker == ch.replyConsumer):
 		return amqp.NotAllowed("attempt to reuse consumer tag '%s'", m.ConsumerTag)
-	}
-	if queue == broker.ReplyQueue && ch.replyConsumer != nil {
+	case again && m.NoAck:
 		return amqp.PreconditionFailed("reply consumer already set")
+	case again:
+		return amqp.PreconditionFailed("reply consumer cannot acknowledge")
 	}
 	k := &consumer{ch: ch, tag: m.ConsumerTag, noAck: m.NoAck, limit: int(ch.prefetch)}
 	if k.tag == "" {
@@ -243,9 +247,17 @@ func (c *conn) settleTaken(ch *channel, v verdict) {
 		settleIn(c.batch, c.settled, v)
 		c.touchAll()
 	}
+	c.forgetSettled()
+}
+
+// keepSettled bounds what c.settled keeps of a client that settled very much at
+// once.
+const keepSettled = 8192
+
+func (c *conn) forgetSettled() {
 	clear(c.settled)
 	c.settled = c.settled[:0]
-	if cap(c.settled) > returnStep {
+	if cap(c.settled) > keepSettled {
 		c.settled = nil
 	}
 }
@@ -320,7 +332,6 @@ func (c *conn) basicRecover(ch *channel, requeue bool) error {
 	c.credit(ch, c.settled)
 	settleIn(c.batch, c.settled, requeued)
 	c.touchAll()
-	clear(c.settled)
-	c.settled = c.settled[:0]
+	c.forgetSettled()
 	return nil
 }

@@ -12,6 +12,7 @@ type channel struct {
 	conn    *conn
 	id      uint16
 	closing bool     // channel.close was sent: all but close-ok is dropped
+	crossed bool     // the peer's channel.close met ours: only a close-ok may still come
 	content *content // a publish whose frames are still coming
 
 	confirm       confirmState
@@ -55,8 +56,7 @@ func (c *conn) method(ch *channel, id wire.ID, args []byte) {
 		err = amqp.ChannelError("second 'channel.open' seen")
 	case *wire.ChannelClose:
 		c.closeChannel(ch)
-		delete(c.channels, ch.id)
-		c.lastCh = nil
+		c.forgetChannel(ch)
 		c.reply(ch.id, &wire.ChannelCloseOk{})
 	case *wire.ChannelFlow:
 		if m.Active {
@@ -149,11 +149,6 @@ func (c *conn) handleUnopened(f wire.Frame) {
 	}
 	switch m.(type) {
 	case *wire.ChannelOpen:
-	case *wire.ChannelClose:
-		c.reply(f.Channel, &wire.ChannelCloseOk{}) // as RabbitMQ, which takes it for a late one
-		return
-	case *wire.ChannelCloseOk:
-		return
 	default:
 		c.failWith(amqp.ChannelError("expected 'channel.open'"), id)
 		return
@@ -178,14 +173,23 @@ func (c *conn) handleClosing(ch *channel, f wire.Frame) {
 	if err != nil {
 		return
 	}
-	switch id {
-	case wire.IDChannelClose: // both closed at once
+	switch {
+	case id == wire.IDChannelCloseOk:
+		c.forgetChannel(ch)
+	case ch.crossed: // it is closed; the answer to ours was on its way, or never comes
+		c.forgetChannel(ch)
+		c.handleUnopened(f)
+	case id == wire.IDChannelClose: // both closed at once
+		ch.crossed = true
 		c.reply(ch.id, &wire.ChannelCloseOk{})
-		fallthrough
-	case wire.IDChannelCloseOk:
-		delete(c.channels, ch.id)
-		c.lastCh = nil
+	case id == wire.IDChannelOpen:
+		c.failWith(amqp.ChannelError("second 'channel.open' seen"), id)
 	}
+}
+
+func (c *conn) forgetChannel(ch *channel) {
+	delete(c.channels, ch.id)
+	c.lastCh = nil
 }
 
 // failMethod answers a method's error: the channel closes, or the connection
@@ -258,10 +262,9 @@ func (c *conn) cancelConsumers(ch *channel) {
 	}
 }
 
-// returnStep is how many unacked messages return to their queues in one batch.
-const returnStep = 8192
-
 // returnUnacked requeues what a channel was sent and did not settle, in order.
+// However much it is, other connections' appends come in between: see
+// broker.Batch.
 func (c *conn) returnUnacked(ch *channel) {
 	if ch.tx != nil {
 		c.undo(ch)
@@ -271,12 +274,7 @@ func (c *conn) returnUnacked(ch *channel) {
 	list, _ := ch.unacked.takeUpTo(nil, 0)
 	ch.inflight = 0
 	c.mu.Unlock()
-	for i, t := range list {
-		c.batch.Requeue(t.consumer.queue, t.seq)
-		if i%returnStep == returnStep-1 {
-			c.flush(false)
-		}
-	}
+	settleIn(c.batch, list, requeued)
 	if len(list) > 0 {
 		c.flush(false)
 	}

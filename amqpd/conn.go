@@ -99,6 +99,7 @@ type conn struct {
 	born        time.Time
 	silent      time.Duration // ticker
 	quiet       time.Duration // ticker
+	beaten      bool          // ticker: the last tick sent a heartbeat
 	expired     string        // mu: why the ticker dropped the connection
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -202,6 +203,11 @@ func TestConnectionErrors(t *testing.T) {
 		"close-ok on an open connection":       {method(0, &wire.ConnectionCloseOk{}), 504, ""},
 		"a channel opened twice":               {method(1, &wire.ChannelOpen{}), 504, "CHANNEL_ERROR - second 'channel.open' seen"},
 		"a channel that is not open":           {method(9, &wire.BasicQos{}), 504, "CHANNEL_ERROR - expected 'channel.open'"},
+		"close of a channel that is not open":  {method(9, &wire.ChannelClose{}), 504, "CHANNEL_ERROR - expected 'channel.open'"},
+		"close-ok of one that is not open":     {method(9, &wire.ChannelCloseOk{}), 504, "CHANNEL_ERROR - expected 'channel.open'"},
+		"close-ok that nobody waits for":       {method(1, &wire.ChannelCloseOk{}), 503, "COMMAND_INVALID - unimplemented method"},
+		"open before close-ok":                 {join(method(1, &wire.QueueDeclare{Queue: "no", Passive: true}, &wire.ChannelOpen{})), 504, "CHANNEL_ERROR - second 'channel.open' seen"},
+		"close-ok twice":                       {join(method(1, &wire.QueueDeclare{Queue: "no", Passive: true}, &wire.ChannelCloseOk{}, &wire.ChannelCloseOk{})), 504, "CHANNEL_ERROR - expected 'channel.open'"},
 		"content on channel 0":                 {frame(3, 0, "abc", 0xCE), 505, ""},
 		"a body on a channel that is not open": {frame(3, 9, "abc", 0xCE), 505, ""},
 		"a body without a method":              {frame(3, 1, "abc", 0xCE), 505, "UNEXPECTED_FRAME - expected method frame, got non method frame instead"},
@@ -224,7 +230,14 @@ func TestConnectionErrors(t *testing.T) {
 			cl := b.Client(t)
 			cl.Open(1)
 			go cl.Write(join(c.send, method(1, &wire.BasicQos{}), make([]byte, 100_000)))
-			m := brokertest.Expect[*wire.ConnectionClose](cl, 0)
+			e := cl.Next()
+			if _, soft := e.Method.(*wire.ChannelClose); soft { // comes before what it is about
+				e = cl.Next()
+			}
+			m, ok := e.Method.(*wire.ConnectionClose)
+			if !ok {
+				t.Fatalf("got %v", e)
+			}
 			if m.ReplyCode != c.code || c.text != "" && m.ReplyText != c.text {
 				t.Fatalf("closed with %d %q, want %d %q", m.ReplyCode, m.ReplyText, c.code, c.text)
 			}
@@ -263,8 +276,6 @@ func TestSmallMethodsAreAnswered(t *testing.T) {
 	}
 	c.Send(1, &wire.AccessRequest{})
 	brokertest.Expect[*wire.AccessRequestOk](c, 1)
-	c.Send(9, &wire.ChannelClose{}) // late, after the server's own
-	brokertest.Expect[*wire.ChannelCloseOk](c, 9)
 	c.Send(0, &wire.ConnectionClose{ReplyCode: 200})
 	brokertest.Expect[*wire.ConnectionCloseOk](c, 0)
 	c.ExpectEnd()
@@ -334,12 +345,22 @@ func TestShutdownCutsClientsThatDoNotAnswer(t *testing.T) {
 }
 
 func TestConnectionsOverTheLimitAreRefused(t *testing.T) {
-	b := brokertest.Start(t, brokertest.Options{Server: amqpd.Options{MaxConnections: 1}})
-	b.Client(t)
-	nc := b.Dial(t)
-	nc.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := nc.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("got %v, want the end", err)
+	var log strings.Builder // the server writes it under its lock
+	b := brokertest.Start(t, brokertest.Options{Server: amqpd.Options{
+		MaxConnections: 1, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}})
+	c := b.Client(t)
+	for range 20 {
+		nc := b.Dial(t)
+		nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := nc.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("got %v, want the end", err)
+		}
+	}
+	c.Open(1) // the others go on
+	c.Conn.Close()
+	b.Stop()
+	if n := strings.Count(log.String(), "too many connections"); n != 1 {
+		t.Errorf("told of %d times: %s", n, log.String())
 	}
 }
 

@@ -107,6 +107,26 @@ func TestTheChannelsPrefetchBoundsItsConsumersTogether(t *testing.T) {
 	}
 }
 
+func TestAPrefetchPerConsumerLiftsTheChannels(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	c := b.Client(t)
+	c.Open(1)
+	q := c.Declare(1, wire.QueueDeclare{Exclusive: true}).Queue
+	fill(c, 1, q, 8)
+	c.Send(1, &wire.BasicQos{PrefetchCount: 3, Global: true})
+	brokertest.Expect[*wire.BasicQosOk](c, 1)
+	c.Consume(1, wire.BasicConsume{Queue: q})
+	for range 3 {
+		brokertest.Expect[*wire.BasicDeliver](c, 1)
+	}
+	c.ExpectNothing(10 * time.Millisecond)
+	c.Send(1, &wire.BasicQos{PrefetchCount: 2}) // for consumers to come; this one has none
+	brokertest.Expect[*wire.BasicQosOk](c, 1)
+	for range 5 {
+		brokertest.Expect[*wire.BasicDeliver](c, 1)
+	}
+}
+
 func TestWhatIsNotSettledReturnsInOrder(t *testing.T) {
 	for name, end := range map[string]func(c *brokertest.Client){
 		"channel.close": func(c *brokertest.Client) { c.Send(1, &wire.ChannelClose{}) },

@@ -60,4 +60,36 @@
 // server ignores what comes on that channel until close-ok; after
 // connection.close it reads and drops what comes, for Options.CloseTimeout, so
 // that the peer can read the close before the socket goes.
+//
+// Anybody who can connect, login or not, holds a file of this process open. Where
+// Options.MaxConnections says nothing, the number of connections is bounded so
+// that files are left for the storage engine; those over the bound are closed at
+// once.
+//
+// # Where Leveret differs from RabbitMQ
+//
+// In what a client can see, answers are RabbitMQ's, but for these.
+//
+//	what a client does                     RabbitMQ              Leveret
+//	-----------------------------------    ------------------    ------------------------------
+//	tx.commit that a queue refuses         406; the other        406, and nothing has happened
+//	(x-overflow reject-publish)            queues keep it
+//	a method that AMQP does not have       cuts the connection   540 says which
+//	flow-ok, cancel-ok unasked for         503                   ignored
+//	basic.deliver, basic.return            505                   503
+//	protocol headers of 0-8 and 0-9        serves 0-9-1          answers with its own and closes
+//	prefetch by channel, and consuming     540                   does it
+//	from a quorum queue
+//	queue.delete if-unused, if-empty of    540                   does it
+//	a quorum queue
+//	deletes a queue that it consumes       delete-ok, then       basic.cancel, then delete-ok
+//	from                                   basic.cancel
+//	an ordinary consumer with the tag of   takes it              530
+//	the channel's reply consumer
+//	x-queue-type stream                    serves streams        406
+//	an empty x-match; an exchange of an    other words in the    406, 503 as there
+//	empty type; malformed UTF-8 in a       same refusal
+//	short string
+//
+// Broker-wide differences stand in the documentation of package broker.
 package amqpd

@@ -105,10 +105,24 @@ func TestDirectReplyTo(t *testing.T) {
 			t.Fatalf("got %v", e)
 		}
 	}
-	client.Send(1, &wire.BasicConsume{Queue: replies, NoAck: true})
-	if text := client.ExpectChannelClose(1, 406); text != "PRECONDITION_FAILED - reply consumer already set" {
-		t.Errorf("closed with %q", text)
+	for _, x := range []struct {
+		again wire.BasicConsume
+		text  string
+	}{
+		{wire.BasicConsume{NoAck: true}, "already set"},
+		{wire.BasicConsume{NoAck: true, ConsumerTag: "r"}, "already set"}, // looked at before the tag
+		{wire.BasicConsume{ConsumerTag: "r"}, "cannot acknowledge"},
+	} {
+		x.again.Queue = replies
+		client.Send(1, &x.again)
+		if text := client.ExpectChannelClose(1, 406); text != "PRECONDITION_FAILED - reply consumer "+x.text {
+			t.Errorf("closed with %q", text)
+		}
+		client.Open(1)
+		client.Consume(1, wire.BasicConsume{Queue: replies, NoAck: true, ConsumerTag: "r"})
 	}
+	client.Send(1, &wire.ChannelClose{})
+	brokertest.Expect[*wire.ChannelCloseOk](client, 1)
 	// After the end of the one another may be set.
 	client.Open(1)
 	client.Consume(1, wire.BasicConsume{Queue: replies, NoAck: true, ConsumerTag: "r"})

@@ -39,7 +39,7 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	index := c.pubs
 	c.pubs++
 	if !routed && m.Mandatory {
-		c.sendReturn(ch, m, props, body)
+		c.sendReturn(ch, m, p.Props, body)
 	}
 	if !ch.confirm.on {
 		c.bare++

@@ -27,9 +27,13 @@ func (c *conn) tick(now time.Time) {
 	if c.didWrite.Load() {
 		c.didWrite.Store(false)
 		c.quiet = 0
+		if c.beaten { // by our heartbeat, a whole tick ago
+			c.quiet = tickEvery
+		}
 	} else {
 		c.quiet += tickEvery
 	}
+	c.beaten = false
 	if c.silent == idleAfter {
 		c.shrink()
 	}
@@ -59,6 +63,7 @@ func (c *conn) beat() {
 	}
 	c.mu.Unlock()
 	if idle {
+		c.beaten = true
 		c.kick()
 	}
 }

@@ -31,7 +31,9 @@ type Options struct {
 	// CloseTimeout is how long a client is given to read a connection.close and
 	// to answer it. Default 5 s.
 	CloseTimeout time.Duration
-	// MaxConnections refuses more. Default 0, no bound but the system's.
+	// MaxConnections refuses more. Default 0: what the process may have of open
+	// files (RLIMIT_NOFILE), less a reserve for those of the storage engine, which
+	// connections must not starve: a tenth, at least 64, never more than half.
 	MaxConnections int
 	// MaxMessageSize is the longest body in bytes. Default 128 MiB.
 	MaxMessageSize uint64
@@ -103,6 +105,15 @@ func (o Options) Validate() error {
 		return fmt.Errorf("out buffer of %d bytes is under %d", o.OutBuffer, largePiece)
 	}
 	return nil
+}
+
+// connectionLimit is how many connections there may be in a process that may
+// have that many open files; 0 is no limit, for both.
+func (o *Options) connectionLimit(files int) int {
+	if o.MaxConnections > 0 || files == 0 {
+		return o.MaxConnections
+	}
+	return files - min(max(files/10, 64), (files+1)/2)
 }
 
 // heartbeatSeconds is the interval to propose; 0 is none.

@@ -281,7 +281,16 @@ func TestChannelsMayCloseAtOnce(t *testing.T) {
 	brokertest.Expect[*wire.ChannelClose](c, 1)
 	c.Send(1, &wire.ChannelClose{})
 	brokertest.Expect[*wire.ChannelCloseOk](c, 1)
+	c.Open(1) // by a client that thinks its close was enough
+	c.Publish(1, "missing", "k", nil, "")
+	brokertest.Expect[*wire.ChannelClose](c, 1)
+	c.Send(1, &wire.ChannelClose{}, &wire.ChannelCloseOk{}) // and by one that answers
+	brokertest.Expect[*wire.ChannelCloseOk](c, 1)
 	c.Open(1)
+	c.Send(1, &wire.ChannelClose{})
+	brokertest.Expect[*wire.ChannelCloseOk](c, 1)
+	c.Send(1, &wire.ChannelCloseOk{}) // to nothing
+	c.ExpectClose(504)
 }
 
 func TestAMessageOverTheLimitClosesTheChannelAtItsHeader(t *testing.T) {
@@ -405,4 +414,71 @@ func TestATransactionTakesEffectAtCommit(t *testing.T) {
 	c.Write(wire.AppendAck(nil, 2, 4, false))
 	c.Write(wire.AppendAck(nil, 2, 4, false))
 	c.ExpectChannelClose(2, 406)
+}
+
+// A queue that is full and refuses publishes refuses the whole transaction.
+func TestACommitThatAQueueRefusesHasNoEffect(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	c := b.Client(t)
+	c.Open(1)
+	c.Open(2)
+	full := c.Declare(1, wire.QueueDeclare{Queue: "full", Arguments: amqp.NewTable(
+		amqp.Field{Name: "x-max-length", Value: amqp.Int32(1)},
+		amqp.Field{Name: "x-overflow", Value: amqp.LongString("reject-publish")})}).Queue
+	free := c.Declare(1, wire.QueueDeclare{Queue: "free"}).Queue
+	work := c.Declare(1, wire.QueueDeclare{Queue: "work"}).Queue
+	fill(c, 1, full, 1)
+	fill(c, 1, work, 1)
+	c.Send(2, &wire.TxSelect{})
+	brokertest.Expect[*wire.TxSelectOk](c, 2)
+	c.Send(2, &wire.BasicGet{Queue: work})
+	brokertest.Expect[*wire.BasicGetOk](c, 2)
+	c.Publish(2, "", free, nil, "one")
+	c.Publish(2, "", full, nil, "two")
+	c.Write(wire.AppendPublish(nil, 2, c.Tune.FrameMax, &wire.BasicPublish{RoutingKey: []byte("nowhere"), Mandatory: true}, nil, []byte("astray")))
+	c.Write(wire.AppendAck(nil, 2, 1, false))
+	c.Send(2, &wire.TxCommit{})
+	m := brokertest.Expect[*wire.ChannelClose](c, 2)
+	if m.ReplyCode != 406 || m.ReplyText != "PRECONDITION_FAILED - partial tx completion" || m.ClassID != 90 || m.MethodID != 20 {
+		t.Errorf("got %+v", m)
+	}
+	for queue, want := range map[string]uint32{full: 1, free: 0, work: 1} {
+		if n := c.Declare(1, wire.QueueDeclare{Queue: queue, Passive: true}).MessageCount; n != want {
+			t.Errorf("%s has %d messages, want %d", queue, n, want)
+		}
+	}
+}
+
+// A message is returned as it would have been stored: without BCC, and with the
+// reply-to that a consumer would have seen.
+func TestAReturnedMessageIsAsItWouldHaveBeenStored(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	c := b.Client(t)
+	c.Open(1)
+	c.Consume(1, wire.BasicConsume{Queue: "amq.rabbitmq.reply-to", NoAck: true})
+	props := brokertest.Props(func(e *amqp.PropertiesEditor) {
+		e.SetString(amqp.PropReplyTo, "amq.rabbitmq.reply-to")
+		e.SetHeaders(amqp.NewTable(amqp.Field{Name: "BCC", Value: amqp.List(amqp.LongString("x"))}))
+	})
+	astray := wire.AppendPublish(nil, 1, c.Tune.FrameMax, &wire.BasicPublish{RoutingKey: []byte("nowhere"), Mandatory: true}, props, []byte("m"))
+	returned := func() {
+		t.Helper()
+		e := brokertest.ExpectEvent[*wire.BasicReturn](c, 1)
+		if e.Props.Headers().Has("BCC") {
+			t.Error("BCC is there")
+		}
+		if to := string(e.Props.ReplyTo()); !strings.HasPrefix(to, "amq.rabbitmq.reply-to.") {
+			t.Errorf("reply-to is %q", to)
+		}
+	}
+	c.Write(astray)
+	returned()
+	c.Send(1, &wire.TxSelect{})
+	brokertest.Expect[*wire.TxSelectOk](c, 1)
+	c.Write(astray)
+	c.Write(astray)
+	c.Send(1, &wire.TxCommit{})
+	returned()
+	returned()
+	brokertest.Expect[*wire.TxCommitOk](c, 1)
 }

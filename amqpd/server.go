@@ -21,12 +21,15 @@ type Server struct {
 	broker *broker.Broker
 	opts   Options
 	start  []byte // connection.start's frame
+	limit  int    // of connections, 0 is none
 	alarm  atomic.Pointer[alarm]
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{} // mu
 	conns     map[*conn]struct{}        // mu
 	closed    bool                      // mu: Shutdown has begun
+	refused   int                       // mu: connections over the limit that were not told of
+	told      time.Time                 // mu: when they were last told of
 	running   sync.WaitGroup            // connections
 	stop      chan struct{}             // ends the ticker
 	ticker    sync.WaitGroup
@@ -47,7 +50,7 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 		o.ClusterName = "leveret@" + host
 	}
 	s := &Server{
-		broker: b, opts: o, start: startFrame(&o),
+		broker: b, opts: o, start: startFrame(&o), limit: o.connectionLimit(maxOpenFiles()),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 		stop:      make(chan struct{}),
@@ -96,17 +99,17 @@ func (s *Server) Serve(l net.Listener) error {
 // ServeConn serves one connection that was accepted elsewhere, such as a TLS
 // listener's, and returns at once. The server closes it.
 func (s *Server) ServeConn(nc net.Conn) {
-	c := newConn(s, nc)
 	s.mu.Lock()
-	full := s.opts.MaxConnections > 0 && len(s.conns) >= s.opts.MaxConnections
+	full := s.limit > 0 && len(s.conns) >= s.limit
 	if s.closed || full {
-		s.mu.Unlock()
 		if full {
-			s.opts.Logger.Warn("connection refused", "connection", c.name, "max_connections", s.opts.MaxConnections)
+			s.warnFull(nc)
 		}
+		s.mu.Unlock()
 		nc.Close()
 		return
 	}
+	c := newConn(s, nc)
 	s.conns[c] = struct{}{}
 	s.running.Add(1)
 	s.mu.Unlock()
@@ -117,6 +120,22 @@ func (s *Server) ServeConn(nc net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
+}
+
+// warnEvery is how often refused connections are told of: whoever can connect
+// must not fill the log.
+const warnEvery = 10 * time.Second
+
+// warnFull tells of a connection over the limit. s.mu is held.
+func (s *Server) warnFull(nc net.Conn) {
+	s.refused++
+	now := time.Now()
+	if now.Sub(s.told) < warnEvery {
+		return
+	}
+	s.opts.Logger.Warn("too many connections: refused", "refused", s.refused, "last", nc.RemoteAddr().String(),
+		"connections", len(s.conns), "limit", s.limit)
+	s.told, s.refused = now, 0
 }
 
 // Connections counts the connections there are.

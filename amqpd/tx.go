@@ -2,6 +2,7 @@ package amqpd
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
@@ -61,15 +62,17 @@ func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Propertie
 		props:  cut(len(props)),
 		body:   cut(len(body)),
 	}
-	routed, err := ch.tx.batch.Publish(&broker.Publishing{
+	p := broker.Publishing{
 		Exchange: kept.method.Exchange, RoutingKey: kept.method.RoutingKey,
 		Props: kept.props, Body: kept.body, Reply: ch.replyConsumer,
-	})
+	}
+	routed, err := ch.tx.batch.Publish(&p)
 	if err != nil {
 		c.failMethod(ch, err, wire.IDBasicPublish)
 		return false
 	}
 	if !routed && m.Mandatory {
+		kept.props = p.Props // good until the batch is reset
 		ch.tx.returned = append(ch.tx.returned, kept)
 	}
 	return true
@@ -85,11 +88,14 @@ func (c *conn) txCommit(ch *channel) error {
 		settleIn(tx.batch, s.list, s.verdict)
 	}
 	lsn, err := tx.batch.Flush(nil, true)
-	tx.batch.Atomic()
 	if err == nil {
 		err = c.srv.broker.Wait(lsn)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, broker.ErrRefused):
+		// Nothing of it has happened; the channel's end undoes the rest.
+		return amqp.PreconditionFailed("partial tx completion")
+	case err != nil:
 		return amqp.InternalError("transaction could not be stored: %v", err)
 	}
 	for i := range tx.returned {
@@ -102,6 +108,7 @@ func (c *conn) txCommit(ch *channel) error {
 	}
 	c.touchAll()
 	tx.settled, tx.returned = nil, nil
+	tx.batch.Atomic()
 	c.flush(false)
 	return nil
 }
