@@ -96,7 +96,7 @@ type entry struct {
 	nacked   bool
 
 	holder      *Session // who has it unacked at present
-	delivered   bool     // some client has had it
+	delivered   int      // the first life in which some client had it; 0: none yet
 	returnedAt  uint64   // when it was last given back, or its holder ended
 	nackLife    int      // the last life in which it was given back by a nack, which takes effect when it may
 	presentLife int      // the first life after sentLife in which it was seen

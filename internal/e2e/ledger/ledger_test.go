@@ -177,16 +177,41 @@ func (s *story) deliver(c *fakeSession) {
 	}
 }
 
+// ackLast acks the delivery that came last.
+func (s *story) ackLast(c *fakeSession) {
+	if i := len(c.held) - 1; i >= 0 {
+		m := c.held[i]
+		c.held = c.held[:i]
+		c.AckSent(m.producer, m.n)
+		s.b.ack(m)
+	}
+}
+
 // end ends the broker's life.
 func (s *story) end(crash bool) {
 	if !crash {
 		s.l.Stopping()
 		for len(s.sessions) > 1 { // the last one gets what the first ones held
-			for _, m := range s.sessions[0].held {
+			first, last := s.sessions[0], s.sessions[len(s.sessions)-1]
+			m, unread := s.b.deliver(first.queue)
+			for _, m := range first.held {
+				s.b.requeue(m)
+			}
+			if unread {
 				s.b.requeue(m)
 			}
 			s.sessions = s.sessions[1:]
-			s.deliver(s.sessions[len(s.sessions)-1])
+			s.deliver(last)
+			early := s.rng.IntN(2) == 0
+			if early {
+				s.ackLast(last)
+			}
+			if unread { // the first one's client comes to it only now
+				first.Delivered(m.producer, m.n, m.marked)
+			}
+			if !early {
+				s.ackLast(last)
+			}
 		}
 	}
 	s.sessions, s.pending = nil, nil

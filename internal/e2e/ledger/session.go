@@ -74,10 +74,12 @@ func (s *Session) Delivered(producer, n int, redelivered bool) bool {
 	case e.holder != nil:
 		l.violation(Duplicate, "%s came while another consumer holds it", name())
 	}
-	if e.delivered && !redelivered {
+	// While the broker stops, a client may find this in its buffer after another has
+	// already been given the message again.
+	if e.delivered != 0 && !redelivered && !(l.stopping && e.delivered == l.life) {
 		l.violation(Unmarked, "%s was delivered before, but is not marked as redelivered", name())
 	}
-	if redelivered && !e.delivered {
+	if redelivered && e.delivered == 0 {
 		if e.sentLife < l.life || q.endedSince(l, e.sentAt) {
 			l.totals.Needless++
 		} else if !l.opts.Lenient {
@@ -92,7 +94,13 @@ func (s *Session) Delivered(producer, n int, redelivered bool) bool {
 	if e.holder != nil {
 		delete(e.holder.held, e)
 	}
-	e.holder, e.ack, e.delivered = s, unacked, true
+	e.holder = s
+	if !(l.stopping && e.ackLife == l.life) { // such a late reading does not undo another's ack
+		e.ack = unacked
+	}
+	if e.delivered == 0 {
+		e.delivered = l.life
+	}
 	if redelivered {
 		l.note(e, "redelivered", s)
 	} else {
@@ -121,10 +129,12 @@ func (s *Session) AckSent(producer, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := s.q.find(producer, n)
-	if s.over || e == nil || e.holder != s {
+	if s.over || e == nil || e.holder != s && !l.stopping {
 		return
 	}
-	delete(s.held, e)
+	if e.holder != nil { // while the broker stops it may be another, see Delivered
+		delete(e.holder.held, e)
+	}
 	l.note(e, "acked", s)
 	e.holder, e.ack, e.ackLife, e.ackLoose = nil, ackSent, l.life, false
 	s.acks = append(s.acks, e)
