@@ -13,15 +13,8 @@ func (l *Log) Begin(size, n int) error {
 	}
 	need := size + n*recordHeader
 	l.mu.Lock()
-	for l.Err() == nil && !l.closed {
-		// A batch larger than the bound goes alone.
-		staged := int64(uint64(l.cur.base) + uint64(l.off) - l.durable.Load())
-		if staged == 0 || staged+int64(need) <= l.opts.MaxStaged {
-			break
-		}
-		l.want = true
-		l.wake()
-		l.progress.Wait()
+	if l.turns.waiting() || l.tooMuch(need) {
+		l.queueUp(need)
 	}
 	if err := l.Err(); err != nil || l.closed {
 		l.mu.Unlock()
@@ -43,6 +36,37 @@ func (l *Log) Begin(size, n int) error {
 	l.limit = l.off + need
 	l.fresh = l.open.records
 	return nil
+}
+
+// turns are taken by those who wait in Begin, so that a large batch is not
+// overtaken for ever by small ones that still fit.
+type turns struct {
+	next, serving uint64
+}
+
+func (t *turns) waiting() bool { return t.next != t.serving }
+
+// tooMuch tells whether a batch of need bytes must wait. One larger than the
+// bound goes alone. Under mu.
+func (l *Log) tooMuch(need int) bool {
+	staged := int64(uint64(l.cur.base) + uint64(l.off) - l.durable.Load())
+	return staged != 0 && staged+int64(need) > l.opts.MaxStaged
+}
+
+// queueUp waits until it is this caller's turn and there is room, or the log has
+// failed or is closed. Under mu, which it lets go meanwhile.
+func (l *Log) queueUp(need int) {
+	turn := l.turns.next
+	l.turns.next++
+	for l.Err() == nil && !l.closed && (turn != l.turns.serving || l.tooMuch(need)) {
+		l.want = true
+		l.wake()
+		l.progress.Wait()
+	}
+	l.turns.serving++
+	if l.turns.waiting() {
+		l.progress.Broadcast()
+	}
 }
 
 // Put adds a record of n bytes to the batch. It returns the record's LSN and

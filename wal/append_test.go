@@ -339,11 +339,23 @@ func TestBeginBlocksWhileTooMuchIsStaged(t *testing.T) {
 		if n := began.Load(); n != 0 {
 			t.Errorf("%d batches were taken with %d staged and %d durable", n, l.Appended(), l.Durable())
 		}
-		l.mustAppend(t, Lazy, nil, "a small one passes")
+		// A small one that would fit does not overtake them: else a large batch
+		// could wait for ever.
+		go func() {
+			l.mustAppend(t, Lazy, nil, "small")
+			if n := began.Load(); n != 3 {
+				t.Errorf("a small batch was taken after %d of the three that came before it", n)
+			}
+			began.Add(1)
+		}()
+		synctest.Wait()
+		if n := began.Load(); n != 0 {
+			t.Errorf("%d batches were taken while nothing had become durable", n)
+		}
 		close(g.open)
 		synctest.Wait()
-		if n := began.Load(); n != 3 {
-			t.Errorf("%d batches were taken, want 3", n)
+		if n := began.Load(); n != 4 {
+			t.Errorf("%d batches were taken, want 4", n)
 		}
 		l.mustClose(t)
 	})

@@ -225,8 +225,8 @@ func (l *Log) take() (rotate bool) {
 func (l *Log) write(rotate bool) (stats CommitStats, err error) {
 	begin := time.Now()
 	synced := l.Durable()
-	if rotate {
-		if err := l.rotate(synced); err != nil {
+	if rotate && !begin.Before(l.rotateAfter) {
+		if err := l.tryRotate(synced); err != nil {
 			return stats, err
 		}
 	}
@@ -241,7 +241,7 @@ func (l *Log) write(rotate bool) (stats CommitStats, err error) {
 			first:   fr.lsn(),
 			synced:  synced,
 		}.seal(b)
-		if err := f.write(b, fr.lsn()); err != nil {
+		if err := l.writeFrame(f, b, fr.lsn()); err != nil {
 			return stats, err
 		}
 		stats.Bytes += int64(len(b))
@@ -315,6 +315,7 @@ func (l *Log) Close() error {
 		return ErrClosed
 	}
 	l.closed = true
+	close(l.closing)
 	l.progress.Broadcast() // to appenders blocked in Begin
 	for {
 		if l.busy {

@@ -71,8 +71,8 @@
 // mode, and goes into a new chunk; one larger than a chunk has a chunk of its
 // own size. Full frames queue up behind the one being written, and a commit
 // takes as many as fit in the file and in 4 MiB, under one fdatasync. Begin
-// blocks while more than MaxStaged bytes are not durable; a batch that is
-// larger than that alone goes alone.
+// blocks while more than MaxStaged bytes are not durable, first come, first
+// served; a batch that is larger than that alone goes alone.
 //
 // # Locks
 //
@@ -186,7 +186,10 @@
 //	a header or frame of an unknown version or type           refused
 //	a frame whose checksum is right and whose content is not  corrupt
 //	a failed sync, then a new process, then a power cut       nothing that the new process replayed is lost
-//	a full disk                                               the log fails; opened again with room it goes on
+//	a full disk, or no descriptor, where a file would begin   the old file is written on; tried again a second later
+//	a full disk under a frame's write                         the commit waits for room (FullDiskWait); nothing of it
+//	                                                          was synced or promised yet
+//	the new file's rename or directory sync fails             the log fails: the name may be there after a power cut
 //
 // What no log without a second copy can tell from a torn tail: damage to the
 // very last commit, if nothing was written behind it. That window closes with
@@ -208,6 +211,7 @@
 //	commit.go   the committer, Lead, Wait, failure, Close
 //	chunk.go    chunks and the ring: Pin, Cached
 //	files.go    files, rotation, ReadAt, Remove
+//	scarce.go   what happens when room or descriptors run out
 //	recover.go  Open
 //	scan.go     the scan: torn or corrupt, Replay
 //	format.go   headers, frames, records

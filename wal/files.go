@@ -153,13 +153,13 @@ func (f *file) discard() error {
 
 // createFile makes the file of a header, with what fill adds behind it, so
 // that its name appears only once all of that is on disk, and durably.
-func createFile(fsys vfs.FS, dir string, hdr fileHeader, fill func(f *file) error) (*file, error) {
+func createFile(fsys vfs.FS, dir string, hdr fileHeader, fill func(f *file) error) (made *file, named bool, err error) {
 	f := &file{seq: hdr.seq, start: hdr.start, nonce: hdr.nonce, name: filepath.Join(dir, fileName(hdr.seq))}
 	f.end.Store(uint64(hdr.start))
 	temp := f.name + ".tmp"
 	h, err := fsys.Create(temp)
 	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", temp, err)
+		return nil, false, fmt.Errorf("create %s: %w", temp, err)
 	}
 	f.h = h
 	err = func() error {
@@ -178,6 +178,7 @@ func createFile(fsys vfs.FS, dir string, hdr fileHeader, fill func(f *file) erro
 		if err := h.Sync(); err != nil {
 			return fmt.Errorf("sync %s: %w", temp, err)
 		}
+		named = true
 		if err := fsys.Rename(temp, f.name); err != nil {
 			return fmt.Errorf("rename %s: %w", temp, err)
 		}
@@ -188,23 +189,13 @@ func createFile(fsys vfs.FS, dir string, hdr fileHeader, fill func(f *file) erro
 	}()
 	if err != nil {
 		h.Close()
-		return nil, err
+		if !named {
+			// Else the next try finds the name taken, and a restart removes it.
+			_ = fsys.Remove(temp)
+		}
+		return nil, named, err
 	}
-	return f, nil
-}
-
-// rotate makes the file that begins at start the active one. All below start
-// is synced. By the owner of busy.
-func (l *Log) rotate(start LSN) error {
-	hdr := fileHeader{nonce: l.opts.nonce(), seq: l.files.active.seq + 1, start: start}
-	f, err := createFile(l.fs, l.dir, hdr, nil)
-	if err != nil {
-		return err
-	}
-	l.files.closeIdle()
-	l.files.add(f)
-	l.files.active = f
-	return nil
+	return f, true, nil
 }
 
 // ReadAt fills p with the stream's bytes from lsn on: from memory where one

@@ -54,7 +54,7 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 	// name appears. To sync the old file would not do: where its last sync had
 	// failed, the system may show bytes that it has given up writing.
 	hdr := fileHeader{nonce: opts.nonce(), seq: s.seq + 1, start: s.synced}
-	active, err := createFile(fsys, dir, hdr, s.copyTail)
+	active, _, err := createFile(fsys, dir, hdr, s.copyTail)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 	}
 	list = append(list, active)
 
-	l := &Log{fs: fsys, dir: dir, opts: opts, recovered: s.sum, exited: make(chan struct{})}
+	l := &Log{fs: fsys, dir: dir, opts: opts, recovered: s.sum, exited: make(chan struct{}), closing: make(chan struct{})}
 	l.work.L, l.progress.L = &l.mu, &l.mu
 	l.files.list.Store(&list)
 	l.files.active = active

@@ -66,6 +66,12 @@ type Options struct {
 	// LazyDelay is how long a Lazy batch may wait for a commit to ride on.
 	// Default 50 ms.
 	LazyDelay time.Duration
+	// FullDiskWait is how long a commit whose write found the disk full tries
+	// again before the log counts as failed. Nothing was synced then and the
+	// bytes are still in memory, so that, unlike after a failed sync, trying again
+	// hides nothing. Default (0): until there is room or Close is called. Negative:
+	// not at all.
+	FullDiskWait time.Duration
 	// OnCommit, if set, is called after each commit, under the same rules as
 	// Waiter.Committed.
 	OnCommit func(CommitStats)
@@ -163,6 +169,7 @@ type Log struct {
 	busy    bool     // a goroutine is inside commit
 	armed   bool     // the lazy timer is running
 	closed  bool     // Close has begun
+	turns   turns    // of those who wait in Begin
 	stop    bool     // the committer must end
 	free    spares   // memory to use again
 	limbo   spares   // out of the ring, but readers may still hold slices
@@ -173,6 +180,7 @@ type Log struct {
 	progress sync.Cond // on mu; signalled whenever busy falls or the log fails
 	lazy     *time.Timer
 	exited   chan struct{} // closed when the committer has ended
+	closing  chan struct{} // closed when Close begins
 
 	// The ring of chunks, oldest first. Readers hold pin for reading while they
 	// use slices of chunks; a chunk's memory is used again only by somebody who
@@ -181,8 +189,9 @@ type Log struct {
 	ring atomic.Pointer[[]*chunk]
 
 	// Owned by whoever set busy.
-	group []*frame
-	woken []chan struct{}
+	group       []*frame
+	woken       []chan struct{}
+	rotateAfter time.Time // no new file is tried for before
 
 	chans chanPool
 

@@ -1,0 +1,81 @@
+package wal
+
+import (
+	"errors"
+	"syscall"
+	"time"
+)
+
+// What the log does when the machine runs short of room or of descriptors,
+// which passes: nothing that was promised is touched by it.
+
+const (
+	// rotateRetry is how long the old file is written on before a new one is
+	// tried for again.
+	rotateRetry = time.Second
+	// fullDiskRetry is how often a write that found no room is tried again.
+	fullDiskRetry = 200 * time.Millisecond
+)
+
+// scarce tells whether err is the want of something that may come back.
+func scarce(err error) bool {
+	return noRoom(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+}
+
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// tryRotate begins a new file. FileSize is a wish and no promise: where a new
+// file cannot be had for now, the old one is written on. Once the new file may
+// have its name there is no way back: recovery would take it for the log's
+// continuation. By the owner of busy, without mu.
+func (l *Log) tryRotate(start LSN) error {
+	hdr := fileHeader{nonce: l.opts.nonce(), seq: l.files.active.seq + 1, start: start}
+	f, named, err := createFile(l.fs, l.dir, hdr, nil)
+	switch {
+	case err == nil:
+		l.files.closeIdle()
+		l.files.add(f)
+		l.files.active = f
+		return nil
+	case named || !scarce(err):
+		return err
+	}
+	l.rotateAfter = time.Now().Add(rotateRetry)
+	l.opts.Logger.Warn("no new log file can be made for now; the old one is written on",
+		"file", l.files.active.name, "bytes", l.files.active.size(), "err", err)
+	return nil
+}
+
+// writeFrame writes a frame into its place in f, and waits where the disk is
+// full: see Options.FullDiskWait. By the owner of busy, without mu.
+func (l *Log) writeFrame(f *file, b []byte, lsn LSN) error {
+	err := f.write(b, lsn)
+	if err == nil || !noRoom(err) || l.opts.FullDiskWait < 0 {
+		return err
+	}
+	l.opts.Logger.Warn("the disk is full; what waits for the log waits until there is room", "file", f.name, "err", err)
+	var limit <-chan time.Time
+	if l.opts.FullDiskWait > 0 {
+		t := time.NewTimer(l.opts.FullDiskWait)
+		defer t.Stop()
+		limit = t.C
+	}
+	again := time.NewTicker(fullDiskRetry)
+	defer again.Stop()
+	for begin := time.Now(); ; {
+		select {
+		case <-again.C:
+		case <-limit:
+			return err
+		case <-l.closing:
+			return err
+		}
+		if err = f.write(b, lsn); err == nil {
+			l.opts.Logger.Info("the disk has room again", "file", f.name, "waited", time.Since(begin))
+			return nil
+		}
+		if !noRoom(err) {
+			return err
+		}
+	}
+}
