@@ -317,10 +317,6 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		r = br.runner()
 		r.budget += 2 * len(b.index)
 	}
-	if b.refused() {
-		b.deliver(r)
-		return 0, ErrRefused
-	}
 	if b.stepped {
 		for _, q := range b.giving {
 			q.hold(1)
@@ -346,7 +342,7 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	}
 	apply(b.cur)
 	if b.atomic && failure == nil && b.cur.Rejections() > 0 {
-		failure = ErrRefused
+		failure = ErrRefused // and the store has done nothing
 	}
 	if b.stepped {
 		for _, q := range b.giving {

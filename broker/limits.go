@@ -52,23 +52,6 @@ func (b *Batch) mustCut(each Queue, body int64) bool {
 		q.set.maxBytes >= 0 && bytes+p.bytes+body > q.set.maxBytes
 }
 
-// refused tells whether a queue at its bounds refuses a publish of a
-// transaction, which then must have no effect at all.
-func (b *Batch) refused() bool {
-	if !b.atomic {
-		return false
-	}
-	return slices.ContainsFunc(b.limited, func(p pending) bool {
-		set := &p.queue.set
-		if !set.reject || p.messages == 0 {
-			return false
-		}
-		ready, _, bytes := p.queue.sq.Counts()
-		return set.maxLength >= 0 && int64(ready)+p.messages > set.maxLength ||
-			set.maxBytes >= 0 && bytes+p.bytes > set.maxBytes
-	})
-}
-
 func (b *Batch) pending(q *localQueue) *pending {
 	for i := range b.limited {
 		if b.limited[i].queue == q {
