@@ -161,6 +161,7 @@ func (c *conn) handleUnopened(f wire.Frame) {
 	ch := &channel{conn: c, id: f.Channel}
 	ch.unacked.init()
 	c.channels[f.Channel] = ch
+	c.opened = true
 	c.reply(f.Channel, &wire.ChannelOpenOk{})
 }
 

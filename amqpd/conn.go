@@ -1,6 +1,7 @@
 package amqpd
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -41,6 +42,8 @@ type conn struct {
 	phase      phase
 	closeBy    time.Time // in closing and garbled: when patience ends
 	lastWords  bool      // ours are the last: the peer should get to read them
+	refused    bool      // the login was
+	opened     bool      // a channel was
 	frameMax   uint32
 	channelMax int
 	heartbeat  atomic.Int64 // negotiated interval in nanoseconds, 0 none
@@ -210,7 +213,11 @@ func (c *conn) fail(e *amqp.Error, cause wire.ID) {
 		return
 	}
 	told := c.phase >= awaitTuneOK || c.client.authFailureClose
-	c.log().Warn("closing connection", "error", e.Error(), "cause", cause)
+	level := slog.LevelWarn
+	if c.refused || e.Code == amqp.CodeConnectionForced { // one line is there, for the login or the stop
+		level = slog.LevelDebug
+	}
+	c.log().Log(context.Background(), level, "closing connection", "error", e.Error(), "cause", cause)
 	c.endSession()
 	if !told {
 		c.phase = ended
@@ -284,15 +291,19 @@ func (c *conn) report(err error) {
 	c.mu.Lock()
 	expired := c.expired
 	c.mu.Unlock()
+	level := slog.LevelDebug // a probe of the port, or a login that was not used
+	if c.opened {
+		level = slog.LevelInfo
+	}
 	switch {
 	case expired != "":
 		c.log().Warn("connection dropped", "reason", expired)
 	case err == nil || c.phase == closing || c.phase == garbled:
 		c.log().Debug("connection closed")
-	case errors.Is(err, io.EOF) && c.established.Load():
-		c.log().Info("client went away without connection.close")
+	case errors.Is(err, io.EOF):
+		c.log().Log(context.Background(), level, "client went away without connection.close")
 	default:
-		c.log().Info("connection lost", "error", err)
+		c.log().Log(context.Background(), level, "connection lost", "error", err)
 	}
 }
 

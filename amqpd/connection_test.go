@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -341,6 +342,37 @@ func TestShutdownCutsClientsThatDoNotAnswer(t *testing.T) {
 	}
 	if n := b.Server.Connections(); n != 0 {
 		t.Errorf("%d connections left", n)
+	}
+}
+
+// An operator's log is for what an operator should see.
+func TestLinesInTheLogAreFew(t *testing.T) {
+	var log strings.Builder // the handler has a lock
+	b := brokertest.Start(t, brokertest.Options{Server: amqpd.Options{CloseTimeout: 100 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))}})
+	c := brokertest.NewClient(t, b.Dial(t))
+	c.Password = "x"
+	c.Start()
+	c.StartOk()
+	c.ExpectClose(403)
+	b.Dial(t).Close() // a probe of the port
+	b.Client(t).Conn.Close()
+	user := b.Client(t)
+	user.Open(1)
+	user.Conn.Close()
+	for range 10 {
+		b.Client(t)
+	}
+	b.Stop()
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		_, rest, _ := strings.Cut(line, "msg=")
+		got = append(got, strings.TrimSpace(strings.SplitN(rest, " connection=", 2)[0]))
+	}
+	slices.Sort(got)
+	want := []string{`"client went away without connection.close"`, `"login refused"`}
+	if !slices.Equal(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
 	}
 }
 

@@ -148,7 +148,8 @@ func (c *conn) startOk(m *wire.ConnectionStartOk) {
 	if err != nil {
 		if e := amqp.AsError(err); e.Code == amqp.CodeAccessRefused {
 			err = amqp.AccessRefused("Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism)
-			c.log().Warn("login refused", "user", user, "error", e.Text)
+			c.log().Warn("login refused", "user", user, "mechanism", m.Mechanism, "loopback", c.loopback())
+			c.refused = true
 		}
 		c.failWith(err, 0)
 		return

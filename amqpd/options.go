@@ -13,8 +13,9 @@ type Options struct {
 	// ClusterName is cluster_name in the server properties. Default
 	// leveret@<host name>.
 	ClusterName string
-	// Logger takes one line for each connection that ends otherwise than by
-	// connection.close, and a debug line for the others. Default slog.Default.
+	// Logger takes one line for each login that is refused, and for each
+	// connection that used a channel and ends otherwise than by connection.close or
+	// Shutdown; debug lines for the others. Default slog.Default.
 	Logger *slog.Logger
 
 	// FrameMax is the longest frame in bytes, header and end byte included.

@@ -181,6 +181,10 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 		if _, why := parseExpiration(e); why != "" {
 			return nil, nil, amqp.PreconditionFailed("invalid expiration '%s': %s", e, why)
 		}
+		if !b.s.warned {
+			b.s.warned = true
+			b.s.b.log.Warn("the property expiration is kept but not acted on yet", "connection", b.s.peer.Name(), "vhost", b.s.v.name)
+		}
 	}
 	headers := props.Headers()
 	b.router.headers = headers

@@ -204,6 +204,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			v.b.expiry.watch(fresh)
 		}
 		q = fresh
+		fresh.warnNotYet()
 		return nil
 	})
 	if err != nil {

@@ -24,6 +24,8 @@ type Session struct {
 	user *User
 	peer Peer
 
+	warned bool // the goroutine's that publishes: of a property that is not acted on
+
 	exclusive map[Queue]struct{} // guarded by vhost.mu
 }
 
