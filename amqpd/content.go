@@ -46,11 +46,13 @@ func (ct *content) free() {
 	contents.Put(ct)
 }
 
-// grow makes room for n more bytes of body.
+// grow makes room for n more bytes of body: twice of what there is, and the whole
+// body once a quarter of it has come. So what was copied, and is garbage until the
+// next collection, is at most half of the body.
 func (ct *content) grow(n int) {
 	if need := len(ct.body) + n; need > cap(ct.body) {
 		size := max(need, 2*cap(ct.body))
-		if uint64(size) > ct.size { // need is not more: the caller has checked
+		if uint64(need) >= ct.size/4 { // need is not more: the caller has checked
 			size = int(ct.size)
 		}
 		body := make([]byte, len(ct.body), size)
