@@ -137,6 +137,10 @@ func (b *Broker) AddVHost(name string) error {
 	return nil
 }
 
+// GiveUp lets go those who wait for room on a full disk, so that sessions can be
+// closed; what they wait for fails. It is for the end of a stop's patience.
+func (b *Broker) GiveUp() { b.store.GiveUp() }
+
 // Close ends delivery and closes the store, so that the next Open has nothing
 // to replay. The front ends close their sessions before.
 func (b *Broker) Close() error {

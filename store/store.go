@@ -84,6 +84,9 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// GiveUp lets go those who wait for room on a full disk: see wal.Log.GiveUp.
+func (s *Store) GiveUp() { s.log.GiveUp() }
+
 // Close writes a last checkpoint, after which a restart has nothing to replay
 // and knows exactly what was delivered, and closes the log. Nobody may use the
 // store meanwhile or after.

@@ -1,8 +1,10 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"sync"
 	"time"
@@ -315,7 +317,7 @@ func (l *Log) Close() error {
 		return ErrClosed
 	}
 	l.closed = true
-	close(l.closing)
+	l.GiveUp()
 	l.progress.Broadcast() // to appenders blocked in Begin
 	for {
 		if l.busy {
@@ -377,6 +379,9 @@ func (f *file) write(b []byte, lsn LSN) error {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
+		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+			err = pe.Err // its path is the temporary one that the file was made under
+		}
 		return fmt.Errorf("write %s at %d: %w", f.name, f.offset(lsn), err)
 	}
 	return nil

@@ -46,6 +46,11 @@ func (l *Log) tryRotate(start LSN) error {
 	return nil
 }
 
+// GiveUp ends the waiting for room on a full disk, now and for good: a commit
+// that finds none fails the log. It is for those who are about to Close and have
+// goroutines in Wait or Lead; Close does it itself.
+func (l *Log) GiveUp() { l.giveUp.Do(func() { close(l.closing) }) }
+
 // writeFrame writes a frame into its place in f, and waits where the disk is
 // full: see Options.FullDiskWait. By the owner of busy, without mu.
 func (l *Log) writeFrame(f *file, b []byte, lsn LSN) error {

@@ -144,6 +144,11 @@ func TestFullDiskEndsWithCloseOrItsTime(t *testing.T) {
 			synctest.Wait()
 			begin := time.Now()
 			if limit == 0 {
+				l.GiveUp()
+				synctest.Wait()
+				if err := l.Err(); !errors.Is(err, syscall.ENOSPC) {
+					t.Errorf("given up, and the log says %v", err)
+				}
 				if err := l.Close(); !errors.Is(err, syscall.ENOSPC) {
 					t.Errorf("Close: %v", err)
 				}

@@ -180,7 +180,8 @@ type Log struct {
 	progress sync.Cond // on mu; signalled whenever busy falls or the log fails
 	lazy     *time.Timer
 	exited   chan struct{} // closed when the committer has ended
-	closing  chan struct{} // closed when Close begins
+	giveUp   sync.Once
+	closing  chan struct{} // closed by GiveUp
 
 	// The ring of chunks, oldest first. Readers hold pin for reading while they
 	// use slices of chunks; a chunk's memory is used again only by somebody who

@@ -113,6 +113,7 @@ func serve(ctx context.Context, cfg Config) error {
 	}
 	bounded, cancel := context.WithTimeout(context.Background(), time.Duration(cfg.ShutdownTimeout))
 	defer cancel()
+	context.AfterFunc(bounded, b.GiveUp) // else a full disk could hold connections up for ever
 	if serr := srv.Shutdown(bounded); serr != nil && !errors.Is(serr, context.DeadlineExceeded) {
 		err = errors.Join(err, serr)
 	}
