@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -140,6 +141,20 @@ func TestClientCCAndBCCAreMoreRoutingKeys(t *testing.T) {
 			t.Errorf("headers %v", d.Headers)
 		}
 		getEmpty(t, ch, queue) // once each, though `to` was named twice
+	}
+
+	// One that comes back has lost its BCC as well.
+	returns := ch.NotifyReturn(make(chan amqp.Return, 1))
+	must(t, ch.PublishWithContext(context.Background(), "", "e2e.nowhere", true, false, amqp.Publishing{
+		Headers: amqp.Table{"BCC": []any{"e2e.nobody"}, "other": "kept"},
+	}))
+	select {
+	case r := <-returns:
+		if _, seen := r.Headers["BCC"]; seen || r.Headers["other"] != "kept" {
+			t.Errorf("came back with headers %v", r.Headers)
+		}
+	case <-time.After(patience):
+		t.Error("a mandatory message without a route did not come back")
 	}
 
 	refused(t, dial(t), amqp.PreconditionFailed, []string{"PRECONDITION_FAILED"}, func(ch *amqp.Channel) error {
