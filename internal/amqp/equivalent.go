@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Same reports whether two values are the same to a headers exchange:
@@ -164,7 +166,31 @@ func describe(v Value, typed bool) string {
 	case v.Type == 0:
 		return "none"
 	case typed:
-		return "the value '" + v.String() + "' of type '" + v.Type.String() + "'"
+		return "the value '" + term(v) + "' of type '" + v.Type.String() + "'"
 	}
-	return "'" + v.String() + "'"
+	return "'" + term(v) + "'"
+}
+
+// term is a value as RabbitMQ prints it in these texts, which is Erlang's way: a
+// float has a point always, and an exponent where that is shorter. Else "received
+// '5' but current is '5'" would be what a double gets to read.
+func term(v Value) string {
+	f, ok := v.Float()
+	if !ok || math.IsNaN(f) || math.IsInf(f, 0) {
+		return v.String()
+	}
+	plain := withPoint(strconv.FormatFloat(f, 'f', -1, 64))
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
+	n, err := strconv.Atoi(exponent) // without its plus sign and zeros
+	if short := withPoint(mantissa) + "e" + strconv.Itoa(n); err == nil && len(short) < len(plain) {
+		return short
+	}
+	return plain
+}
+
+func withPoint(digits string) string {
+	if strings.Contains(digits, ".") {
+		return digits
+	}
+	return digits + ".0"
 }

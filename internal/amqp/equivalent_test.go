@@ -73,6 +73,10 @@ func TestInequivalentSpeaksAsRabbitMQ(t *testing.T) {
 		{Value{}, Int32(10), "received none but current is the value '10' of type 'signedint'"},
 		{LongString("dlx"), Value{}, "received the value 'dlx' of type 'longstr' but current is none"},
 		{Bool(false), Bool(true), "received 'false' but current is 'true'"},
+		{Double(5), Int32(5), "received '5.0' but current is '5'"},
+		{Float(0.1), Double(1e30), "received '0.10000000149011612' but current is '1.0e30'"},
+		{Double(1e-7), Double(-2.5e100), "received '1.0e-7' but current is '-2.5e100'"},
+		{Double(123456789), Double(5.5), "received '123456789.0' but current is '5.5'"},
 	} {
 		err := Inequivalent("x-max-length", "queue", "q", "/", c.received, c.current)
 		want := "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'q' in vhost '/': " + c.want
