@@ -1,7 +1,6 @@
 package brokertest_test
 
 import (
-	"net"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -42,27 +41,4 @@ func TestABrokerInProcessRestarts(t *testing.T) {
 		t.Errorf("moved from %s to %s", addr, b.Addr())
 	}
 	kept(t, b.Client(t), "kept")
-}
-
-func TestTheBinaryIsKilledAndRestarted(t *testing.T) {
-	p := brokertest.Exec(t, brokertest.Build(t), t.TempDir())
-	client := func() *brokertest.Client {
-		nc, err := net.Dial("tcp", p.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { nc.Close() })
-		c := brokertest.NewClient(t, nc)
-		c.Login()
-		return c
-	}
-	keep(client(), "kept")
-	p.Kill()
-	p.Restart()
-	kept(t, client(), "kept")
-	if status := p.Stop(); status != 0 {
-		t.Errorf("exit status %d", status)
-	}
-	p.Restart()
-	kept(t, client(), "kept")
 }

@@ -1,5 +1,7 @@
-// Package brokertest runs a whole broker for a test, in the test's own process
-// or as the built binary, and has a client that shows frames as they are.
+// Package brokertest runs a whole broker in a test's own process, and has a
+// client that shows frames as they are. The built binary as a process, to be
+// killed and restarted, is the harness of internal/e2e, which links nothing of
+// the broker that it judges.
 //
 //	b := brokertest.Start(t, brokertest.Options{})   // a listener on 127.0.0.1, data in t.TempDir()
 //	conn, err := amqp091.Dial(b.URL())               // a client library, or
