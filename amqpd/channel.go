@@ -48,8 +48,17 @@ func (c *conn) method(ch *channel, id wire.ID, args []byte) {
 		return
 	}
 	c.flush(false)
-	if !c.reserve() || c.phase != running || ch.closing {
-		return // the connection is to end, or what was gathered has failed
+	if !c.reserve() {
+		// This method does not happen, so nothing behind it may either.
+		if e := c.forced.Load(); e != nil {
+			c.fail(e, 0)
+		} else {
+			c.phase = ended
+		}
+		return
+	}
+	if c.phase != running || ch.closing {
+		return // what was gathered has failed
 	}
 	switch m := m.(type) {
 	case *wire.ChannelOpen:

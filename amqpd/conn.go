@@ -219,6 +219,9 @@ func (c *conn) fail(e *amqp.Error, cause wire.ID) {
 	}
 	c.log().Log(context.Background(), level, "closing connection", "error", e.Error(), "cause", cause)
 	c.endSession()
+	if c.phase >= closing { // by what it flushed
+		return
+	}
 	if !told {
 		c.phase = ended
 		return

@@ -28,10 +28,11 @@
 // A publish is confirmed when the log is durable up to the LSN that its batch
 // got. The connection keeps a ring of promises (LSN, channel, last tag), and the
 // goroutine that commits wakes the writer, which sends one basic.ack multiple a
-// channel for all that has become durable. Tags are settled in order: what needs
-// no disk (unroutable, transient) waits at most for what was published before it
-// on its channel. A full queue's refusals, and all that a failed log did not
-// take, are nacked.
+// channel for all that has become durable. Tags are settled in order, and what one
+// read brought is settled together: what needs no disk (unroutable, transient)
+// waits for what was published before it on its channel, and for the persistent
+// messages that came in the same read. A full queue's refusals, and all that a
+// failed log did not take, are nacked.
 //
 // # Memory
 //
@@ -40,7 +41,10 @@
 // in memory that grows with what has come, not with what was announced. The out
 // buffer takes deliveries up to Options.OutBuffer, then the connection's consumers
 // are passed over; it takes replies up to four times that, then the connection is
-// no longer read. Both come in pooled pieces: an idle connection holds none.
+// no longer read. Both come in pooled pieces: an idle connection holds none. What
+// is unacked costs by its number. Two things are bounded by the peer's own limits
+// only: an open transaction, and one message of Options.MaxMessageSize under
+// assembly on each of its channels.
 //
 // # Locks
 //

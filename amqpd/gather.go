@@ -71,6 +71,7 @@ func (c *conn) sendReturn(ch *channel, m *wire.BasicPublish, props amqp.Properti
 // that is idle.
 func (c *conn) flush(lead bool) {
 	if c.batch == nil || c.batch.Len() == 0 {
+		c.freeBodies() // of transactions, which copy, and of what was refused
 		return
 	}
 	lead = lead && len(c.runs) > 0
@@ -95,11 +96,7 @@ func (c *conn) flush(lead bool) {
 	if lead {
 		c.leading.Store(false)
 	}
-	for i, b := range c.bodies {
-		b.free()
-		c.bodies[i] = nil
-	}
-	c.bodies = c.bodies[:0]
+	c.freeBodies()
 	lost := err != nil && c.bare > 0
 	c.pubs, c.bare = 0, 0
 	c.pub = broker.Publishing{}
@@ -107,6 +104,15 @@ func (c *conn) flush(lead bool) {
 		// Nobody waits for a nack: the one honest answer is the connection's end.
 		c.fail(amqp.InternalError("message could not be stored: %v", err), wire.IDBasicPublish)
 	}
+}
+
+// freeBodies gives back the contents that came in pieces and are published.
+func (c *conn) freeBodies() {
+	for i, b := range c.bodies {
+		b.free()
+		c.bodies[i] = nil
+	}
+	c.bodies = c.bodies[:0]
 }
 
 // promiseEach is promise where some publishes of the run were refused. c.mu is

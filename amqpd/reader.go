@@ -124,7 +124,9 @@ func (c *conn) process(n int) {
 			c.heedAlarm()
 		}
 	}
-	c.reserve()
+	if c.phase < closing { // then the reader's deadline ends a peer that reads nothing
+		c.reserve()
+	}
 }
 
 // processRaw handles bytes that are not frames: the protocol header, and what

@@ -1,5 +1,10 @@
 package amqpd
 
+import (
+	"cmp"
+	"slices"
+)
+
 // pending is one delivery that waits for its acknowledgement: the consumer it
 // went to (basic.get has one of its own) and its place in the consumer's queue.
 type pending struct {
@@ -9,9 +14,14 @@ type pending struct {
 
 // unacked is a channel's ring of deliveries by tag. Tags are dense, so a tag is
 // found by its distance from the head; one that was settled out of order leaves
-// a hole (no consumer) until the head passes it. The connection's mutex guards
-// it.
+// a hole (no consumer) until the head passes it. Where holes are most of a full
+// ring, since one delivery is held while others come and go, what is left moves
+// to a sorted list: memory follows what is unacked, not how far apart it is. The
+// connection's mutex guards it.
 type unacked struct {
+	early     []tagged // by tag, all below head; holes too, but few
+	earlyLive int      // of them, not holes
+
 	head  uint64 // tag of the oldest slot; the next delivery's tag is head+n
 	ring  []pending
 	start int // index of the oldest slot; len(ring) is a power of two
@@ -32,7 +42,7 @@ func (u *unacked) next() uint64 { return u.head + uint64(u.n) }
 
 // push records a delivery under the tag that next returned.
 func (u *unacked) push(p pending) {
-	if u.n == len(u.ring) {
+	if u.n == len(u.ring) && !u.thinOut() {
 		u.grow()
 	}
 	u.ring[(u.start+u.n)&(len(u.ring)-1)] = p
@@ -48,6 +58,7 @@ func (u *unacked) skip() {
 	}
 	u.push(pending{})
 	u.live--
+	u.trim() // the push may have thinned the ring out
 }
 
 func (u *unacked) grow() {
@@ -57,7 +68,38 @@ func (u *unacked) grow() {
 	u.ring, u.start = ring, 0
 }
 
-func (u *unacked) slot(tag uint64) *pending {
+// thinMin is the shortest ring whose holes are worth thinning out.
+const thinMin = 64
+
+// thinOut moves what is live in a full ring to early, where that is less than
+// half of it, and leaves the ring empty.
+func (u *unacked) thinOut() bool {
+	if u.n < thinMin || u.live >= u.n/2 {
+		return false
+	}
+	for ; u.n > 0; u.n-- {
+		p := &u.ring[u.start]
+		if p.consumer != nil {
+			u.early = append(u.early, tagged{*p, u.head})
+			u.earlyLive++
+			*p = pending{}
+		}
+		u.start = (u.start + 1) & (len(u.ring) - 1)
+		u.head++
+	}
+	u.live = 0
+	return true
+}
+
+// find returns the place of an outstanding delivery, or nil.
+func (u *unacked) find(tag uint64) *pending {
+	if tag < u.head {
+		i, ok := u.findEarly(tag)
+		if !ok || u.early[i].consumer == nil {
+			return nil
+		}
+		return &u.early[i].pending
+	}
 	d := tag - u.head
 	if d >= uint64(u.n) {
 		return nil
@@ -69,16 +111,25 @@ func (u *unacked) slot(tag uint64) *pending {
 	return p
 }
 
+func (u *unacked) findEarly(tag uint64) (int, bool) {
+	return slices.BinarySearchFunc(u.early, tag, func(t tagged, tag uint64) int { return cmp.Compare(t.tag, tag) })
+}
+
 // take settles one tag. It reports false for a tag that is not outstanding.
 func (u *unacked) take(tag uint64) (pending, bool) {
-	p := u.slot(tag)
+	p := u.find(tag)
 	if p == nil {
 		return pending{}, false
 	}
 	out := *p
 	*p = pending{}
-	u.live--
-	u.trim()
+	if tag < u.head {
+		u.earlyLive--
+		u.trimEarly()
+	} else {
+		u.live--
+		u.trim()
+	}
 	return out, true
 }
 
@@ -87,8 +138,22 @@ func (u *unacked) take(tag uint64) (pending, bool) {
 func (u *unacked) takeUpTo(dst []tagged, tag uint64) ([]tagged, bool) {
 	if tag == 0 {
 		tag = u.head + uint64(u.n) - 1
-	} else if u.slot(tag) == nil {
+	} else if u.find(tag) == nil {
 		return dst, false
+	}
+	if len(u.early) > 0 {
+		for i := range u.early {
+			t := &u.early[i]
+			if t.tag > tag {
+				break
+			}
+			if t.consumer != nil {
+				dst = append(dst, *t)
+				t.pending = pending{}
+				u.earlyLive--
+			}
+		}
+		u.trimEarly()
 	}
 	for u.n > 0 && u.head <= tag {
 		p := &u.ring[u.start]
@@ -107,17 +172,18 @@ func (u *unacked) takeUpTo(dst []tagged, tag uint64) ([]tagged, bool) {
 
 // restore puts back what a rolled back transaction had settled.
 func (u *unacked) restore(t tagged) {
-	for t.tag < u.head {
-		if u.n == len(u.ring) {
-			u.grow()
-		}
-		u.start = (u.start - 1) & (len(u.ring) - 1)
-		u.ring[u.start] = pending{}
-		u.n++
-		u.head--
+	if t.tag >= u.head {
+		u.ring[(u.start+int(t.tag-u.head))&(len(u.ring)-1)] = t.pending
+		u.live++
+		return
 	}
-	u.ring[(u.start+int(t.tag-u.head))&(len(u.ring)-1)] = t.pending
-	u.live++
+	i, ok := u.findEarly(t.tag)
+	if ok {
+		u.early[i] = t
+	} else {
+		u.early = slices.Insert(u.early, i, t)
+	}
+	u.earlyLive++
 }
 
 // trim moves the head past holes. The ring of a consumer that had very much
@@ -130,6 +196,22 @@ func (u *unacked) trim() {
 	}
 	if u.n == 0 && len(u.ring) > keepRing {
 		u.ring, u.start = nil, 0
+	}
+}
+
+// trimEarly takes holes out of early: those in front at once, the others where
+// they are most of it.
+func (u *unacked) trimEarly() {
+	switch {
+	case u.earlyLive == 0:
+		u.early = nil
+		return
+	case u.earlyLive < len(u.early)/2:
+		u.early = slices.DeleteFunc(u.early, func(t tagged) bool { return t.consumer == nil })
+		return
+	}
+	for u.early[0].consumer == nil {
+		u.early = u.early[1:]
 	}
 }
 

@@ -27,16 +27,33 @@ func TestUnackedIsAMapByTag(t *testing.T) {
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"deliver": func(t *rapid.T) {
-				if got := u.next(); got != next {
-					t.Fatalf("next tag %d, want %d", got, next)
+				noAck := rapid.Bool().Draw(t, "noAck")
+				for range rapid.IntRange(1, 80).Draw(t, "n") {
+					if got := u.next(); got != next {
+						t.Fatalf("next tag %d, want %d", got, next)
+					}
+					if noAck {
+						u.skip()
+					} else {
+						u.push(pending{k, next * 10})
+						model[next] = next * 10
+					}
+					next++
 				}
-				if rapid.Bool().Draw(t, "noAck") {
-					u.skip()
-				} else {
-					u.push(pending{k, next * 10})
-					model[next] = next * 10
+			},
+			"ack most": func(t *rapid.T) {
+				keep := rapid.Uint64Range(2, 50).Draw(t, "keep")
+				for _, tag := range outstanding() {
+					if tag%keep == 0 {
+						continue
+					}
+					p, ok := u.take(tag)
+					if !ok || p.seq != model[tag] {
+						t.Fatalf("take(%d) = %v, %v", tag, p, ok)
+					}
+					delete(model, tag)
+					rolled = append(rolled, tagged{p, tag})
 				}
-				next++
 			},
 			"ack": func(t *rapid.T) {
 				tag := rapid.Uint64Range(0, next+2).Draw(t, "tag")
@@ -88,8 +105,11 @@ func TestUnackedIsAMapByTag(t *testing.T) {
 			},
 			"commit": func(*rapid.T) { rolled = nil },
 			"": func(t *rapid.T) {
-				if u.live != len(model) {
-					t.Fatalf("%d live, want %d", u.live, len(model))
+				if live := u.live + u.earlyLive; live != len(model) {
+					t.Fatalf("%d live, want %d", live, len(model))
+				}
+				if len(u.early) > 2*len(model)+1 {
+					t.Fatalf("a list of %d for %d", len(u.early), len(model))
 				}
 				if len(model) == 0 && len(rolled) == 0 && u.n != 0 {
 					t.Fatalf("%d slots held for nothing", u.n)
@@ -112,6 +132,31 @@ func TestUnackedGivesUpALargeRing(t *testing.T) {
 	}
 	if u.ring != nil {
 		t.Errorf("a ring of %d is kept for nothing", len(u.ring))
+	}
+}
+
+// One delivery that is never acked costs itself, not all that came after it.
+func TestOneHeldDeliveryKeepsTheRingSmall(t *testing.T) {
+	for _, noAck := range []bool{false, true} {
+		var u unacked
+		u.init()
+		k := &consumer{}
+		u.push(pending{k, 1})
+		for range 1_000_000 {
+			if noAck {
+				u.skip()
+				continue
+			}
+			tag := u.next()
+			u.push(pending{k, 2})
+			u.take(tag)
+		}
+		if n := len(u.ring) + cap(u.early); n > 4*thinMin {
+			t.Errorf("%d slots for one delivery", n)
+		}
+		if p, ok := u.take(1); !ok || p.seq != 1 {
+			t.Errorf("the held one is %v, %v", p, ok)
+		}
 	}
 }
 
