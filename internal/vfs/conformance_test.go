@@ -16,13 +16,13 @@ func implementations(t *testing.T, test func(t *testing.T, fsys FS, dir string))
 	t.Run("os", func(t *testing.T) { test(t, OS(), t.TempDir()) })
 	t.Run("mem", func(t *testing.T) {
 		m := NewMem()
-		must(t, m.MkdirAll("/work/dir"))
-		test(t, m, "/work/dir")
+		must(t, m.MkdirAll("/vol/dir"))
+		test(t, m, "/vol/dir")
 	})
 	t.Run("errfs", func(t *testing.T) {
 		m := NewMem()
-		must(t, m.MkdirAll("/work/dir"))
-		test(t, NewErrFS(m), "/work/dir")
+		must(t, m.MkdirAll("/vol/dir"))
+		test(t, NewErrFS(m), "/vol/dir")
 	})
 }
 
