@@ -176,7 +176,7 @@ func (s *Session) unbind(source, key string, args amqp.Table, find func() *node)
 	return v.change(func(t *change) error {
 		src, dst := v.exchanges[source], find()
 		if src == nil || dst == nil || dst.find(src, key, args) == nil {
-			return nil
+			return t.gone()
 		}
 		if dst.queue != nil {
 			if err := s.mayUse(dst.queue.def()); err != nil {

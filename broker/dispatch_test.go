@@ -106,6 +106,49 @@ func TestAnswersWaitForTheDiskAlsoWhereAnotherMadeTheObject(t *testing.T) {
 	})
 }
 
+func TestAnswersWaitForTheDiskAlsoWhereAnotherRemovedTheObject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBench(t)
+		w.close()
+		held := vfs.NewErrFS(w.fs)
+		w.opts.Store.FS = held
+		w.open()
+		a, b := w.client(), w.client()
+		_, err := a.s.DeclareQueue(QueueSpec{Name: "q", Durable: true})
+		a.ok(err)
+		a.ok(a.s.DeclareExchange(ExchangeSpec{Name: "x", Type: "fanout", Durable: true}))
+		a.ok(a.s.BindQueue("q", "amq.direct", "k", nil))
+		gate := make(chan struct{})
+		held.Add(vfs.Rule{Ops: vfs.OpSync, Name: "*.wal*", Before: func(vfs.Call) { <-gate }})
+		answers := make(chan struct{}, 10)
+		calls := []func(s *Session) error{
+			func(s *Session) error { return s.UnbindQueue("q", "amq.direct", "k", nil) },
+			func(s *Session) error { return s.DeleteExchange("x", false) },
+			func(s *Session) error { _, err := s.DeleteQueue("q", false, false); return err },
+		}
+		for _, s := range []*Session{a.s, b.s} {
+			for _, call := range calls {
+				go func() {
+					if err := call(s); err != nil {
+						t.Error(err)
+					}
+					answers <- struct{}{}
+				}()
+				synctest.Wait()
+			}
+		}
+		if n := len(answers); n != 0 {
+			t.Errorf("%d answers before the disk's", n)
+		}
+		close(gate)
+		synctest.Wait()
+		if n := len(answers); n != 6 {
+			t.Errorf("%d answers", n)
+		}
+		w.close()
+	})
+}
+
 func TestACancelledConsumersTouchIsHarmless(t *testing.T) {
 	w := newBench(t)
 	c := w.client()

@@ -130,7 +130,7 @@ func (s *Session) DeleteExchange(name string, ifUnused bool) error {
 	return s.v.change(func(t *change) error {
 		x := s.v.exchanges[name]
 		if x == nil {
-			return nil
+			return t.gone()
 		}
 		if ifUnused && x.table.Len() > 0 {
 			return amqp.PreconditionFailed("exchange '%s' in vhost '%s' in use", name, s.v.name)

@@ -241,7 +241,7 @@ func (s *Session) DeleteQueue(name string, ifUnused, ifEmpty bool) (uint32, erro
 	err := s.v.change(func(t *change) error {
 		q := s.v.queues[name]
 		if q == nil {
-			return nil
+			return t.gone()
 		}
 		if err := s.mayUse(q.def()); err != nil {
 			return err

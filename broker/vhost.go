@@ -29,6 +29,7 @@ type vhost struct {
 	exchanges map[string]*exchange
 	queues    map[string]Queue
 	replies   map[string]*localQueue // direct reply-to, by full name
+	last      wal.LSN                // of the last change that went to the log
 }
 
 // newVHost makes a vhost with the exchanges that every vhost has.
@@ -102,9 +103,18 @@ func (t *change) apply() error {
 	}
 	lsn, err := t.v.b.store.Apply(t.batch, wal.Deferred, nil)
 	t.await(lsn)
+	t.v.last = max(t.v.last, lsn)
 	if err != nil {
 		return errStore(err)
 	}
+	return nil
+}
+
+// gone is the answer to who removes what is not there: as good as a removal, so
+// it too waits until the removal that another may have made a moment ago is on
+// disk.
+func (t *change) gone() error {
+	t.await(t.v.last)
 	return nil
 }
 
