@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"github.com/leveret-mq/leveret/internal/record"
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
@@ -174,19 +175,19 @@ func (r *applier) plan() error {
 			p.rejected = false
 		case opAck:
 			if o.q.durable {
-				add(recQueue + recRange)
+				add(record.QueueSize + record.RangeSize)
 			}
 		case opRequeue:
 			requeues++
 			if o.q.durable {
-				add(recQueue + recRange)
+				add(record.QueueSize + record.RangeSize)
 			}
 		case opPurge, opTrim:
 			if o.q.durable {
 				o.q.mu.Lock()
 				o.room = uint32(min(o.q.ix.Loose()+requeues, maxRanges))
 				o.q.mu.Unlock()
-				r.size += int(o.room) * (recQueue + recRange)
+				r.size += int(o.room) * (record.QueueSize + record.RangeSize)
 				r.records += int(o.room)
 			}
 		case opCreate, opDelete:
@@ -194,14 +195,14 @@ func (r *applier) plan() error {
 				return ErrTooManyQueues
 			}
 			if o.q.durable {
-				add(recQueue)
+				add(record.QueueSize)
 			}
 		case opPut, opRemove:
 			e := &b.entries[o.a]
-			if len(e.key) > maxCount {
-				return fmt.Errorf("catalog key has %d bytes, more than %d", len(e.key), maxCount)
+			if len(e.key) > record.MaxCount {
+				return fmt.Errorf("catalog key has %d bytes, more than %d", len(e.key), record.MaxCount)
 			}
-			add(recWord + len(e.key) + len(e.value))
+			add(record.WordSize + len(e.key) + len(e.value))
 		}
 	}
 	b.rejections = 0
@@ -281,7 +282,7 @@ func (r *applier) ack(q *Queue, first, last uint64) {
 	r.logged = false
 	q.ix.Ack(first, last, r.gone)
 	if r.logged && r.logging && q.durable {
-		r.note(recAck, q, first, uint32(last-first+1))
+		r.note(record.Ack, q, first, uint32(last-first+1))
 		r.binding = r.binding || r.b.atomic
 	}
 }
@@ -291,14 +292,14 @@ func (r *applier) requeue(q *Queue, seq uint64) {
 	r.lock(q)
 	count, e, ok := q.ix.Requeue(seq)
 	if ok && e.Logged() && r.logging && q.durable {
-		r.note(recRequeue, q, seq, count)
+		r.note(record.Requeue, q, seq, count)
 		r.binding = r.binding || r.b.atomic
 	}
 }
 
 // note adds to the ack or requeue record that is being gathered, or begins one.
 func (r *applier) note(kind byte, q *Queue, seq uint64, n uint32) {
-	if r.pending.kind != kind || r.pending.q != q || len(r.pending.items) == maxCount {
+	if r.pending.kind != kind || r.pending.q != q || len(r.pending.items) == record.MaxCount {
 		r.flushPending()
 		r.pending.kind, r.pending.q = kind, q
 	}
@@ -315,11 +316,11 @@ func (r *applier) flushPending() {
 }
 
 func (r *applier) putPending(p *pendingRecord) {
-	_, rec := r.s.log.Put(recQueue + len(p.items)*recRange)
-	putQueueWord(rec, p.kind, len(p.items), p.q.id)
-	rec = rec[recQueue:]
+	_, rec := r.s.log.Put(record.QueueSize + len(p.items)*record.RangeSize)
+	record.PutQueueWord(rec, p.kind, len(p.items), p.q.id)
+	rec = rec[record.QueueSize:]
 	for i, it := range p.items {
-		putRange(rec[i*recRange:], it.seq, it.n)
+		record.PutRange(rec[i*record.RangeSize:], it.seq, it.n)
 	}
 }
 
@@ -357,7 +358,7 @@ func (r *applier) noteRange(first, last uint64) {
 		n := min(last-first+1, 1<<32-1)
 		if r.room > 0 {
 			r.room--
-			r.note(recAck, q, first, uint32(n))
+			r.note(record.Ack, q, first, uint32(n))
 		} else {
 			r.late = append(r.late, lateRange{q, seqCount{first, uint32(n)}})
 		}
@@ -374,11 +375,11 @@ func (r *applier) putLate() error {
 		r.late = r.late[:0]
 	}()
 	n := len(r.late)
-	if err := r.s.log.Begin(n*(recQueue+recRange), n); err != nil {
+	if err := r.s.log.Begin(n*(record.QueueSize+record.RangeSize), n); err != nil {
 		return err
 	}
 	for _, l := range r.late {
-		r.note(recAck, l.q, l.seq, l.n)
+		r.note(record.Ack, l.q, l.seq, l.n)
 	}
 	r.flushPending()
 	return nil
@@ -392,8 +393,8 @@ func (r *applier) create(q *Queue) {
 			r.refused = true
 			return
 		}
-		_, rec := r.s.log.Put(recQueue)
-		putQueueWord(rec, recCreateQueue, 0, q.id)
+		_, rec := r.s.log.Put(record.QueueSize)
+		record.PutQueueWord(rec, record.CreateQueue, 0, q.id)
 		r.binding = true
 		r.s.queues.add(q)
 	}
@@ -416,8 +417,8 @@ func (r *applier) delete(q *Queue) int {
 	removed := q.ix.Clear()
 	r.bulk = append(r.bulk, removed)
 	if q.durable {
-		_, rec := r.s.log.Put(recQueue)
-		putQueueWord(rec, recDeleteQueue, 0, q.id)
+		_, rec := r.s.log.Put(record.QueueSize)
+		record.PutQueueWord(rec, record.DeleteQueue, 0, q.id)
 		r.binding = true
 		r.s.queues.remove(q)
 	}
@@ -431,14 +432,14 @@ func (r *applier) catalog(kind opKind, e *catalogEntry) {
 		r.refused = true
 		return
 	}
-	_, rec := r.s.log.Put(recWord + len(e.key) + len(e.value))
-	putWord(rec, recPut, len(e.key))
-	n := copy(rec[recWord:], e.key)
-	copy(rec[recWord+n:], e.value)
+	_, rec := r.s.log.Put(record.WordSize + len(e.key) + len(e.value))
+	record.PutWord(rec, record.Put, len(e.key))
+	n := copy(rec[record.WordSize:], e.key)
+	copy(rec[record.WordSize+n:], e.value)
 	if kind == opPut {
 		r.s.catalog.put(e.key, e.value)
 	} else {
-		putWord(rec, recDelete, len(e.key))
+		record.PutWord(rec, record.Delete, len(e.key))
 		r.s.catalog.delete(e.key)
 	}
 	r.binding = true

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"github.com/leveret-mq/leveret/internal/record"
 	"slices"
 
 	"github.com/leveret-mq/leveret/index"
@@ -168,7 +169,7 @@ func (c *Claim) parse() {
 		blob := it.Body
 		var err error
 		if it.Time == fromDisk {
-			err = checkBlob(blob)
+			err = record.CheckBlob(blob)
 		}
 		if err == nil {
 			err = it.parseBlob(blob)

@@ -63,35 +63,8 @@ sealed files (folder segments/) is the engine's next storey.
 
 # Records of the log
 
-Integers are little endian. A record is a word, whose low byte is the kind and
-whose other three bytes are the count n, and what the kind says:
-
-	kind  name     n           then
-	1     publish  pairs       n × (queue u32, flags u8, seq u56), then the blob
-	2     ack      ranges      queue u32, n × (first seq u64, how many u32)
-	3     requeue  messages    queue u32, n × (seq u64, delivery count u32)
-	4     deliver  0           queue u32, mark u64: all below may have been delivered
-	5     create   0           queue u32
-	6     delete   0           queue u32
-	7     put      key length  key, value
-	8     remove   key length  key
-
-Flag 1 of a pair says that the message counts as delivered. Purges and trims are
-acks. Queue ids are those of durable queues and are never used again; neither are
-seqs, so that every record may be replayed over a state that knows it already.
-
-A blob is a message. Everything that is ever moved is moved as it is:
-
-	offset  bytes
-	     0      4  CRC32C of all that follows
-	     4      4  length, this header included
-	     8      8  time of publication, ms since 1970
-	    16      1  length of the exchange's name
-	    17      1  length of the routing key
-	    18      1  flags: 1 persistent
-	    19      1  zero
-	    20      4  length of the properties
-	    24         exchange, routing key, properties, body
+Package record has the formats of records and blobs. A record may be replayed
+over a state that knows it already. Purges and trims are acks.
 
 A catalog file has blocks of kind 3 with the key's length (4 bytes), key and
 value.
@@ -140,7 +113,7 @@ each other.
 	store.go       Open, Close, figures          options.go
 	batch.go       recording                     apply.go       executing
 	publish.go     executing publishes
-	message.go     messages and blobs            record.go      records
+	item.go        messages
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files
 	mark.go        what may have been delivered

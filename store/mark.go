@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"github.com/leveret-mq/leveret/internal/record"
 	iofs "io/fs"
 	"path/filepath"
 	"sync"
@@ -56,7 +57,7 @@ func (q *Queue) runsLow() bool {
 // held.
 func (q *Queue) raiseMark(seq uint64, ahead bool) (wal.LSN, error) {
 	log := q.s.log
-	if err := log.Begin(recMark, 1); err != nil {
+	if err := log.Begin(record.MarkSize, 1); err != nil {
 		return 0, err
 	}
 	q.mu.Lock()
@@ -65,10 +66,10 @@ func (q *Queue) raiseMark(seq uint64, ahead bool) (wal.LSN, error) {
 		q.window = min(max(2*q.window, 1), markWindow)
 		mark = min(max(mark, seq)+q.window, q.ix.Next())
 		q.ix.RaiseMark(mark)
-		lsn, rec := log.Put(recMark)
-		putQueueWord(rec, recDelivered, 0, q.id)
-		le.PutUint64(rec[recQueue:], mark)
-		q.markLSN = lsn + recMark
+		lsn, rec := log.Put(record.MarkSize)
+		record.PutQueueWord(rec, record.Delivered, 0, q.id)
+		le.PutUint64(rec[record.QueueSize:], mark)
+		q.markLSN = lsn + record.MarkSize
 	}
 	wait := q.markLSN
 	q.mu.Unlock()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"github.com/leveret-mq/leveret/internal/record"
 
 	"github.com/leveret-mq/leveret/index"
 )
@@ -66,13 +67,13 @@ func (r *applier) reserve() bool {
 
 // planPublish computes what a publish may need, without any lock.
 func (r *applier) planPublish(p *publishing) error {
-	if err := p.m.validate(); err != nil {
+	if err := p.m.Validate(); err != nil {
 		return err
 	}
-	if p.n > maxCount {
-		return fmt.Errorf("%d queues, more than %d", p.n, maxCount)
+	if p.n > record.MaxCount {
+		return fmt.Errorf("%d queues, more than %d", p.n, record.MaxCount)
 	}
-	p.size = uint32(p.m.blobSize())
+	p.size = uint32(p.m.BlobSize())
 	p.durables = 0
 	if p.m.Persistent {
 		for _, q := range r.b.queues[p.first : p.first+p.n] {
@@ -84,14 +85,14 @@ func (r *applier) planPublish(p *publishing) error {
 	p.logged = p.durables > 0
 	switch {
 	case p.logged:
-		r.size += recWord + p.durables*recPair + int(p.size)
+		r.size += record.WordSize + p.durables*record.PairSize + int(p.size)
 		r.records++
 	case p.n > 0:
 		r.arenaBytes += int(p.size)
 		r.arenaRefs += int64(p.n)
 	}
-	if p.size > blobCRCInPlace && p.n > 0 {
-		p.crc = p.m.blobCRC(p.size, r.ms)
+	if p.size > record.CRCInPlace && p.n > 0 {
+		p.crc = p.m.BlobCRC(p.size, r.ms)
 	}
 	return nil
 }
@@ -180,11 +181,11 @@ func (r *applier) write(p *publishing, queues, durables int) written {
 	w := written{queues: int64(queues)}
 	body := uint32(len(p.m.Body))
 	if durables > 0 {
-		head := recWord + durables*recPair
+		head := record.WordSize + durables*record.PairSize
 		lsn, rec := r.s.log.Put(head + int(p.size))
-		putWord(rec, recPublish, durables)
-		w.pairs = rec[recWord:head]
-		p.m.putBlob(rec[head:], r.ms, p.crc)
+		record.PutWord(rec, record.Publish, durables)
+		w.pairs = rec[record.WordSize:head]
+		p.m.PutBlob(rec[head:], r.ms, p.crc)
 		w.e = index.MakeEntry(uint64(lsn)+uint64(head), p.size, body, index.Logged)
 		r.binding = true
 		return w
@@ -197,7 +198,7 @@ func (r *applier) write(p *publishing, queues, durables int) written {
 		r.off += int(p.size)
 	}
 	addr := part.addr(off)
-	p.m.putBlob(part.slice(addr, p.size), r.ms, p.crc)
+	p.m.PutBlob(part.slice(addr, p.size), r.ms, p.crc)
 	w.e = index.MakeEntry(addr, p.size, body, 0)
 	return w
 }
@@ -216,10 +217,10 @@ func (r *applier) push(q *Queue, w *written) {
 	e, flags := w.e, byte(0)
 	if q.consuming && q.ix.Next()-q.ix.Cursor() < markShort {
 		e.Flags |= index.Marked
-		flags = pairMarked
+		flags = record.PairMarked
 	}
-	putPair(w.pairs, q.id, q.ix.Push(e), flags)
-	w.pairs = w.pairs[recPair:]
+	record.PutPair(w.pairs, q.id, q.ix.Push(e), flags)
+	w.pairs = w.pairs[record.PairSize:]
 }
 
 // settle closes the accounts of a message that was pushed.

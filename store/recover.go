@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"github.com/leveret-mq/leveret/internal/record"
 	"io"
 	"path/filepath"
 	"slices"
@@ -266,7 +267,7 @@ func (r *replayer) gone(_ uint64, e index.Entry) {
 
 // record applies a record.
 func (r *replayer) record(lsn wal.LSN, p []byte) error {
-	rec, err := decodeRecord(p)
+	rec, err := record.Decode(p)
 	if err == nil {
 		err = r.apply(lsn, p, &rec)
 	}
@@ -276,17 +277,17 @@ func (r *replayer) record(lsn wal.LSN, p []byte) error {
 	return nil
 }
 
-func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record) error {
+func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 	s := r.s
-	switch rec.kind {
-	case recPublish:
-		body, err := blobBody(rec.blob)
+	switch rec.Kind {
+	case record.Publish:
+		body, err := record.BodyLen(rec.Blob)
 		if err != nil {
 			return err
 		}
-		addr := uint64(lsn) + uint64(len(p)-len(rec.blob))
-		for i := range len(rec.pairs) / recPair {
-			id, seq, flags := rec.pair(i)
+		addr := uint64(lsn) + uint64(len(p)-len(rec.Blob))
+		for i := range len(rec.Pairs) / record.PairSize {
+			id, seq, flags := rec.Pair(i)
 			q := r.queue(id)
 			if q == nil {
 				continue
@@ -294,25 +295,25 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record) error {
 			if err := q.checkSeq(seq); err != nil {
 				return err
 			}
-			e := index.MakeEntry(addr, uint32(len(rec.blob)), body, index.Logged)
-			if flags&pairMarked != 0 {
+			e := index.MakeEntry(addr, uint32(len(rec.Blob)), body, index.Logged)
+			if flags&record.PairMarked != 0 {
 				e.Flags |= index.Marked
 			}
 			if q.ix.Restore(seq, e) {
 				r.tally.add(&s.live, addr, e.Len, 1)
 			}
 		}
-	case recPut:
-		s.catalog.put(string(rec.key), rec.value)
-	case recDelete:
-		s.catalog.delete(string(rec.key))
-	case recCreateQueue:
-		if r.queue(rec.queue) == nil {
-			r.q = s.newQueue(rec.queue)
+	case record.Put:
+		s.catalog.put(string(rec.Key), rec.Value)
+	case record.Delete:
+		s.catalog.delete(string(rec.Key))
+	case record.CreateQueue:
+		if r.queue(rec.Queue) == nil {
+			r.q = s.newQueue(rec.Queue)
 		}
-		s.nextQueue.Store(max(s.nextQueue.Load(), after(rec.queue)))
+		s.nextQueue.Store(max(s.nextQueue.Load(), after(rec.Queue)))
 	default:
-		if q := r.queue(rec.queue); q != nil {
+		if q := r.queue(rec.Queue); q != nil {
 			return r.applyTo(q, rec)
 		}
 	}
@@ -320,12 +321,12 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record) error {
 }
 
 // applyTo applies a record about one queue.
-func (r *replayer) applyTo(q *Queue, rec *record) error {
-	n := len(rec.items) / recRange
-	switch rec.kind {
-	case recAck:
+func (r *replayer) applyTo(q *Queue, rec *record.Record) error {
+	n := len(rec.Items) / record.RangeSize
+	switch rec.Kind {
+	case record.Ack:
 		for i := range n {
-			first, count := rec.item(i)
+			first, count := rec.Item(i)
 			if count == 0 {
 				continue
 			}
@@ -337,17 +338,17 @@ func (r *replayer) applyTo(q *Queue, rec *record) error {
 			q.ix.Skip(last + 1)
 			q.ix.Ack(first, last, r.gone)
 		}
-	case recRequeue:
+	case record.Requeue:
 		for i := range n {
-			seq, count := rec.item(i)
+			seq, count := rec.Item(i)
 			q.ix.SetCount(seq, count)
 		}
-	case recDelivered:
-		if err := q.checkSeq(rec.mark); err != nil {
+	case record.Delivered:
+		if err := q.checkSeq(rec.Mark); err != nil {
 			return err
 		}
-		q.ix.RaiseMark(rec.mark)
-	case recDeleteQueue:
+		q.ix.RaiseMark(rec.Mark)
+	case record.DeleteQueue:
 		q.flags.Or(queueDeleted)
 		removed := q.ix.Clear()
 		removed.Each(func(e index.Entry) { r.gone(0, e) })

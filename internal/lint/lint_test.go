@@ -19,8 +19,9 @@ const module = "github.com/leveret-mq/leveret/"
 // other either.
 var layers = [][]string{
 	{"internal/vfs", "internal/amqp"},
-	{"wal", "segment", "index"},
+	{"wal", "segment", "index", "internal/record", "internal/arena", "internal/large"},
 	{"store"},
+	{"internal/inspect"},
 	{"broker/routing"},
 	{"broker"},
 	{"amqpd/wire"},

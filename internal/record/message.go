@@ -1,0 +1,159 @@
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+)
+
+// Message is what a producer gave. All of it is opaque to the store but for
+// Persistent.
+type Message struct {
+	Exchange   []byte // at most 255 bytes
+	RoutingKey []byte // at most 255 bytes
+	Props      []byte // at most MaxProps bytes
+	Body       []byte
+	// Persistent: the message survives a restart in its durable queues.
+	Persistent bool
+}
+
+// MaxProps bounds Message.Props, in bytes.
+const MaxProps = MaxOverhead - BlobHeader - 2*255
+
+// MaxOverhead bounds how many bytes of a blob are not body.
+const MaxOverhead = 1<<24 - 1
+
+// A blob is a message as it lies in the log, in memory, and wherever it is
+// moved to later: it is copied verbatim. doc.go has the table.
+const (
+	BlobHeader     = 24
+	flagPersistent = 1 << 0
+
+	// Up to here a blob's checksum is computed where it was copied to, under
+	// the log's append lock, in one go; larger ones beforehand in pieces.
+	CRCInPlace = 4 << 10
+)
+
+var (
+	le         = binary.LittleEndian
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// BlobSize is the length of m's blob, in 64 bits since it may pass 32.
+func (m *Message) BlobSize() int64 {
+	return BlobHeader + int64(len(m.Exchange)) + int64(len(m.RoutingKey)) + int64(len(m.Props)) + int64(len(m.Body))
+}
+
+// Validate reports what a blob cannot hold.
+func (m *Message) Validate() error {
+	switch {
+	case len(m.Exchange) > 255:
+		return fmt.Errorf("exchange name has %d bytes, more than 255", len(m.Exchange))
+	case len(m.RoutingKey) > 255:
+		return fmt.Errorf("routing key has %d bytes, more than 255", len(m.RoutingKey))
+	case len(m.Props) > MaxProps:
+		return fmt.Errorf("properties have %d bytes, more than %d", len(m.Props), MaxProps)
+	case m.BlobSize() > 1<<32-1:
+		return fmt.Errorf("message has %d bytes, more than %d", m.BlobSize(), uint32(1<<32-1))
+	}
+	return nil
+}
+
+// PutBlobHeader writes the header of m's blob but for the checksum.
+func (m *Message) PutBlobHeader(p []byte, size uint32, ms int64) {
+	_ = p[BlobHeader-1]
+	le.PutUint32(p[4:], size)
+	le.PutUint64(p[8:], uint64(ms))
+	p[16] = byte(len(m.Exchange))
+	p[17] = byte(len(m.RoutingKey))
+	p[18] = 0
+	if m.Persistent {
+		p[18] = flagPersistent
+	}
+	p[19] = 0
+	le.PutUint32(p[20:], uint32(len(m.Props)))
+}
+
+// BlobCRC is the checksum of m's blob before it is put together.
+func (m *Message) BlobCRC(size uint32, ms int64) uint32 {
+	var h [BlobHeader]byte
+	m.PutBlobHeader(h[:], size, ms)
+	crc := crc32.Checksum(h[4:], castagnoli)
+	for _, part := range [...][]byte{m.Exchange, m.RoutingKey, m.Props, m.Body} {
+		crc = crc32.Update(crc, castagnoli, part)
+	}
+	return crc
+}
+
+// PutBlob writes m's blob into p, which has its size. crc is its checksum, if
+// it is longer than CRCInPlace; else it is computed here.
+func (m *Message) PutBlob(p []byte, ms int64, crc uint32) {
+	m.PutBlobHeader(p, uint32(len(p)), ms)
+	n := BlobHeader
+	n += copy(p[n:], m.Exchange)
+	n += copy(p[n:], m.RoutingKey)
+	n += copy(p[n:], m.Props)
+	copy(p[n:], m.Body)
+	if len(p) <= CRCInPlace {
+		crc = crc32.Checksum(p[4:], castagnoli)
+	}
+	le.PutUint32(p, crc)
+}
+
+var (
+	ErrBlobShort  = errors.New("message is shorter than its header")
+	ErrBlobLength = errors.New("message has a wrong length")
+	ErrBlobParts  = errors.New("message is shorter than its parts")
+	ErrBlobCRC    = errors.New("message has a wrong checksum")
+)
+
+// CheckBlob says whether p is a whole and undamaged blob: for what comes from
+// a file, of which the log has checked bounds only.
+func CheckBlob(p []byte) error {
+	switch {
+	case len(p) < BlobHeader:
+		return ErrBlobShort
+	case uint64(le.Uint32(p[4:])) != uint64(len(p)):
+		return ErrBlobLength
+	case le.Uint32(p) != crc32.Checksum(p[4:], castagnoli):
+		return ErrBlobCRC
+	}
+	return nil
+}
+
+// Parse takes a blob apart; the message points into p. ms is its time of
+// publication, in ms since 1970. It checks lengths and not the checksum.
+func Parse(p []byte) (m Message, ms int64, err error) {
+	if len(p) < BlobHeader {
+		return m, 0, ErrBlobShort
+	}
+	if uint64(le.Uint32(p[4:])) != uint64(len(p)) {
+		return m, 0, ErrBlobLength
+	}
+	ex := BlobHeader + int(p[16])
+	rk := ex + int(p[17])
+	body := rk + int(le.Uint32(p[20:]))
+	if body < rk || body > len(p) {
+		return m, 0, ErrBlobParts
+	}
+	return Message{
+		Exchange:   p[BlobHeader:ex:ex],
+		RoutingKey: p[ex:rk:rk],
+		Props:      p[rk:body:body],
+		Body:       p[body:len(p):len(p)],
+		Persistent: p[18]&flagPersistent != 0,
+	}, int64(le.Uint64(p[8:])), nil
+}
+
+// BodyLen is how many bytes of a blob are body.
+func BodyLen(p []byte) (uint32, error) {
+	m, _, err := Parse(p)
+	if err != nil {
+		return 0, err
+	}
+	if len(p)-len(m.Body) > MaxOverhead {
+		return 0, ErrBlobParts
+	}
+	return uint32(len(m.Body)), nil
+}
