@@ -111,9 +111,9 @@ func (c *checkpoints) pays() bool {
 	if time.Now().Before(c.retry) {
 		return false
 	}
-	free, boundary := int64(0), c.s.log.Boundary()
+	free := int64(0)
 	for _, f := range c.s.log.Files() {
-		if c.s.live.dead(f, boundary) {
+		if c.s.live.dead(f) {
 			free += f.Size
 		}
 	}
@@ -160,7 +160,7 @@ func (c *checkpoints) write(exact bool) (err error) {
 	}
 	id := snapshotID{number: c.number + 1, replay: s.log.Boundary(), catalog: c.current.catalog}
 	c.number++
-	removable := c.removable(id.replay)
+	removable := c.removable()
 
 	// A change of the catalog from now on sets dirty again.
 	if s.catalog.dirty.Swap(false) {
@@ -217,10 +217,10 @@ func (s *Store) barrier() error {
 // removable lists the log's files that hold nothing live and that no replay
 // needs, not even from the checkpoint before the one that is about to be
 // written. What made them so is durable when that one is.
-func (c *checkpoints) removable(boundary wal.LSN) []wal.FileInfo {
+func (c *checkpoints) removable() []wal.FileInfo {
 	var list []wal.FileInfo
 	for _, f := range c.s.log.Files() {
-		if f.End <= c.current.replay && c.s.live.dead(f, boundary) {
+		if f.End <= c.current.replay && c.s.live.dead(f) {
 			list = append(list, f)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -277,73 +275,4 @@ func TestColdReadsBesideAppends(t *testing.T) {
 	claims.Wait()
 	stop.Store(true)
 	appends.Wait()
-}
-
-// TestBatchUnderWayIsCountedBeforeItsFileGoes: a fan-out is in one queue and
-// waits for the next one's lock, and is acked there meanwhile. Its granule then
-// counts less than is alive, by as much as the message before it, which lies in
-// a file that ends in that granule.
-func TestBatchUnderWayIsCountedBeforeItsFileGoes(t *testing.T) {
-	fs := vfs.NewMem()
-	o := Options{FS: fs, WAL: wal.Options{FileSize: 64 << 10, ChunkSize: 4096, CacheSize: 8192}, CheckpointBytes: 1 << 40}
-	s := open(t, o)
-	a, d, tr := newQueue(t, s, true), newQueue(t, s, true), newQueue(t, s, false)
-	// Until a file ends early in a granule, so that the fan-out fits in there too.
-	var file wal.FileInfo
-	for room := uint64(0); room < 500; {
-		n := len(s.log.Files())
-		for n == len(s.log.Files()) {
-			publish(t, s, text("stays"), a)
-		}
-		file = s.log.Files()[n-1]
-		granule := uint64(1) << s.live.shift
-		room = granule - min(granule, uint64(s.log.Appended())-uint64(file.End)&^(granule-1))
-	}
-	keep := uint64(0)
-	a.ix.After(^uint64(0), func(seq uint64, e index.Entry) bool {
-		if e.Addr < uint64(file.End) {
-			keep = seq
-		}
-		return true
-	})
-	apply(t, s, func(b *Batch) {
-		for seq := range a.ix.Next() {
-			if seq != keep {
-				b.Ack(a, seq)
-			}
-		}
-	})
-	for range 2 {
-		if err := s.Checkpoint(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if shift, boundary := s.live.shift, s.log.Boundary(); uint64(file.End)>>shift != uint64(boundary)>>shift || s.live.dead(file, boundary+1<<shift) {
-		t.Fatalf("the file is %+v, the open frame begins at %d: not the case to test", file, boundary)
-	}
-
-	d.mu.Lock()
-	done := make(chan struct{})
-	go func() {
-		publish(t, s, text("fan-out"), tr, d)
-		close(done)
-	}()
-	until(func() bool { ready, _, _ := tr.Counts(); return ready == 1 })
-	apply(t, s, func(b *Batch) { b.Ack(tr, 0) })
-	n, _ := s.live.size()
-	removable := s.checkpoints.removable(s.log.Boundary())
-	removable = slices.DeleteFunc(removable, func(f wal.FileInfo) bool { return f.Seq != file.Seq })
-	d.mu.Unlock()
-	<-done
-	if n != 0 {
-		t.Errorf("%d entries counted: not the case to test", n)
-	}
-	if len(removable) != 0 {
-		t.Errorf("a file with a live message may go: %+v", removable)
-	}
-	s, _ = kill(t, s, fs, o)
-	defer shut(t, s)
-	if got := claim(t, s, s.Queue(a.ID()), 10); len(got) != 1 || got[0].seq != keep {
-		t.Errorf("claimed %v", got)
-	}
 }

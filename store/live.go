@@ -62,11 +62,12 @@ func (t *liveTally) flush(l *live) {
 	t.entries, t.bytes = 0, 0
 }
 
-// dead tells whether no entry points into the file. boundary is where the
-// log's open frame began a moment ago: from its granule on, a batch that is
-// under way may not have counted yet what it has put into queues.
-func (l *live) dead(f wal.FileInfo, boundary wal.LSN) bool {
-	if f.Active || uint64(f.End) > uint64(boundary)>>l.shift<<l.shift {
+// dead tells whether no entry points into the file. A batch that is under way
+// does not make a granule count less than is alive of what others have put there:
+// it is the only one, since all that changes durable queues holds the log's append
+// lock.
+func (l *live) dead(f wal.FileInfo) bool {
+	if f.Active {
 		return false
 	}
 	l.mu.Lock()

@@ -83,13 +83,13 @@ func (r *applier) planPublish(p *publishing) error {
 		}
 	}
 	p.logged = p.durables > 0
-	switch {
-	case p.logged:
+	if p.logged {
 		r.size += record.WordSize + p.durables*record.PairSize + int(p.size)
 		r.records++
-	case p.n > 0:
+	}
+	if n := p.n - p.durables; n > 0 {
 		r.arenaBytes += int(p.size)
-		r.arenaRefs += int64(p.n)
+		r.arenaRefs += int64(n)
 	}
 	if p.size > record.CRCInPlace && p.n > 0 {
 		p.crc = p.m.BlobCRC(p.size, r.ms)
@@ -166,40 +166,41 @@ func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 	r.settle(p, &w)
 }
 
-// written is a message in its place, and what its queues are told of it.
+// written is a message in its places, and what its queues are told of it.
 type written struct {
-	e      index.Entry
-	pairs  []byte     // of the record, still to be filled
-	part   *arenaPart // that was reserved for this message alone
-	queues int64      // that it was to go to
-	pushed int64      // that it went to
+	logged   index.Entry // for queues that the record names
+	pairs    []byte      // of the record, still to be filled
+	memory   index.Entry // for the others
+	recorded int64       // how many queues have the one,
+	kept     int64       // and the other
 }
 
-// write puts a message into the log, if that many of its queues are durable,
-// else into the arena.
-func (r *applier) write(p *publishing, queues, durables int) written {
-	w := written{queues: int64(queues)}
+// write puts a message into the log for its durable queues, and into the arena
+// for the others: what the log holds is then needed by durable queues alone, and
+// moving it to a segment moves it out of the log for good.
+func (r *applier) write(p *publishing, queues, durables int) (w written) {
 	body := uint32(len(p.m.Body))
+	var blob []byte
 	if durables > 0 {
 		head := record.WordSize + durables*record.PairSize
 		lsn, rec := r.s.log.Put(head + int(p.size))
 		record.PutWord(rec, record.Publish, durables)
-		w.pairs = rec[record.WordSize:head]
-		p.m.PutBlob(rec[head:], r.ms, p.crc)
-		w.e = index.MakeEntry(uint64(lsn)+uint64(head), p.size, body, index.Logged)
+		w.pairs, blob = rec[record.WordSize:head], rec[head:]
+		p.m.PutBlob(blob, r.ms, p.crc)
+		w.logged = index.MakeEntry(uint64(lsn)+uint64(head), p.size, body, index.Logged)
 		r.binding = true
-		return w
 	}
-	part, off := r.part, r.off
-	if p.logged { // plan did not know that the durable queues are gone or full
-		part, off = r.s.arena.reserve(int(p.size), w.queues)
-		w.part = part
-	} else {
+	if queues > durables {
+		addr := r.part.addr(r.off)
 		r.off += int(p.size)
+		memory := r.part.slice(addr, p.size)
+		if blob != nil {
+			copy(memory, blob)
+		} else {
+			p.m.PutBlob(memory, r.ms, p.crc)
+		}
+		w.memory = index.MakeEntry(addr, p.size, body, 0)
 	}
-	addr := part.addr(off)
-	p.m.PutBlob(part.slice(addr, p.size), r.ms, p.crc)
-	w.e = index.MakeEntry(addr, p.size, body, 0)
 	return w
 }
 
@@ -209,12 +210,13 @@ func (r *applier) push(q *Queue, w *written) {
 	if q.flags.Load()&queueGone != 0 {
 		return // a transient queue: they go without the append lock
 	}
-	w.pushed++
-	if !q.durable || !w.e.Logged() {
-		q.ix.Push(w.e)
+	if !q.durable || w.pairs == nil {
+		w.kept++
+		q.ix.Push(w.memory)
 		return
 	}
-	e, flags := w.e, byte(0)
+	w.recorded++
+	e, flags := w.logged, byte(0)
 	if q.consuming && q.ix.Next()-q.ix.Cursor() < markShort {
 		e.Flags |= index.Marked
 		flags = record.PairMarked
@@ -225,12 +227,8 @@ func (r *applier) push(q *Queue, w *written) {
 
 // settle closes the accounts of a message that was pushed.
 func (r *applier) settle(p *publishing, w *written) {
-	switch {
-	case w.e.Logged():
-		r.tally.add(&r.s.live, w.e.Addr, p.size, w.pushed)
-	case w.part != nil:
-		r.s.arena.release(w.part, w.queues-w.pushed)
-	default:
-		r.refs -= w.pushed
+	if w.recorded > 0 {
+		r.tally.add(&r.s.live, w.logged.Addr, p.size, w.recorded)
 	}
+	r.refs -= w.kept
 }
