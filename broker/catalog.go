@@ -1,54 +1,16 @@
 package broker
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/store"
 )
 
-// Kinds of records in the store's catalog; see the package comment.
-const (
-	recordVHost    = 'v'
-	recordExchange = 'x'
-	recordQueue    = 'q'
-	recordBinding  = 'b'
-)
+func (v *vhost) key() string { return catalog.Key(catalog.VHost, v.name) }
 
-// catalogKey makes a record's key: the kind and the names that identify the
-// object, each with its length, since a name may hold any byte.
-func catalogKey(kind byte, names ...string) string {
-	key := append(make([]byte, 0, 64), kind)
-	for _, name := range names {
-		key = binary.AppendUvarint(key, uint64(len(name)))
-		key = append(key, name...)
-	}
-	return string(key)
-}
-
-// splitKey is the reverse of catalogKey. It wants exactly n names.
-func splitKey(key string, n int) ([]string, error) {
-	names := make([]string, 0, n)
-	rest := []byte(key[1:])
-	for len(rest) > 0 {
-		size, used := binary.Uvarint(rest)
-		if used <= 0 || size > uint64(len(rest)-used) {
-			return nil, fmt.Errorf("catalog key %q is malformed", key)
-		}
-		rest = rest[used:]
-		names = append(names, string(rest[:size]))
-		rest = rest[size:]
-	}
-	if len(names) != n {
-		return nil, fmt.Errorf("catalog key %q has %d names, not %d", key, len(names), n)
-	}
-	return names, nil
-}
-
-func (v *vhost) key() string { return catalogKey(recordVHost, v.name) }
-
-func (x *exchange) key() string { return catalogKey(recordExchange, x.v.name, x.name) }
+func (x *exchange) key() string { return catalog.Key(catalog.Exchange, x.v.name, x.name) }
 
 func (x *exchange) record() []byte {
 	return amqp.NewTable(
@@ -59,15 +21,11 @@ func (x *exchange) record() []byte {
 	)
 }
 
-func (d *queueDef) key() string { return catalogKey(recordQueue, d.v.name, d.name) }
+func (d *queueDef) key() string { return catalog.Key(catalog.Queue, d.v.name, d.name) }
 
 // record names the store's queue, whose messages outlive the process with it.
 func (d *queueDef) record(id uint32) []byte {
-	return amqp.NewTable(
-		amqp.Field{Name: "id", Value: amqp.Int64(int64(id))},
-		amqp.Field{Name: "auto_delete", Value: amqp.Bool(d.autoDelete)},
-		amqp.Field{Name: "arguments", Value: amqp.Nested(d.args)},
-	)
+	return catalog.QueueValue(id, d.autoDelete, d.args)
 }
 
 func (b *binding) catalogKey() string {
@@ -77,7 +35,7 @@ func (b *binding) catalogKey() string {
 	} else {
 		kind, name = "x", b.dst.exchange.name
 	}
-	return catalogKey(recordBinding, b.src.v.name, b.src.name, kind, name, b.key, string(b.args.Canonical(nil)))
+	return catalog.Key(catalog.Binding, b.src.v.name, b.src.name, kind, name, b.key, string(b.args.Canonical(nil)))
 }
 
 func (b *binding) record() []byte {
@@ -92,12 +50,8 @@ func (b *Broker) load() error {
 		value amqp.Table
 	}
 	found := map[byte][]entry{}
-	sizes := map[byte]int{recordVHost: 1, recordExchange: 2, recordQueue: 2, recordBinding: 6}
 	err := b.store.Catalog(func(key string, value []byte) error {
-		if key == "" || sizes[key[0]] == 0 {
-			return fmt.Errorf("catalog key %q is of no known kind: was the folder written by a newer version?", key)
-		}
-		names, err := splitKey(key, sizes[key[0]])
+		kind, names, err := catalog.Split(key)
 		if err != nil {
 			return err
 		}
@@ -105,13 +59,13 @@ func (b *Broker) load() error {
 		if err := t.Validate(); err != nil {
 			return fmt.Errorf("catalog record %q: %w", key, err)
 		}
-		found[key[0]] = append(found[key[0]], entry{names, t})
+		found[kind] = append(found[kind], entry{names, t})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, e := range found[recordVHost] {
+	for _, e := range found[catalog.VHost] {
 		b.vhosts[e.names[0]] = newVHost(b, e.names[0])
 	}
 	lookup := func(name string) (*vhost, error) {
@@ -120,7 +74,7 @@ func (b *Broker) load() error {
 		}
 		return nil, fmt.Errorf("catalog: there is no vhost '%s'", name)
 	}
-	for _, e := range found[recordExchange] {
+	for _, e := range found[catalog.Exchange] {
 		v, err := lookup(e.names[0])
 		if err != nil {
 			return err
@@ -137,7 +91,7 @@ func (b *Broker) load() error {
 		v.exchanges[x.name] = x
 	}
 	known := map[uint32]bool{}
-	for _, e := range found[recordQueue] {
+	for _, e := range found[catalog.Queue] {
 		v, err := lookup(e.names[0])
 		if err != nil {
 			return err
@@ -146,7 +100,7 @@ func (b *Broker) load() error {
 			return err
 		}
 	}
-	for _, e := range found[recordBinding] {
+	for _, e := range found[catalog.Binding] {
 		v, err := lookup(e.names[0])
 		if err != nil {
 			return err

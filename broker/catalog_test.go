@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/store"
 )
 
@@ -60,13 +61,13 @@ func TestABrokenCatalogIsNamed(t *testing.T) {
 	}{
 		"kind":     {"?x", nil, "is of no known kind"},
 		"key":      {"q\x05ab", nil, `catalog key "q\x05ab" is malformed`},
-		"names":    {catalogKey(recordQueue, "/"), nil, "has 1 names, not 2"},
-		"value":    {catalogKey(recordQueue, "/", "q"), []byte{1, 2, 3}, "catalog record"},
-		"vhost":    {catalogKey(recordQueue, "nope", "q"), nil, "there is no vhost 'nope'"},
-		"queue":    {catalogKey(recordQueue, "/", "q"), amqp.NewTable(amqp.Field{Name: "id", Value: amqp.Int64(7)}), "queue 'q' in vhost '/' has the number 7, which the store lacks"},
-		"exchange": {catalogKey(recordExchange, "/", "x"), amqp.NewTable(amqp.Field{Name: "type", Value: amqp.LongString("odd")}), "exchange 'x' in vhost '/' has the unknown type 'odd'"},
-		"binding":  {catalogKey(recordBinding, "/", "x", "q", "q", "k", ""), nil, "one end of the binding 'x' → 'q' is missing"},
-		"source":   {catalogKey(recordBinding, "/", "", "x", "amq.direct", "k", ""), nil, "one end of the binding '' → 'amq.direct' is missing"},
+		"names":    {catalog.Key(catalog.Queue, "/"), nil, "has 1 names, not 2"},
+		"value":    {catalog.Key(catalog.Queue, "/", "q"), []byte{1, 2, 3}, "catalog record"},
+		"vhost":    {catalog.Key(catalog.Queue, "nope", "q"), nil, "there is no vhost 'nope'"},
+		"queue":    {catalog.Key(catalog.Queue, "/", "q"), amqp.NewTable(amqp.Field{Name: "id", Value: amqp.Int64(7)}), "queue 'q' in vhost '/' has the number 7, which the store lacks"},
+		"exchange": {catalog.Key(catalog.Exchange, "/", "x"), amqp.NewTable(amqp.Field{Name: "type", Value: amqp.LongString("odd")}), "exchange 'x' in vhost '/' has the unknown type 'odd'"},
+		"binding":  {catalog.Key(catalog.Binding, "/", "x", "q", "q", "k", ""), nil, "one end of the binding 'x' → 'q' is missing"},
+		"source":   {catalog.Key(catalog.Binding, "/", "", "x", "amq.direct", "k", ""), nil, "one end of the binding '' → 'amq.direct' is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newBench(t)
@@ -97,25 +98,6 @@ func TestQueuesThatNoRecordNamesAreDropped(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%d queues left", n)
 	}
-}
-
-func FuzzCatalogKeys(f *testing.F) {
-	f.Add(catalogKey(recordBinding, "/", "x", "q", "q", "k\x00", "args"), 6)
-	f.Add(catalogKey(recordVHost, ""), 1)
-	f.Add("q\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01a", 1)
-	f.Fuzz(func(t *testing.T, key string, n int) {
-		if key == "" {
-			return
-		}
-		names, err := splitKey(key, n&15)
-		if err != nil {
-			return
-		}
-		again, err := splitKey(catalogKey(key[0], names...), n&15)
-		if err != nil || !slices.Equal(again, names) {
-			t.Fatalf("%q: %q, then %q (%v)", key, names, again, err)
-		}
-	})
 }
 
 func TestVHostsAreWorldsOfTheirOwn(t *testing.T) {
