@@ -37,19 +37,16 @@ func TestLSNsAreBytePositions(t *testing.T) {
 
 func TestBatchesOfOneCommitShareAFrame(t *testing.T) {
 	m := newMem(t)
-	var stats []CommitStats
-	opts := tiny()
-	opts.OnCommit = func(s CommitStats) { stats = append(stats, s) }
-	l := mustOpen(t, m, 0, opts)
+	l := mustOpen(t, m, 0, tiny())
 	l.mustAppend(t, Deferred, nil, "one", "two")
 	_, end := l.mustAppend(t, Deferred, nil, "three")
 	if err := l.Wait(end); err != nil {
 		t.Fatal(err)
 	}
-	l.mustClose(t)
-	if len(stats) != 1 || stats[0].Records != 3 || stats[0].Batches != 2 || stats[0].Bytes != 64 {
-		t.Errorf("commits %+v, want one of 3 records in 2 batches in 64 bytes", stats)
+	if s := l.Stats(); s.Commits != 1 || s.Frames != 1 || s.Records != 3 || s.Batches != 2 || s.Bytes != fileHeaderSize+64 {
+		t.Errorf("%+v, want one commit of 3 records in 2 batches in 64 bytes", s)
 	}
+	l.mustClose(t)
 	sum, err := Replay(m, testDir, 0, nil)
 	if err != nil || sum.Frames != 1 || sum.Records != 3 {
 		t.Errorf("%+v, %v", sum, err)

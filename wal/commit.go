@@ -20,9 +20,12 @@ type waitEntry struct {
 	ch  chan struct{} // buffered, one signal
 }
 
+// idle tells whether nobody commits or is about to rotate. Under mu.
+func (l *Log) idle() bool { return !l.busy && l.splits == 0 }
+
 // wake rouses the committer if it has cause. Under mu.
 func (l *Log) wake() {
-	if !l.busy {
+	if l.idle() {
 		l.work.Signal()
 	}
 }
@@ -33,7 +36,7 @@ func (l *Log) run() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		for !l.stop && (!l.want || l.busy) {
+		for !l.stop && (!l.want || !l.idle()) {
 			l.work.Wait()
 		}
 		if l.stop {
@@ -45,7 +48,7 @@ func (l *Log) run() {
 		l.mu.Unlock()
 		runtime.Gosched()
 		l.mu.Lock()
-		if l.want && !l.busy {
+		if l.want && l.idle() {
 			l.commit()
 		}
 	}
@@ -76,7 +79,7 @@ func (l *Log) Lead() {
 		return
 	}
 	l.want = true
-	if !l.busy {
+	if l.idle() {
 		l.commit()
 	}
 }
@@ -104,7 +107,7 @@ func (l *Log) Wait(lsn LSN) error {
 		// The boundary may be beyond the last batch, by padding.
 		if l.stagedAny() && max(l.Appended(), l.Boundary()) >= lsn {
 			l.want = true
-			if !l.busy {
+			if l.idle() {
 				l.commit()
 				continue
 			}
@@ -177,9 +180,9 @@ func (l *Log) commit() {
 	rotate := l.take()
 	if len(l.group) > 0 {
 		l.mu.Unlock()
-		stats, err := l.write(rotate)
+		done, err := l.write(rotate)
 		l.mu.Lock()
-		l.finish(stats, err)
+		l.finish(done, err)
 	}
 	l.busy = false
 	l.progress.Broadcast()
@@ -223,13 +226,22 @@ func (l *Log) take() (rotate bool) {
 	return rotate
 }
 
+// done is what a group's commit has cost.
+type done struct {
+	bytes       uint64
+	write, wait time.Duration // wait is what of write was spent waiting for room
+	sync        time.Duration
+}
+
 // write puts the group on disk. By the owner of busy, without mu.
-func (l *Log) write(rotate bool) (stats CommitStats, err error) {
+func (l *Log) write(rotate bool) (d done, err error) {
 	begin := time.Now()
 	synced := l.Durable()
 	if rotate && !begin.Before(l.rotateAfter) {
-		if err := l.tryRotate(synced); err != nil {
-			return stats, err
+		if fatal, err := l.tryRotate(synced); fatal {
+			return d, err
+		} else if err != nil {
+			l.postpone(err)
 		}
 	}
 	f := l.files.active
@@ -243,30 +255,50 @@ func (l *Log) write(rotate bool) (stats CommitStats, err error) {
 			first:   fr.lsn(),
 			synced:  synced,
 		}.seal(b)
-		if err := l.writeFrame(f, b, fr.lsn()); err != nil {
-			return stats, err
+		waited, err := l.writeFrame(f, b, fr.lsn())
+		d.wait += waited
+		if err != nil {
+			return d, err
 		}
-		stats.Bytes += int64(len(b))
-		stats.Records += fr.records
-		stats.Batches += fr.batches
+		d.bytes += uint64(len(b))
 	}
 	written := time.Now()
 	if err := f.h.Sync(); err != nil {
-		return stats, fmt.Errorf("sync %s: %w", f.name, err)
+		return d, fmt.Errorf("sync %s: %w", f.name, err)
 	}
-	stats.Write = written.Sub(begin)
-	stats.Sync = time.Since(written)
+	d.write = written.Sub(begin)
+	d.sync = time.Since(written)
 	end := l.group[len(l.group)-1].endLSN()
 	f.end.Store(uint64(end))
 	l.durable.Store(uint64(end))
-	return stats, nil
+	return d, nil
+}
+
+// count adds the group to the log's counters. Under mu, by the owner of busy.
+func (l *Log) count(d done) {
+	s := &l.stats
+	batches := uint64(0)
+	for _, f := range l.group {
+		batches += uint64(f.batches)
+		s.Records += uint64(f.records)
+	}
+	s.Commits++
+	s.Frames += uint64(len(l.group))
+	s.Batches += batches
+	s.Bytes += d.bytes
+	s.FullWait += d.wait
+	s.Write.addTime(d.write - d.wait)
+	s.Sync.addTime(d.sync)
+	s.Group.add(batches)
 }
 
 // finish tells everybody how the group's commit went. Under mu, which it
 // leaves while it calls the waiters.
-func (l *Log) finish(stats CommitStats, err error) {
+func (l *Log) finish(d done, err error) {
 	if err != nil {
 		l.poison(err)
+	} else {
+		l.count(d)
 	}
 	err = l.Err()
 	durable := l.Durable()
@@ -278,9 +310,6 @@ func (l *Log) finish(stats CommitStats, err error) {
 		for _, w := range f.waiters {
 			w.Committed(durable, err)
 		}
-	}
-	if err == nil && l.opts.OnCommit != nil {
-		l.opts.OnCommit(stats)
 	}
 	l.mu.Lock()
 	for i, f := range l.group {
@@ -334,6 +363,7 @@ func (l *Log) Close() error {
 		err := l.writeSeal()
 		l.mu.Lock()
 		l.busy = false
+		l.progress.Broadcast() // to Rotate
 		if err != nil {
 			l.poison(err)
 		}

@@ -76,6 +76,47 @@ func (h history) check(fs vfs.FS, opts Options) (*Log, int, error) {
 	return l, b, nil
 }
 
+// scan compares what l has in a closed file with what was appended there.
+func (h history) scan(l *Log, f FileInfo) error {
+	type entry struct {
+		lsn LSN
+		rec string
+	}
+	var want []entry
+	for _, b := range h.batches {
+		for i, lsn := range b.lsns {
+			if lsn >= f.Start && lsn < f.End {
+				want = append(want, entry{lsn, b.recs[i]})
+			}
+		}
+	}
+	n := 0
+	err := l.Scan(f.Seq, func(lsn LSN, rec []byte) error {
+		if n == len(want) || lsn != want[n].lsn || string(rec) != want[n].rec {
+			return fmt.Errorf("record %d of %s is %.20q at %d", n, f.Name, rec, lsn)
+		}
+		n++
+		return nil
+	})
+	if err == nil && n != len(want) {
+		err = fmt.Errorf("%d of %d records of %s", n, len(want), f.Name)
+	}
+	return err
+}
+
+// scanAll scans a log's closed files.
+func (h history) scanAll(l *Log) error {
+	for _, f := range l.Files() {
+		if f.Active {
+			continue
+		}
+		if err := h.scan(l, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // crasher runs a workload and checks the images of every operation.
 type crasher struct {
 	t     *testing.T
@@ -117,11 +158,14 @@ func (c *crasher) cut(m *vfs.Mem, what string) {
 			continue
 		}
 		l, _, err := h.check(im, c.opts)
+		if err == nil {
+			err = h.scanAll(l)
+			l.Close()
+		}
 		if err != nil {
 			c.t.Errorf("%s: %v", what, err)
 			return
 		}
-		l.Close()
 	}
 }
 
@@ -266,6 +310,10 @@ func TestPowerCutAnywhere(t *testing.T) {
 				if rng.IntN(3) == 0 {
 					c.checkpoint(l)
 				}
+			case 9:
+				if err := l.Rotate(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		if generation%2 == 0 {
@@ -303,6 +351,10 @@ func TestPowerCutUnderConcurrentAppenders(t *testing.T) {
 						l.Lead()
 					case g == 1:
 						if err := l.Wait(end); err != nil {
+							t.Error(err)
+						}
+					case g == 2 && i%10 == 9:
+						if err := l.Rotate(); err != nil {
 							t.Error(err)
 						}
 					case g == 3 && i%10 == 9:

@@ -195,6 +195,16 @@
 // very last commit, if nothing was written behind it. That window closes with
 // the next commit, and with Close, whose seal proves the last one.
 //
+// # Files that are done with
+//
+// Rotate begins a new file when the owner wants the active one closed, also
+// while nothing is appended. Scan reads a closed file frame by frame, checksums
+// and all, for whoever moves what is alive in it somewhere else before Remove.
+// Files may be removed in any order. In one whose successor is gone, what looks
+// like a tail, and of which nothing proves that it was synced, is its end.
+//
+// Stats counts commits, bytes, syncs and how long they took since Open.
+//
 // # Cache
 //
 // The chunks are kept after they are written, newest first up to CacheSize, in
@@ -210,9 +220,10 @@
 //	append.go   Begin, Put, End: staging
 //	commit.go   the committer, Lead, Wait, failure, Close
 //	chunk.go    chunks and the ring: Pin, Cached
-//	files.go    files, rotation, ReadAt, Remove
+//	files.go    files, Rotate, ReadAt, Remove
 //	scarce.go   what happens when room or descriptors run out
 //	recover.go  Open
-//	scan.go     the scan: torn or corrupt, Replay
+//	scan.go     the scan: torn or corrupt, Replay, Scan
+//	stats.go    Stats, histograms
 //	format.go   headers, frames, records
 package wal

@@ -53,6 +53,8 @@ func failing(c *crasher, fs vfs.FS) (errs []error) {
 			if note(l.ReadAt(p, b.lsns[0])) && string(p) != b.recs[0] {
 				c.t.Error("read something else")
 			}
+			note(l.Rotate())
+			note(c.h.scan(l, l.Files()[0]))
 		}
 	}
 	sticky := l.Err()

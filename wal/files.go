@@ -260,6 +260,47 @@ func (l *Log) Files() []FileInfo {
 	return infos
 }
 
+// Rotate ends the file that is being written, so that the next frame begins a
+// new one, and the old one may be scanned and removed. Where nothing was written
+// to it yet it stays. What is staged is not committed by it. Want of room or of
+// descriptors is returned and passes; any other failure is the log's.
+func (l *Log) Rotate() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.splits++ // whoever would commit next makes way
+	for l.busy {
+		l.progress.Wait()
+	}
+	l.splits--
+	err := l.Err()
+	switch {
+	case err != nil:
+	case l.closed:
+		err = ErrClosed
+	case l.files.active.size() > fileHeaderSize:
+		err = l.rotate()
+	}
+	l.progress.Broadcast()
+	if l.want {
+		l.work.Signal()
+	}
+	return err
+}
+
+// rotate is Rotate for the owner of splits. Under mu, which it leaves.
+func (l *Log) rotate() error {
+	l.busy = true
+	l.mu.Unlock()
+	fatal, err := l.tryRotate(l.Durable())
+	l.mu.Lock()
+	if fatal {
+		l.finish(done{}, err)
+		err = l.Err()
+	}
+	l.busy = false
+	return err
+}
+
 // Remove deletes a file that nothing needs any more. The file may come back
 // at a power cut, which does no harm.
 func (l *Log) Remove(seq uint64) error {

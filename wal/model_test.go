@@ -81,6 +81,20 @@ func TestLogIsASliceOfBatches(t *testing.T) {
 					}
 				}
 			},
+			"rotate": func(rt *rapid.T) {
+				if err := l.Rotate(); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"scan": func(rt *rapid.T) {
+				f := rapid.SampledFrom(l.Files()).Draw(rt, "file")
+				if f.Active {
+					return
+				}
+				if err := c.h.scan(l, f); err != nil {
+					rt.Fatal(err)
+				}
+			},
 			"checkpoint": func(rt *rapid.T) {
 				from := l.Boundary()
 				if err := l.Wait(from); err != nil {

@@ -68,7 +68,8 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 	l := &Log{fs: fsys, dir: dir, opts: opts, recovered: s.sum, exited: make(chan struct{}), closing: make(chan struct{})}
 	l.work.L, l.progress.L = &l.mu, &l.mu
 	l.files.list.Store(&list)
-	l.files.active = active
+	l.files.active, l.firstSeq = active, active.seq
+	l.stats.Bytes = active.end.Load() - uint64(active.start)
 	l.durable.Store(uint64(s.end))
 	l.appended.Store(uint64(s.end))
 	l.cur = &chunk{base: s.end, buf: make([]byte, opts.ChunkSize)}

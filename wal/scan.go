@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -224,11 +225,7 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 		if hdr.kind != frameRecords {
 			return corrupt("frame is of unknown type %d", hdr.kind)
 		}
-		b, err := w.bytes(f.offset(s.end), int(hdr.size()))
-		if err != nil {
-			return err
-		}
-		err = hdr.eachRecord(b[frameHeaderSize:frameHeaderSize+hdr.length], func(lsn LSN, rec []byte) error {
+		bad, err := w.records(f, hdr, func(lsn LSN, rec []byte) error {
 			s.sum.Records++
 			s.sum.Bytes += int64(len(rec))
 			if fn == nil {
@@ -236,10 +233,11 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 			}
 			return fn(lsn, rec)
 		})
-		if re := (*replayError)(nil); errors.As(err, &re) {
-			return re.err
-		} else if err != nil {
-			return corrupt("%w", err)
+		if err != nil {
+			return err
+		}
+		if bad != nil {
+			return corrupt("%w", bad)
 		}
 		s.sum.Frames++
 		s.end = next
@@ -269,6 +267,62 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 			fmt.Errorf("%w, yet the frame at %d says that all below %d was on disk", bad, later.first, later.synced)}
 	}
 	s.sum.Torn = &TornTail{f.name, f.offset(s.end), s.end, bad}
+	return nil
+}
+
+// Scan reads a file that is not being written any more and hands its records to
+// fn, in order; rec is valid during the call. Each frame is checked as a recovery
+// does, and what is wrong with one is a *CorruptError, before which all frames
+// that precede it were handed out. An error of fn ends the scan and is returned.
+// No lock is held meanwhile. A file that is removed meanwhile is read to its end.
+func (l *Log) Scan(seq uint64, fn func(lsn LSN, rec []byte) error) error {
+	list := *l.files.list.Load()
+	i := slices.IndexFunc(list, func(f *file) bool { return f.seq == seq })
+	if i < 0 {
+		return fmt.Errorf("log %s has no file %d: %w", l.dir, seq, fs.ErrNotExist)
+	}
+	f := list[i]
+	if i == len(list)-1 {
+		return fmt.Errorf("log file %s is being written and cannot be scanned", f.name)
+	}
+	next := list[i+1]
+	h, err := l.files.acquire(f, l.fs)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	end := LSN(f.end.Load())
+	w := window{h: h, name: f.name, size: f.offset(end)}
+	for lsn := f.start; lsn < end; {
+		hdr, bad, err := w.frame(f, lsn)
+		if err != nil {
+			return err
+		}
+		if bad == nil && hdr.kind != frameRecords {
+			bad = fmt.Errorf("frame is of unknown type %d", hdr.kind)
+		}
+		if bad == nil {
+			bad, err = w.records(f, hdr, fn)
+			if err != nil {
+				return err
+			}
+		}
+		if bad != nil {
+			// Where the file behind this one is gone, a seal or a torn tail may
+			// still be here, at whose place that file began.
+			if next.seq > seq+1 && next.start > lsn {
+				if later, err := w.lookOn(f, lsn); err != nil || later == nil {
+					return err
+				}
+			}
+			return &CorruptError{f.name, f.offset(lsn), lsn, bad}
+		}
+		lsn += LSN(hdr.size())
+	}
+	// Recovery takes the length of a file that it need not replay as it finds it.
+	if next.seq == seq+1 && next.start > end {
+		return &CorruptError{f.name, f.offset(end), end, fmt.Errorf("the next file begins at %d, and this one ends early", next.start)}
+	}
 	return nil
 }
 
@@ -345,6 +399,20 @@ func (w *window) frame(f *file, lsn LSN) (hdr frameHeader, bad, err error) {
 		return hdr, errFrameCRC, nil
 	}
 	return hdr, nil, nil
+}
+
+// records hands out the records of the frame with the header hdr, which was
+// checked. err is fn's or a failed read's; bad says what is wrong with the frame.
+func (w *window) records(f *file, hdr frameHeader, fn func(LSN, []byte) error) (bad, err error) {
+	b, err := w.bytes(f.offset(hdr.first), int(hdr.size()))
+	if err != nil {
+		return nil, err
+	}
+	err = hdr.eachRecord(b[frameHeaderSize:frameHeaderSize+hdr.length], fn)
+	if re := (*replayError)(nil); errors.As(err, &re) {
+		return nil, re.err
+	}
+	return err, nil
 }
 
 // lookOn searches f behind the bad frame at lsn for one that was written

@@ -24,26 +24,28 @@ func scarce(err error) bool {
 
 func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// tryRotate begins a new file. FileSize is a wish and no promise: where a new
-// file cannot be had for now, the old one is written on. Once the new file may
-// have its name there is no way back: recovery would take it for the log's
-// continuation. By the owner of busy, without mu.
-func (l *Log) tryRotate(start LSN) error {
+// tryRotate begins a new file at start, where the active one ends. fatal says
+// that there is no way back: the new file may have its name, and recovery would
+// take it for the log's continuation, or the error is none that passes. By the
+// owner of busy, without mu.
+func (l *Log) tryRotate(start LSN) (fatal bool, err error) {
 	hdr := fileHeader{nonce: l.opts.nonce(), seq: l.files.active.seq + 1, start: start}
 	f, named, err := createFile(l.fs, l.dir, hdr, nil)
-	switch {
-	case err == nil:
-		l.files.closeIdle()
-		l.files.add(f)
-		l.files.active = f
-		return nil
-	case named || !scarce(err):
-		return err
+	if err != nil {
+		return named || !scarce(err), err
 	}
+	l.files.closeIdle()
+	l.files.add(f)
+	l.files.active = f
+	return false, nil
+}
+
+// postpone lets a commit go on in the old file where a new one cannot be had
+// for now: FileSize is a wish and no promise. By the owner of busy.
+func (l *Log) postpone(err error) {
 	l.rotateAfter = time.Now().Add(rotateRetry)
 	l.opts.Logger.Warn("no new log file can be made for now; the old one is written on",
 		"file", l.files.active.name, "bytes", l.files.active.size(), "err", err)
-	return nil
 }
 
 // GiveUp ends the waiting for room on a full disk, now and for good: a commit
@@ -52,11 +54,12 @@ func (l *Log) tryRotate(start LSN) error {
 func (l *Log) GiveUp() { l.giveUp.Do(func() { close(l.closing) }) }
 
 // writeFrame writes a frame into its place in f, and waits where the disk is
-// full: see Options.FullDiskWait. By the owner of busy, without mu.
-func (l *Log) writeFrame(f *file, b []byte, lsn LSN) error {
-	err := f.write(b, lsn)
+// full: see Options.FullDiskWait. It tells how long it has waited. By the owner
+// of busy, without mu.
+func (l *Log) writeFrame(f *file, b []byte, lsn LSN) (waited time.Duration, err error) {
+	err = f.write(b, lsn)
 	if err == nil || !noRoom(err) || l.opts.FullDiskWait < 0 {
-		return err
+		return 0, err
 	}
 	l.opts.Logger.Warn("the disk is full; what waits for the log waits until there is room", "file", f.name, "err", err)
 	var limit <-chan time.Time
@@ -71,16 +74,17 @@ func (l *Log) writeFrame(f *file, b []byte, lsn LSN) error {
 		select {
 		case <-again.C:
 		case <-limit:
-			return err
+			return time.Since(begin), err
 		case <-l.closing:
-			return err
+			return time.Since(begin), err
 		}
 		if err = f.write(b, lsn); err == nil {
-			l.opts.Logger.Info("the disk has room again", "file", f.name, "waited", time.Since(begin))
-			return nil
+			waited := time.Since(begin)
+			l.opts.Logger.Info("the disk has room again", "file", f.name, "waited", waited)
+			return waited, nil
 		}
 		if !noRoom(err) {
-			return err
+			return time.Since(begin), err
 		}
 	}
 }

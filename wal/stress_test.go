@@ -134,6 +134,16 @@ func TestStress(t *testing.T) {
 			if len(files) < 6 {
 				continue
 			}
+			if err := l.Rotate(); err != nil {
+				t.Error(err)
+			}
+			err := l.Scan(files[0].Seq, func(_ LSN, rec []byte) error {
+				_, _, err := checkStressRecord(rec)
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
 			floor.Store(uint64(files[1].Start))
 			if err := l.Remove(files[0].Seq); err != nil {
 				t.Error(err)

@@ -39,15 +39,6 @@ type Waiter interface {
 	Committed(durable LSN, err error)
 }
 
-// CommitStats describes one commit (one group of frames and its fdatasync).
-type CommitStats struct {
-	Bytes   int64         // written, headers and padding counted
-	Records int           // in the frames
-	Batches int           // in the frames
-	Write   time.Duration // checksum and pwrite, and the new file where one was begun
-	Sync    time.Duration // fdatasync
-}
-
 // Options sets up a log. A zero field takes its default.
 type Options struct {
 	// FileSize is the length in bytes at which a file ends and the next
@@ -72,9 +63,6 @@ type Options struct {
 	// hides nothing. Default (0): until there is room or Close is called. Negative:
 	// not at all.
 	FullDiskWait time.Duration
-	// OnCommit, if set, is called after each commit, under the same rules as
-	// Waiter.Committed.
-	OnCommit func(CommitStats)
 	// Logger receives what an operator should know: a torn tail, a failure.
 	// Default: nothing is logged.
 	Logger *slog.Logger
@@ -175,6 +163,8 @@ type Log struct {
 	limbo   spares   // out of the ring, but readers may still hold slices
 	out     []*chunk // scratch of roll
 	rolls   uint     // how often roll was called
+	splits  int      // calls of Rotate that wait for busy, or have it
+	stats   Stats
 
 	work     sync.Cond // on mu; the committer sleeps here
 	progress sync.Cond // on mu; signalled whenever busy falls or the log fails
@@ -196,7 +186,8 @@ type Log struct {
 
 	chans chanPool
 
-	files fileSet
+	files    fileSet
+	firstSeq uint64 // of the file that Open began
 
 	recovered Summary
 }
