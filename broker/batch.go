@@ -308,12 +308,9 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		return 0, nil
 	}
 	br := b.s.b
+	waited := b.confirm || b.atomic
 	mode := wal.Lazy
-	switch {
-	case !b.confirm && !b.atomic:
-	case lead:
-		mode = wal.Deferred
-	default:
+	if waited && !lead {
 		mode = wal.Group
 	}
 	var r *runner
@@ -359,7 +356,7 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		}
 	}
 	b.deliver(r)
-	if mode == wal.Deferred && lsn != 0 {
+	if waited && lead && lsn != 0 {
 		br.store.Lead()
 	}
 	return lsn, failure

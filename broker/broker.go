@@ -208,7 +208,7 @@ func (b *Broker) applyNow(batch *store.Batch) error {
 	if batch.Len() == 0 {
 		return nil
 	}
-	lsn, err := b.store.Apply(batch, wal.Deferred, nil)
+	lsn, err := b.store.Apply(batch, wal.Lazy, nil)
 	if err != nil {
 		return errStore(err)
 	}

@@ -205,7 +205,7 @@ func (q *localQueue) purge() (int, wal.LSN, error) {
 	}
 	b := q.v.b.store.NewBatch()
 	index := b.Purge(q.sq)
-	lsn, err := q.v.b.store.Apply(b, wal.Deferred, nil)
+	lsn, err := q.v.b.store.Apply(b, wal.Lazy, nil)
 	if err != nil {
 		return 0, 0, errStore(err)
 	}

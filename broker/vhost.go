@@ -101,7 +101,7 @@ func (t *change) apply() error {
 	if t.batch.Len() == 0 {
 		return nil
 	}
-	lsn, err := t.v.b.store.Apply(t.batch, wal.Deferred, nil)
+	lsn, err := t.v.b.store.Apply(t.batch, wal.Lazy, nil)
 	t.await(lsn)
 	t.v.last = max(t.v.last, lsn)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/leveret-mq/leveret/internal/arena"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -38,7 +39,7 @@ func TestMessagesComeOutAsTheyWentIn(t *testing.T) {
 			wantCounts(t, q, 0, 0)
 		}
 	}
-	if n := s.Stats().ArenaBytes; n > arenaChunk {
+	if n := s.Stats().ArenaBytes; n > arena.ChunkSize {
 		t.Errorf("the arena keeps %d bytes for nothing", n)
 	}
 	if st := s.Stats(); st.LiveEntries != 0 || st.LiveBytes != 0 {
@@ -194,7 +195,7 @@ func TestAcksOfATransactionAreWaitedFor(t *testing.T) {
 		b.Atomic()
 		record(b)
 		w := new(countingWaiter)
-		lsn, err := s.Apply(b, wal.Deferred, w)
+		lsn, err := s.Apply(b, wal.Lazy, w)
 		if err != nil || lsn == 0 {
 			t.Fatalf("batch %d: lsn %d, %v", i, lsn, err)
 		}
@@ -291,7 +292,7 @@ func TestClaimOutlivesItsMessages(t *testing.T) {
 		}
 		apply(t, s, func(b *Batch) { b.Ack(q, c.Items[0].Seq) })
 		for range 3 { // memory of both kinds is used again and again
-			publish(t, s, m(strings.Repeat("x", arenaChunk-1000)), q)
+			publish(t, s, m(strings.Repeat("x", arena.ChunkSize-1000)), q)
 			apply(t, s, func(b *Batch) { b.Purge(q) })
 		}
 		if checkItem(t, &c.Items[0]); string(c.Items[0].Body) != "first" {

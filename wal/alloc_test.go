@@ -33,7 +33,7 @@ func TestNothingIsAllocatedInSteadyState(t *testing.T) {
 		return last, l.End(m, w)
 	}
 	for range 2000 {
-		batch(Deferred)
+		batch(Lazy)
 		l.Lead()
 	}
 	var last, end LSN
@@ -41,9 +41,9 @@ func TestNothingIsAllocatedInSteadyState(t *testing.T) {
 		name string
 		fn   func()
 	}{
-		{"lead", func() { last, end = batch(Deferred); l.Lead() }},
+		{"lead", func() { last, end = batch(Lazy); l.Lead() }},
 		{"wait", func() {
-			last, end = batch(Deferred)
+			last, end = batch(Lazy)
 			if l.Wait(end) != nil {
 				t.Error("wait")
 			}

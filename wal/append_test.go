@@ -15,7 +15,7 @@ import (
 
 func TestLSNsAreBytePositions(t *testing.T) {
 	l := mustOpen(t, newMem(t), 0, tiny())
-	lsns, end := l.mustAppend(t, Deferred, nil, "abc", "", "defgh")
+	lsns, end := l.mustAppend(t, Lazy, nil, "abc", "", "defgh")
 	if want := []LSN{44, 51, 55}; !slices.Equal(lsns, want) || end != 60 {
 		t.Errorf("records at %d, end %d; want %d, 60", lsns, end, want)
 	}
@@ -29,7 +29,7 @@ func TestLSNsAreBytePositions(t *testing.T) {
 	if l.Boundary() != 64 || l.Durable() != 64 || l.Appended() != 60 {
 		t.Errorf("boundary %d, durable %d, appended %d; want 64, 64, 60", l.Boundary(), l.Durable(), l.Appended())
 	}
-	lsns, end = l.mustAppend(t, Deferred, nil, "x")
+	lsns, end = l.mustAppend(t, Lazy, nil, "x")
 	if want := []LSN{108}; !slices.Equal(lsns, want) || end != 109 {
 		t.Errorf("record at %d, end %d; want %d, 109", lsns, end, want)
 	}
@@ -38,8 +38,8 @@ func TestLSNsAreBytePositions(t *testing.T) {
 func TestBatchesOfOneCommitShareAFrame(t *testing.T) {
 	m := newMem(t)
 	l := mustOpen(t, m, 0, tiny())
-	l.mustAppend(t, Deferred, nil, "one", "two")
-	_, end := l.mustAppend(t, Deferred, nil, "three")
+	l.mustAppend(t, Lazy, nil, "one", "two")
+	_, end := l.mustAppend(t, Lazy, nil, "three")
 	if err := l.Wait(end); err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestBatchMayHoldLessThanItReserved(t *testing.T) {
 	}
 	_, p := l.Put(3)
 	copy(p, "one")
-	end := l.End(Deferred, nil)
+	end := l.End(Lazy, nil)
 	if err := l.Wait(end); err != nil || end != 47 {
 		t.Fatal(end, err)
 	}
@@ -75,7 +75,7 @@ func TestBatchOfNothingLeavesNoTrace(t *testing.T) {
 	l := mustOpen(t, newMem(t), 0, tiny())
 	for _, staged := range []bool{false, true} {
 		if staged {
-			l.mustAppend(t, Deferred, nil, "one")
+			l.mustAppend(t, Lazy, nil, "one")
 		}
 		before := l.Appended()
 		w := &notes{}
@@ -109,7 +109,7 @@ func TestPutBeyondTheReservationPanics(t *testing.T) {
 			}()
 			l.Put(tt.put)
 		}()
-		l.End(Deferred, nil)
+		l.End(Lazy, nil)
 	}
 }
 
@@ -164,7 +164,7 @@ func TestWaitersAreCalledInOrderOnce(t *testing.T) {
 	w := &notes{}
 	var ends []LSN
 	for range 5 {
-		_, end := l.mustAppend(t, Deferred, w, "record")
+		_, end := l.mustAppend(t, Lazy, w, "record")
 		ends = append(ends, end)
 		if len(ends)%2 == 0 {
 			l.Lead()
@@ -209,7 +209,7 @@ func TestAppendersGoOnDuringASync(t *testing.T) {
 	<-g.entered
 	// The committer is in its sync. None of these may wait for it.
 	_, second := l.mustAppend(t, Group, nil, "second")
-	_, third := l.mustAppend(t, Deferred, nil, "third")
+	_, third := l.mustAppend(t, Lazy, nil, "third")
 	l.Lead()
 	if l.Boundary() <= first || second >= third || l.Durable() != 0 {
 		t.Errorf("boundary %d, durable %d", l.Boundary(), l.Durable())
@@ -229,7 +229,7 @@ func TestLeaderCommitsInItsOwnGoroutine(t *testing.T) {
 		l, g, _ := gated(t, tiny())
 		synctest.Wait() // the committer sleeps
 		first, second := &notes{}, &notes{}
-		l.mustAppend(t, Deferred, first, "record")
+		l.mustAppend(t, Lazy, first, "record")
 		led := false
 		go func() {
 			l.Lead()
@@ -237,7 +237,7 @@ func TestLeaderCommitsInItsOwnGoroutine(t *testing.T) {
 		}()
 		synctest.Wait() // the leader is in its sync
 		l.Lead()        // nothing is staged
-		l.mustAppend(t, Deferred, second, "another")
+		l.mustAppend(t, Lazy, second, "another")
 		l.Lead() // somebody else leads: asks for another commit and returns
 		if first.count() != 0 || len(g.entered) != 1 {
 			t.Error("two commits at once")
@@ -261,8 +261,8 @@ func TestLeaderCommitsInItsOwnGoroutine(t *testing.T) {
 
 func TestWaitOfOneLeadsForAll(t *testing.T) {
 	l, g, _ := gated(t, tiny())
-	_, a := l.mustAppend(t, Deferred, nil, "a")
-	_, b := l.mustAppend(t, Deferred, nil, "b")
+	_, a := l.mustAppend(t, Lazy, nil, "a")
+	_, b := l.mustAppend(t, Lazy, nil, "b")
 	var wg sync.WaitGroup
 	for _, lsn := range []LSN{a, b, a, b} {
 		wg.Go(func() {
@@ -286,11 +286,11 @@ func TestWaitForTheBoundaryLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := mustOpen(t, newMem(t), 0, tiny())
 		synctest.Wait() // the committer sleeps
-		l.mustAppend(t, Deferred, nil, fill(1, 801))
+		l.mustAppend(t, Lazy, nil, fill(1, 801))
 		if err := l.Begin(801, 1); err != nil { // the frame is full, and the batch comes to nothing
 			t.Fatal(err)
 		}
-		l.End(Deferred, nil)
+		l.End(Lazy, nil)
 		if l.Boundary() <= l.Appended() {
 			t.Fatalf("boundary %d is not behind %d", l.Boundary(), l.Appended())
 		}
@@ -367,7 +367,7 @@ func TestBlockedBeginCausesACommit(t *testing.T) {
 			l := mustOpen(t, newMem(t), 0, opts)
 			synctest.Wait() // the committer sleeps
 			for i := range 100 {
-				l.mustAppend(t, Deferred, nil, fill(i, 500))
+				l.mustAppend(t, Lazy, nil, fill(i, 500))
 			}
 			if l.Durable() < 30000 {
 				t.Errorf("durable %d", l.Durable())
@@ -452,21 +452,17 @@ func TestLazyBatchesWaitForTheDelayOrARide(t *testing.T) {
 	})
 }
 
-func TestDeferredBatchWaitsForLead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := mustOpen(t, newMem(t), 0, tiny())
-		_, end := l.mustAppend(t, Deferred, nil, "record")
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if l.Durable() != 0 {
-			t.Error("committed by itself")
-		}
-		l.Lead()
-		if l.Durable() < end {
-			t.Error("Lead did not commit")
-		}
-		l.mustClose(t)
-	})
+func TestLeadCommitsALazyBatch(t *testing.T) {
+	l := mustOpen(t, newMem(t), 0, tiny())
+	_, end := l.mustAppend(t, Lazy, nil, "record")
+	if l.Durable() != 0 {
+		t.Error("committed by itself")
+	}
+	l.Lead()
+	if l.Durable() < end {
+		t.Error("Lead did not commit")
+	}
+	l.mustClose(t)
 }
 
 // Lazy batches that fill a chunk are written without a delay: it is their
@@ -498,7 +494,7 @@ func TestFullFrameDoesNotWaitForTheDelay(t *testing.T) {
 }
 
 func TestCloseCommitsWhatIsStaged(t *testing.T) {
-	for _, mode := range []Mode{Lazy, Group, Deferred} {
+	for _, mode := range []Mode{Lazy, Group, Lazy} {
 		m := newMem(t)
 		l := mustOpen(t, m, 0, tiny())
 		w := &notes{}

@@ -193,7 +193,7 @@ func openLeveret(b *testing.B) durable {
 }
 
 func (l leveretLog) append(rec []byte) error {
-	_, end, err := l.Append(rec, Deferred, nil)
+	_, end, err := l.Append(rec, Lazy, nil)
 	if err != nil {
 		return err
 	}

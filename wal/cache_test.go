@@ -26,7 +26,7 @@ func TestRecordsAreCachedFromPutOn(t *testing.T) {
 	if got := l.cached(lsn, 10); got != "0123456789" {
 		t.Errorf("before End: %q", got)
 	}
-	l.End(Deferred, nil)
+	l.End(Lazy, nil)
 	if got := l.cached(lsn+2, 3); got != "234" {
 		t.Errorf("staged: %q", got)
 	}
@@ -46,7 +46,7 @@ func TestCacheKeepsTheNewestWithinItsSize(t *testing.T) {
 	var recs []rec
 	for i := range 100 {
 		text := fill(i, 300)
-		lsns, end := l.mustAppend(t, Deferred, nil, text)
+		lsns, end := l.mustAppend(t, Lazy, nil, text)
 		if err := l.Wait(end); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestMemoryIsNotUsedAgainWhilePinned(t *testing.T) {
 	opts := tiny()
 	opts.CacheSize = 2048
 	l := mustOpen(t, newMem(t), 0, opts)
-	lsns, _ := l.mustAppend(t, Deferred, nil, fill(0, 500))
+	lsns, _ := l.mustAppend(t, Lazy, nil, fill(0, 500))
 	l.Lead()
 	l.Pin()
 	b := l.Cached(lsns[0], 500)
@@ -323,7 +323,7 @@ func TestHandlesAreBounded(t *testing.T) {
 	l := mustOpen(t, counting, 0, opts)
 	var lsns []LSN
 	for i := range 2 * maxIdle {
-		at, end := l.mustAppend(t, Deferred, nil, fill(i, 4000)) // one a file
+		at, end := l.mustAppend(t, Lazy, nil, fill(i, 4000)) // one a file
 		if err := l.Wait(end); err != nil {
 			t.Fatal(err)
 		}

@@ -184,7 +184,7 @@ func (c *crasher) recoverAndCut(m *vfs.Mem, h history, what string) {
 	sub.h.batches = slices.Clip(sub.h.batches[:n])
 	sub.mu.Unlock()
 	sub.log.Store(l)
-	sub.append(l, 1, 100, Deferred, nil)
+	sub.append(l, 1, 100, Lazy, nil)
 	l.Lead()
 	if err := l.Close(); err != nil {
 		c.t.Errorf("%s: recovered, appended, closed: %v", what, err)
@@ -275,7 +275,6 @@ func (c *crasher) checkpoint(l *Log) {
 
 func TestPowerCutAnywhere(t *testing.T) {
 	opts := tiny()
-	opts.LazyDelay = time.Hour // one goroutine does all, so that runs are alike
 	c := &crasher{t: t, opts: opts, image: vfs.ImageOptions{MaxImages: 40}, deep: 60}
 	if raceEnabled { // one goroutine: the detector only makes it slow
 		c.image.MaxImages, c.deep = 8, 200
@@ -295,7 +294,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 					n, size = 1, 0
 				}
 				var err error
-				if end, err = c.append(l, n, size, []Mode{Deferred, Lazy}[rng.IntN(2)], nil); err != nil {
+				if end, err = c.append(l, n, size, Lazy, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -341,7 +340,7 @@ func TestPowerCutUnderConcurrentAppenders(t *testing.T) {
 			wg.Go(func() {
 				rng := rand.New(rand.NewPCG(3, uint64(g)))
 				for i := range 40 {
-					end, err := c.append(l, 1+rng.IntN(3), rng.IntN(200), []Mode{Deferred, Group, Lazy, Group}[g], nil)
+					end, err := c.append(l, 1+rng.IntN(3), rng.IntN(200), []Mode{Lazy, Group, Lazy, Group}[g], nil)
 					if err != nil {
 						t.Error(err)
 						return
@@ -376,7 +375,7 @@ func TestPowerCutInEveryRecoveryOfARow(t *testing.T) {
 	m := newMem(t)
 	l := c.open(m)
 	for i := range 20 {
-		end, err := c.append(l, 2, 100, Deferred, nil)
+		end, err := c.append(l, 2, 100, Lazy, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

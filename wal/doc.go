@@ -61,10 +61,10 @@
 // stores the durable LSN and calls the waiters. What was appended meanwhile is
 // the next commit: the sync itself is the batching, and there is no timer.
 //
-// A [Mode] says what a batch causes. Group wakes the committer. Deferred leaves
-// it to the caller, who will call Lead or Wait. Lazy causes nothing: the batch
-// rides the next commit, or one that LazyDelay causes. (An acknowledgement need
-// not be on disk before anything else happens, so it should not cost a sync.)
+// A [Mode] says what a batch causes. Group wakes the committer. Lazy causes
+// nothing: the batch rides the next commit, the caller's own where that is to
+// call Lead or Wait, or one that LazyDelay causes. (An acknowledgement need not
+// be on disk before anything else happens, so it should not cost a sync.)
 //
 // A frame lives in one chunk of memory. A batch that does not fit in what is
 // left of the chunk ends the frame, which then wants a commit whatever its

@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
 )
@@ -35,7 +34,7 @@ func failing(c *crasher, fs vfs.FS) (errs []error) {
 	batches := 0
 	var ends []LSN
 	for i := range 25 {
-		end, err := c.append(l, 1+i%3, 150*(1+i%4), Deferred, w)
+		end, err := c.append(l, 1+i%3, 150*(1+i%4), Lazy, w)
 		if !note(err) {
 			break
 		}
@@ -95,14 +94,13 @@ func TestFailureOfAnyCall(t *testing.T) {
 		t.Run(fmt.Sprintf("%v sticky=%v short=%d after=%v", rule.Err, rule.Sticky, rule.Short, rule.After), func(t *testing.T) {
 			opts := tiny()
 			opts.CacheSize = 1
-			opts.LazyDelay = time.Hour
 			// A log that was killed, so that the recovery has work to do.
 			c := &crasher{t: t, opts: opts}
 			killed := newMem(t)
 			l := c.open(killed)
 			killed.OnOp(nil)
 			for range 12 {
-				end, err := c.append(l, 2, 200, Deferred, nil)
+				end, err := c.append(l, 2, 200, Lazy, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -181,7 +179,7 @@ func TestFailureIsSticky(t *testing.T) {
 			good := l.mustCommit(t, "good")
 			inj := efs.Add(vfs.Rule{Ops: op, At: 1})
 			w := &notes{}
-			_, end := l.mustAppend(t, Deferred, w, "bad")
+			_, end := l.mustAppend(t, Lazy, w, "bad")
 			l.mustAppend(t, Lazy, w, "bad too")
 			l.Lead()
 			if len(w.errs) != 2 || !errors.Is(w.errs[0], syscall.EIO) || !errors.Is(w.errs[1], syscall.EIO) || w.durable[0] > end {
@@ -258,7 +256,7 @@ func TestShortWriteWithoutAnErrorIsAFailure(t *testing.T) {
 	short := &shortFS{FS: newMem(t)}
 	l := mustOpen(t, short, 0, tiny())
 	short.on = true
-	_, end := l.mustAppend(t, Deferred, nil, "record")
+	_, end := l.mustAppend(t, Lazy, nil, "record")
 	if err := l.Wait(end); !errors.Is(err, io.ErrShortWrite) {
 		t.Fatal(err)
 	}
@@ -298,7 +296,7 @@ func TestFullDiskAtRotation(t *testing.T) {
 	n := 0
 	for ; err == nil; n++ {
 		var end LSN
-		if _, end, err = l.Append([]byte(fill(n, 500)), Deferred, nil); err == nil {
+		if _, end, err = l.Append([]byte(fill(n, 500)), Lazy, nil); err == nil {
 			err = l.Wait(end)
 		}
 	}

@@ -29,7 +29,7 @@ func Example() {
 	copy(p, "hello")
 	lsn, p := l.Put(len("world"))
 	copy(p, "world")
-	end := l.End(wal.Deferred, nil)
+	end := l.End(wal.Lazy, nil)
 	if err := l.Wait(end); err != nil { // on disk when it returns
 		fmt.Println(err)
 		return

@@ -23,7 +23,7 @@ func TestFormatIsGolden(t *testing.T) {
 	l := mustOpen(t, m, 0, opts)
 	l.mustCommit(t, "first", "second record")
 	l.mustCommit(t, "")
-	l.mustAppend(t, Deferred, nil, "two batches")
+	l.mustAppend(t, Lazy, nil, "two batches")
 	l.mustCommit(t, "in one frame")
 	l.mustClose(t)
 	l = mustOpen(t, m, 0, opts)

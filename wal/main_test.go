@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"go.uber.org/goleak"
@@ -19,9 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testDir = "/data/wal"
 
-// tiny makes chunks and files small, so that a few records pass every border.
+// tiny makes chunks and files small, so that a few records pass every border, and commits
+// happen only when they are asked for.
 func tiny() Options {
-	return Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 4096, MaxStaged: 8192, FullDiskWait: -1, nonce: counter(1)}
+	return Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 4096, MaxStaged: 8192, LazyDelay: time.Hour, FullDiskWait: -1, nonce: counter(1)}
 }
 
 // counter returns nonces that count from n.
@@ -59,7 +61,7 @@ func mustOpen(t testing.TB, fs vfs.FS, from LSN, opts Options) *Log {
 // commit appends the records as one batch and waits until it is durable.
 func (l *Log) mustCommit(t testing.TB, recs ...string) (end LSN) {
 	t.Helper()
-	_, end = l.mustAppend(t, Deferred, nil, recs...)
+	_, end = l.mustAppend(t, Lazy, nil, recs...)
 	if err := l.Wait(end); err != nil {
 		t.Fatal(err)
 	}

@@ -686,7 +686,7 @@ func TestRecoveredTailSurvivesAnFsyncThatLied(t *testing.T) {
 	l := mustOpen(t, efs, 0, tiny())
 	l.mustCommit(t, "first")
 	efs.Add(vfs.Rule{Ops: vfs.OpSync, At: 1})
-	_, end := l.mustAppend(t, Deferred, nil, "second")
+	_, end := l.mustAppend(t, Lazy, nil, "second")
 	if err := l.Wait(end); err == nil {
 		t.Fatal("the sync did not fail")
 	}

@@ -19,7 +19,7 @@ func TestRotateEndsTheActiveFile(t *testing.T) {
 		t.Fatalf("rotated an empty file: %v, %v", err, l.Files())
 	}
 	l.mustCommit(t, "one", "two")
-	l.mustAppend(t, Deferred, nil, "staged")
+	l.mustAppend(t, Lazy, nil, "staged")
 	if err := l.Rotate(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestRotateHasItsTurnAmongCommits(t *testing.T) {
 		l.mustAppend(t, Group, w, "second")
 		var waited error
 		go func() {
-			_, end := l.mustAppend(t, Deferred, w, "third")
+			_, end := l.mustAppend(t, Lazy, w, "third")
 			l.Lead()
 			waited = l.Wait(end)
 		}()
@@ -140,7 +140,7 @@ func TestRotateThatFails(t *testing.T) {
 		l := mustOpen(t, efs, 0, tiny())
 		l.mustCommit(t, "one")
 		w := &notes{}
-		l.mustAppend(t, Deferred, w, "staged")
+		l.mustAppend(t, Lazy, w, "staged")
 		efs.Add(vfs.Rule{Ops: vfs.OpSyncDir, At: 1})
 		if err := l.Rotate(); !errors.Is(err, syscall.EIO) || !errors.Is(l.Err(), syscall.EIO) {
 			t.Fatal(err, l.Err())

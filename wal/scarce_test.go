@@ -21,7 +21,7 @@ func TestNoNewFileForNowGoesOnInTheOldOne(t *testing.T) {
 				var recs []string
 				add := func() {
 					recs = append(recs, fill(len(recs), 500))
-					_, end, err := l.Append([]byte(recs[len(recs)-1]), Deferred, nil)
+					_, end, err := l.Append([]byte(recs[len(recs)-1]), Lazy, nil)
 					if err == nil {
 						err = l.Wait(end)
 					}
@@ -66,7 +66,7 @@ func TestNewFileThatMayHaveItsNameIsAFailure(t *testing.T) {
 		var err error
 		for i := 0; err == nil && i < 20; i++ {
 			var end LSN
-			if _, end, err = l.Append([]byte(fill(i, 500)), Deferred, nil); err == nil {
+			if _, end, err = l.Append([]byte(fill(i, 500)), Lazy, nil); err == nil {
 				err = l.Wait(end)
 			}
 		}

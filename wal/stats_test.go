@@ -48,7 +48,7 @@ func TestStatsCountWhatIsWritten(t *testing.T) {
 	m := newMem(t)
 	l := mustOpen(t, m, 0, tiny())
 	for i := range 50 {
-		l.mustAppend(t, Deferred, nil, fill(i, 300))
+		l.mustAppend(t, Lazy, nil, fill(i, 300))
 		l.mustCommit(t, fill(i, 10))
 	}
 	s := l.Stats()

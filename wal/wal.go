@@ -19,14 +19,12 @@ type LSN uint64
 type Mode uint8
 
 const (
-	// Lazy never causes a commit by itself: the batch rides the next one, or
-	// one that starts Options.LazyDelay later.
+	// Lazy never causes a commit by itself: the batch rides the next one, which
+	// may be the caller's own by Lead or Wait, or one that starts
+	// Options.LazyDelay later.
 	Lazy Mode = iota
 	// Group wakes the committer.
 	Group
-	// Deferred leaves the cause to the caller, who promises to call Lead or
-	// Wait soon.
-	Deferred
 )
 
 // Waiter is told the fate of a batch.
