@@ -28,6 +28,7 @@ const MaxOverhead = 1<<24 - 1
 // moved to later: it is copied verbatim. doc.go has the table.
 const (
 	BlobHeader     = 24
+	BlobCheck      = 8 // checksum and length: a payload is a blob without them
 	flagPersistent = 1 << 0
 
 	// Up to here a blob's checksum is computed where it was copied to, under
@@ -131,19 +132,42 @@ func Parse(p []byte) (m Message, ms int64, err error) {
 	if uint64(le.Uint32(p[4:])) != uint64(len(p)) {
 		return m, 0, ErrBlobLength
 	}
-	ex := BlobHeader + int(p[16])
-	rk := ex + int(p[17])
-	body := rk + int(le.Uint32(p[20:]))
+	return ParsePayload(p[BlobCheck:])
+}
+
+// ParsePayload is Parse for what a segment holds of a blob, where length and
+// checksum stand elsewhere.
+func ParsePayload(p []byte) (m Message, ms int64, err error) {
+	const header = BlobHeader - BlobCheck
+	if len(p) < header {
+		return m, 0, ErrBlobShort
+	}
+	ex := header + int(p[8])
+	rk := ex + int(p[9])
+	body := rk + int(le.Uint32(p[12:]))
 	if body < rk || body > len(p) {
 		return m, 0, ErrBlobParts
 	}
 	return Message{
-		Exchange:   p[BlobHeader:ex:ex],
+		Exchange:   p[header:ex:ex],
 		RoutingKey: p[ex:rk:rk],
 		Props:      p[rk:body:body],
 		Body:       p[body:len(p):len(p)],
-		Persistent: p[18]&flagPersistent != 0,
-	}, int64(le.Uint64(p[8:])), nil
+		Persistent: p[10]&flagPersistent != 0,
+	}, int64(le.Uint64(p)), nil
+}
+
+// PayloadBody is how many bytes of a payload are body; 0 where it is none.
+func PayloadBody(p []byte) uint32 {
+	const header = BlobHeader - BlobCheck
+	if len(p) < header {
+		return 0
+	}
+	rest := uint64(p[8]) + uint64(p[9]) + uint64(le.Uint32(p[12:])) + header
+	if rest > uint64(len(p)) || rest > MaxOverhead {
+		return 0
+	}
+	return uint32(uint64(len(p)) - rest)
 }
 
 // BodyLen is how many bytes of a blob are body.
