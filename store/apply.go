@@ -3,10 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
-	"github.com/leveret-mq/leveret/internal/record"
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/arena"
+	"github.com/leveret-mq/leveret/internal/record"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -33,6 +34,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 	r := &b.run
 	if err := r.plan(); err != nil {
 		return 0, err
+	}
+	if r.arenaRefs > 0 {
+		s.arena.Pace()
 	}
 	r.logging = r.records > 0
 	var failure error
@@ -88,9 +92,9 @@ type applier struct {
 	refused  bool // something was not done for that
 	binding  bool // the log got something that the caller may wait for
 
-	cur     *Queue     // locked
-	tally   liveTally  // of entries in the log
-	part    *arenaPart // where the transient messages go
+	cur     *Queue       // locked
+	tally   liveTally    // of entries in the log
+	chunk   *arena.Chunk // where the transient messages go
 	off     int
 	refs    int64 // reserved references that are not used yet
 	dest    []destination
@@ -140,7 +144,7 @@ func (r *applier) forget(e index.Entry) {
 	if e.Logged() {
 		r.tally.add(&r.s.live, e.Addr, e.Len, -1)
 	} else {
-		r.s.arena.release(r.s.arena.part(e.Addr), 1)
+		r.s.arena.Release(r.s.arena.Chunk(e.Addr), 1)
 	}
 }
 
@@ -216,7 +220,7 @@ func (r *applier) plan() error {
 func (r *applier) do() {
 	b := r.b
 	if r.arenaRefs > 0 {
-		r.part, r.off = r.s.arena.reserve(r.arenaBytes, r.arenaRefs)
+		r.chunk, r.off = r.s.arena.Reserve(r.arenaBytes, r.arenaRefs)
 		r.refs = r.arenaRefs
 	}
 	for i := range b.ops {
@@ -247,9 +251,9 @@ func (r *applier) do() {
 
 // finish does what needs no lock any more.
 func (r *applier) finish() {
-	if r.part != nil {
-		r.s.arena.release(r.part, r.refs)
-		r.part, r.refs = nil, 0
+	if r.chunk != nil {
+		r.s.arena.Done(r.chunk, r.refs)
+		r.chunk, r.refs = nil, 0
 	}
 	for i := range r.bulk {
 		r.bulk[i].Each(r.forget)

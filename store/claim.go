@@ -1,10 +1,11 @@
 package store
 
 import (
-	"github.com/leveret-mq/leveret/internal/record"
 	"slices"
 
 	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/arena"
+	"github.com/leveret-mq/leveret/internal/record"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -40,8 +41,8 @@ type Claim struct {
 	WaitFor wal.LSN
 
 	q      *Queue
-	pinned bool         // the log's cache
-	parts  []*arenaPart // with a reference each
+	pinned bool           // the log's cache
+	chunks []*arena.Chunk // pinned
 	ahead  readAhead
 }
 
@@ -119,11 +120,16 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 		var blob []byte
 		var origin int64
 		if !e.Logged() {
-			part := q.s.arena.part(e.Addr)
-			blob = part.slice(e.Addr, e.Len)
-			if n := len(c.parts); n == 0 || c.parts[n-1] != part {
-				part.refs.Add(1)
-				c.parts = append(c.parts, part)
+			chunk := q.s.arena.Chunk(e.Addr)
+			if c.pin(chunk) {
+				blob = chunk.Slice(e.Addr, e.Len)
+			} else {
+				if blob = c.ahead.bytes(e.Addr, e.Len, chunk.File()); blob == nil {
+					c.ahead.seq = seq
+					status = Cold
+					break
+				}
+				origin = fromDisk
 			}
 		} else {
 			if failed && e.Addr >= uint64(log.Durable()) {
@@ -140,7 +146,7 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 				marks = true
 			}
 			if blob = log.Cached(wal.LSN(e.Addr), int(e.Len)); blob == nil {
-				if blob = c.ahead.bytes(e.Addr, e.Len); blob == nil {
+				if blob = c.ahead.bytes(e.Addr, e.Len, 0); blob == nil {
 					c.ahead.seq = seq
 					status = Cold
 					break
@@ -152,6 +158,18 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 		c.Items = append(c.Items, Item{Seq: seq, Redelivered: redelivered, Count: count, Time: origin, Message: Message{Body: blob}})
 	}
 	return status, marks && q.runsLow()
+}
+
+// pin keeps a chunk in memory until Release, if it is still there. Under q.mu.
+func (c *Claim) pin(chunk *arena.Chunk) bool {
+	if n := len(c.chunks); n > 0 && c.chunks[n-1] == chunk {
+		return true
+	}
+	if !chunk.Pin() {
+		return false
+	}
+	c.chunks = append(c.chunks, chunk)
+	return true
 }
 
 // forget is applier.forget for single entries.
@@ -208,11 +226,11 @@ func (c *Claim) unpin() {
 // be called twice.
 func (c *Claim) Release() {
 	c.unpin()
-	for i, part := range c.parts {
-		c.q.s.arena.release(part, 1)
-		c.parts[i] = nil
+	for i, chunk := range c.chunks {
+		c.q.s.arena.Unpin(chunk)
+		c.chunks[i] = nil
 	}
-	c.parts = c.parts[:0]
+	c.chunks = c.chunks[:0]
 	clear(c.Items)
 	c.Items = c.Items[:0]
 	c.ahead.released()

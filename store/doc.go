@@ -117,7 +117,7 @@ each other.
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files
 	mark.go        what may have been delivered
-	arena.go       memory for the rest           live.go        what the log's files hold
+	live.go        what the log's files hold
 	catalog.go     keys and values
 	checkpoint.go  writing snapshots, removing files
 	recover.go     reading them, replaying the log

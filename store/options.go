@@ -18,6 +18,10 @@ type Options struct {
 	// the next one. Default 32 MiB. A large backlog in the log makes it more,
 	// so that checkpoints stay a small part of what is written.
 	CheckpointBytes int64
+	// MemoryBytes is how much of what needs no log is kept in memory; beyond it
+	// goes to files that are never synced (folder spill/). Default 256 MiB.
+	// Negative: all stays in memory.
+	MemoryBytes int64
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }

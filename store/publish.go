@@ -2,9 +2,9 @@ package store
 
 import (
 	"fmt"
-	"github.com/leveret-mq/leveret/internal/record"
 
 	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/record"
 )
 
 // destination is a queue that a guarded publish goes to.
@@ -191,9 +191,9 @@ func (r *applier) write(p *publishing, queues, durables int) (w written) {
 		r.binding = true
 	}
 	if queues > durables {
-		addr := r.part.addr(r.off)
+		addr := r.chunk.Addr(r.off)
 		r.off += int(p.size)
-		memory := r.part.slice(addr, p.size)
+		memory := r.chunk.Slice(addr, p.size)
 		if blob != nil {
 			copy(memory, blob)
 		} else {

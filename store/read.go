@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/arena"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -25,9 +26,11 @@ const (
 	readClaim = 1 << 20   // after that many bytes a Claim is content
 )
 
-// window is a piece of the log in memory.
+// window is a piece of a file in memory: of the log, or of a chunk that the arena
+// has spilled.
 type window struct {
 	base uint64
+	file uint64 // the chunk's; addresses of chunks are used again. 0: the log
 	buf  []byte
 }
 
@@ -41,14 +44,14 @@ type readAhead struct {
 	spare   []byte
 }
 
-// bytes returns the n bytes at addr if they were read last.
-func (a *readAhead) bytes(addr uint64, n uint32) []byte {
+// bytes returns the n bytes at addr if they were read last; file as in window.
+func (a *readAhead) bytes(addr uint64, n uint32, file uint64) []byte {
 	if len(a.windows) == 0 {
 		return nil
 	}
 	w := &a.windows[len(a.windows)-1]
 	off := addr - w.base
-	if addr < w.base || off+uint64(n) > uint64(len(w.buf)) {
+	if w.file != file || addr < w.base || off+uint64(n) > uint64(len(w.buf)) {
 		return nil
 	}
 	return w.buf[off : off+uint64(n) : off+uint64(n)]
@@ -62,19 +65,22 @@ func (a *readAhead) read(q *Queue) bool {
 		return false
 	}
 	a.size = min(max(2*a.size, readFirst), readMost)
-	from, one, end, ok := a.plan(q, math.MaxUint64)
+	p, ok := a.plan(q, math.MaxUint64)
 	if !ok {
 		return true // somebody else took it
 	}
-	err := a.fetch(q.s, from, end)
-	if limit := q.s.fileEnd(from); err != nil && limit < end { // one read, one file
-		if from, one, end, ok = a.plan(q, limit); !ok {
+	err := a.fetch(q.s, p, p.end)
+	if limit := q.s.fileEnd(p.from); p.chunk == nil && err != nil && limit < p.end { // one read, one file
+		if p, ok = a.plan(q, limit); !ok {
 			return true
 		}
-		err = a.fetch(q.s, from, end)
+		err = a.fetch(q.s, p, p.end)
 	}
-	if err != nil && end > one { // let one that cannot be read not stop the others
-		err = a.fetch(q.s, from, one)
+	if err != nil && p.end > p.one { // let one that cannot be read not stop the others
+		err = a.fetch(q.s, p, p.one)
+	}
+	if p.chunk != nil {
+		q.s.arena.Release(p.chunk, 1)
 	}
 	if err == nil {
 		q.s.trouble.over(q)
@@ -107,49 +113,70 @@ func (s *Store) fileEnd(lsn uint64) uint64 {
 	return math.MaxUint64
 }
 
-// plan finds the stretch to read, up to limit: it begins with the message,
-// which ends at one.
-func (a *readAhead) plan(q *Queue, limit uint64) (from, one, end uint64, ok bool) {
+// stretch is what to read: from up to end. It begins with the message that
+// stopped take, which ends at one.
+type stretch struct {
+	from, one, end uint64
+	chunk          *arena.Chunk // held; nil: it is of the log
+}
+
+// plan finds the stretch to read, up to limit.
+func (a *readAhead) plan(q *Queue, limit uint64) (p stretch, ok bool) {
 	log := q.s.log
 	log.Pin() // for Cached
 	defer log.Unpin()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	seq, e := q.ix.Peek()
-	if e == nil || seq != a.seq || !e.Logged() {
-		return 0, 0, 0, false
+	if e == nil || seq != a.seq {
+		return p, false
 	}
-	from = e.Addr
-	end = from + uint64(e.Len)
-	one = end
+	if !e.Logged() {
+		p.chunk = q.s.arena.Chunk(e.Addr)
+		if p.chunk.File() == 0 {
+			return p, false
+		}
+		p.chunk.Hold()
+		limit = p.chunk.End()
+	}
+	p.from = e.Addr
+	p.end = p.from + uint64(e.Len)
+	p.one = p.end
 	q.ix.After(seq, func(_ uint64, e index.Entry) bool {
 		stop := e.Addr + uint64(e.Len)
-		if !e.Logged() || e.Addr < end || e.Addr > end+readGap || stop-from > uint64(a.size) || stop > limit ||
-			log.Cached(wal.LSN(e.Addr), int(e.Len)) != nil {
+		if e.Logged() != (p.chunk == nil) || e.Addr < p.end || e.Addr > p.end+readGap || stop-p.from > uint64(a.size) || stop > limit ||
+			p.chunk == nil && log.Cached(wal.LSN(e.Addr), int(e.Len)) != nil {
 			return false
 		}
-		end = stop
+		p.end = stop
 		return true
 	})
-	return from, one, end, true
+	return p, true
 }
 
-// fetch reads a stretch of the log into a new window.
-func (a *readAhead) fetch(s *Store, from, end uint64) error {
-	n := int(end - from)
+// fetch reads the stretch up to end into a new window.
+func (a *readAhead) fetch(s *Store, p stretch, end uint64) (err error) {
+	n := int(end - p.from)
 	buf := a.spare
 	a.spare = nil
 	if cap(buf) < n {
 		buf = make([]byte, n, max(n, min(2*n, a.size)))
 	}
 	buf = buf[:n]
-	if err := s.log.ReadAt(buf, wal.LSN(from)); err != nil {
+	file := uint64(0)
+	if p.chunk != nil {
+		file = p.chunk.File()
+		err = s.arena.ReadAt(buf, p.from)
+	} else {
+		err = s.log.ReadAt(buf, wal.LSN(p.from))
+	}
+	if err != nil {
 		return err
 	}
 	a.spent += n
 	s.reads.Add(1)
 	s.readBytes.Add(int64(n))
-	a.windows = append(a.windows, window{from, buf})
+	a.windows = append(a.windows, window{p.from, file, buf})
 	return nil
 }
 
@@ -273,6 +300,9 @@ func (q *Queue) setAside(seq uint64, cause error) {
 		return // a whole file is bad: its messages need not fill the disk again
 	}
 	file, offset, _ := q.s.log.Locate(wal.LSN(e.Addr))
+	if !e.Logged() {
+		file, offset = q.s.arena.Locate(e.Addr)
+	}
 	q.s.opts.Logger.Error("message cannot be read and is set aside; its queue goes on",
 		"queue", q.id, "seq", seq, "file", file, "offset", offset, "lsn", e.Addr, "bytes", e.Len, "so_far", n, "err", cause)
 }

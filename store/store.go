@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/leveret-mq/leveret/internal/arena"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
 )
 
 const (
 	walFolder  = "wal"
+	memFolder  = "spill" // of the arena
 	lockFile   = "LOCK"
 	firstQueue = 1 // 0 is no queue's id
 )
@@ -31,7 +33,7 @@ type Store struct {
 	queues    registry
 	nextQueue atomic.Uint32
 	catalog   catalog
-	arena     arena
+	arena     *arena.Arena
 	live      live
 
 	checkpoints checkpoints
@@ -76,8 +78,14 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.lock, err = fs.Lock(filepath.Join(dir, lockFile)); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
-	if err := s.recover(); err != nil {
+	// Before the log, which may need the room that an earlier process has left
+	// filled.
+	s.arena, err = arena.Open(filepath.Join(dir, memFolder), arena.Options{FS: fs, Limit: s.opts.MemoryBytes, Logger: s.opts.Logger})
+	if err != nil {
 		return nil, errors.Join(err, s.lock.Close())
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(err, s.arena.Close(), s.lock.Close())
 	}
 	s.checkpoints.start()
 	s.recoveryTime = time.Since(begin)
@@ -102,7 +110,7 @@ func (s *Store) Close() error {
 	if cerr := s.log.Close(); err == nil {
 		err = cerr
 	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, s.arena.Close(), s.lock.Close())
 }
 
 // Lead commits what is staged, in this goroutine if nobody else does: see
@@ -114,6 +122,11 @@ func (s *Store) Wait(lsn wal.LSN) error { return s.log.Wait(lsn) }
 
 // Durable returns the LSN below which everything is on disk.
 func (s *Store) Durable() wal.LSN { return s.log.Durable() }
+
+// Pressed tells that messages which need no log fill more memory than
+// Options.MemoryBytes, because they cannot be written to disk. Publishers should
+// be held up until it ends; Apply holds each up for a little.
+func (s *Store) Pressed() bool { return s.arena.Pressed() }
 
 // Err returns the failure after which the store takes nothing more that must
 // be durable, nil while there is none.
@@ -131,6 +144,7 @@ type Stats struct {
 	LiveEntries  int64 // queue entries that point into the log
 	LiveBytes    int64 // of their messages; one in several queues counts in each
 	ArenaBytes   int64 // of memory for messages that are not in the log
+	SpilledBytes int64 // of such messages, on disk
 	Checkpoints  int64 // written since Open; then of the newest:
 	LastReplay   wal.LSN
 	LastSize     int64 // in bytes
@@ -143,9 +157,11 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{
 		Recovered: s.recovered, RecoveryTime: s.recoveryTime, FellBack: s.fellBack,
-		Queues: s.queues.len(), ArenaBytes: s.arena.size(),
-		Reads: s.reads.Load(), ReadBytes: s.readBytes.Load(), DamagedBlobs: s.damaged.Load(),
+		Queues: s.queues.len(),
+		Reads:  s.reads.Load(), ReadBytes: s.readBytes.Load(), DamagedBlobs: s.damaged.Load(),
 	}
+	ar := s.arena.Stats()
+	st.ArenaBytes, st.SpilledBytes = ar.Memory, ar.Disk
 	for _, f := range s.log.Files() {
 		st.LogFiles++
 		st.LogBytes += f.Size
