@@ -13,10 +13,12 @@ type live struct {
 	shift uint // a granule has 1<<shift bytes
 
 	mu       sync.Mutex // a leaf
-	granules map[uint64]int64
+	granules map[uint64]granule
 	entries  int64 // sum of granules
 	bytes    int64 // of the entries' blobs; one in several queues counts in each
 }
+
+type granule struct{ entries, bytes int64 }
 
 // init empties the count and sets the granule to a 64th of a file, at most 1 MiB: a granule that
 // reaches into two files holds both.
@@ -25,7 +27,7 @@ func (l *live) init(fileSize int64) {
 		fileSize = 64 << 20
 	}
 	l.shift = uint(min(20, max(6, bits.Len64(uint64(fileSize/64))-1)))
-	l.granules = map[uint64]int64{}
+	l.granules = map[uint64]granule{}
 	l.entries, l.bytes = 0, 0
 }
 
@@ -51,8 +53,9 @@ func (t *liveTally) flush(l *live) {
 		return
 	}
 	l.mu.Lock()
-	if n := l.granules[t.granule] + t.entries; n != 0 {
-		l.granules[t.granule] = n
+	g := l.granules[t.granule]
+	if g = (granule{g.entries + t.entries, g.bytes + t.bytes}); g.entries != 0 {
+		l.granules[t.granule] = g
 	} else {
 		delete(l.granules, t.granule)
 	}
@@ -76,11 +79,23 @@ func (l *live) dead(f wal.FileInfo) bool {
 		return true
 	}
 	for g := uint64(f.Start) >> l.shift; g<<l.shift < uint64(f.End); g++ {
-		if l.granules[g] != 0 {
+		if l.granules[g].entries != 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// within is how many entries point into the file, and the bytes of their blobs;
+// those near its ends may be counted too.
+func (l *live) within(f wal.FileInfo) (entries, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for g := uint64(f.Start) >> l.shift; g<<l.shift < uint64(f.End); g++ {
+		entries += l.granules[g].entries
+		bytes += l.granules[g].bytes
+	}
+	return entries, bytes
 }
 
 func (l *live) size() (entries, bytes int64) {
