@@ -52,6 +52,37 @@ func (a *acks) has(floor, seq uint64) bool {
 	return c.bits[seq&chunkMask>>6]>>(seq&63)&1 != 0
 }
 
+// nextClear returns the first number from seq on, below end, that is not in the
+// set, else end. seq is not below the floor.
+func (a *acks) nextClear(floor, seq, end uint64) uint64 {
+	if len(a.chunks) == 0 {
+		if i := seq - floor - 1; seq > floor && i < 64 {
+			seq += uint64(bits.TrailingZeros64(^(a.near >> i)))
+		}
+		return min(seq, end)
+	}
+	for seq < end {
+		i := seq>>chunkShift - a.first
+		if seq>>chunkShift < a.first || i >= uint64(len(a.chunks)) {
+			return seq
+		}
+		c := &a.chunks[i]
+		if c.bits == nil {
+			if !c.full() {
+				return seq
+			}
+			seq = (seq | chunkMask) + 1
+			continue
+		}
+		if clear := ^c.bits[seq&chunkMask>>6] >> (seq & 63); clear != 0 {
+			seq += uint64(bits.TrailingZeros64(clear))
+			return min(seq, end)
+		}
+		seq = (seq | 63) + 1
+	}
+	return end
+}
+
 // add puts [from, to) into the set, all of it above the floor.
 func (a *acks) add(floor, from, to uint64) {
 	if from >= to {
@@ -212,4 +243,64 @@ func (a *acks) reset() {
 		a.chunks[i].release()
 	}
 	*a = acks{}
+}
+
+// copyTo sets the bits of [lo, hi), all in one chunk, in that chunk's set, and
+// tells whether there are some.
+func (a *acks) copyTo(set *chunkBits, floor, lo, hi uint64) (some bool) {
+	for seq := lo; seq < hi; {
+		w := seq & chunkMask >> 6
+		end := min((seq|63)+1, hi)
+		if v := a.word(floor, seq>>6) & mask(seq&63, (end-1)&63+1); v != 0 {
+			set[w] |= v
+			some = true
+		}
+		seq = end
+	}
+	return some
+}
+
+// word returns the bits of 64 numbers from no*64 on.
+func (a *acks) word(floor, no uint64) uint64 {
+	if len(a.chunks) == 0 {
+		switch base := no << 6; {
+		case base > floor:
+			if base-floor-1 >= 64 {
+				return 0
+			}
+			return a.near >> (base - floor - 1)
+		case floor+1-base < 64:
+			return a.near << (floor + 1 - base)
+		}
+		return 0
+	}
+	i := no>>(chunkShift-6) - a.first
+	if no>>(chunkShift-6) < a.first || i >= uint64(len(a.chunks)) {
+		return 0
+	}
+	c := &a.chunks[i]
+	switch {
+	case c.full():
+		return ^uint64(0)
+	case c.bits == nil:
+		return 0
+	}
+	return c.bits[no&(chunkSize/64-1)]
+}
+
+// count returns how many of [from, to) are in the set.
+func (a *acks) count(floor, from, to uint64) (n uint64) {
+	for seq := from; seq < to; {
+		end := min((seq|63)+1, to)
+		if seq&chunkMask == 0 && to-seq >= chunkSize && len(a.chunks) > 0 {
+			end = seq + chunkSize
+			if i := seq>>chunkShift - a.first; seq>>chunkShift >= a.first && i < uint64(len(a.chunks)) {
+				n += uint64(a.chunks[i].n)
+			}
+		} else {
+			n += uint64(bits.OnesCount64(a.word(floor, seq>>6) & mask(seq&63, (end-1)&63+1)))
+		}
+		seq = end
+	}
+	return n
 }

@@ -18,11 +18,13 @@ const (
 	BlockState   = 1 // AppendState
 	BlockEntries = 2 // AppendEntries, of the queue whose state came last
 	BlockCatalog = 3
+	BlockRuns    = 4 // AppendRuns, of that queue
+	BlockAcks    = 5 // AppendAcks, of that queue
 )
 
 const (
 	snapshotMagic   = "\x89LVSNAP\n"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	headerSize      = 56
 	blockHeader     = 9 // crc, length, kind
 )
@@ -38,10 +40,11 @@ var ErrVersion = errors.New("format version")
 
 // Header begins a snapshot file.
 type Header struct {
-	Number    uint64 // of the file, ascending
-	Replay    uint64 // the log position from which to replay; 0 in a catalog
-	Catalog   uint64 // the number of the catalog that goes with a checkpoint
-	NextQueue uint32 // the id of the next queue that is made
+	Number      uint64 // of the file, ascending
+	Replay      uint64 // the log position from which to replay; 0 in a catalog
+	Catalog     uint64 // the number of the catalog that goes with a checkpoint
+	NextQueue   uint32 // the id of the next queue that is made
+	NextSegment uint64 // the number of the next segment
 }
 
 // Append appends the header.
@@ -53,6 +56,7 @@ func (h Header) Append(dst []byte) []byte {
 	dst = le.AppendUint64(dst, h.Number)
 	dst = le.AppendUint64(dst, h.Replay)
 	dst = le.AppendUint64(dst, h.Catalog)
+	dst = le.AppendUint64(dst, h.NextSegment)
 	dst = append(dst, make([]byte, headerSize-4-(len(dst)-at))...)
 	return le.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
@@ -110,10 +114,11 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 		return nil, fmt.Errorf("header: %w %d, only %d is known: use the release that wrote it", ErrVersion, le.Uint32(b[8:]), snapshotVersion)
 	}
 	s.Header = Header{
-		NextQueue: le.Uint32(b[12:]),
-		Number:    le.Uint64(b[16:]),
-		Replay:    le.Uint64(b[24:]),
-		Catalog:   le.Uint64(b[32:]),
+		NextQueue:   le.Uint32(b[12:]),
+		Number:      le.Uint64(b[16:]),
+		Replay:      le.Uint64(b[24:]),
+		Catalog:     le.Uint64(b[32:]),
+		NextSegment: le.Uint64(b[40:]),
 	}
 	s.off = headerSize
 	return s, nil

@@ -4,6 +4,7 @@ package index
 // long queue costs the garbage collector nothing.
 type Entry struct {
 	// Addr is the caller's address of the message; the index never looks at it.
+	// An entry with Sealed has none: outside the queue it is the segment.
 	Addr uint64
 	// Len is the length in bytes of what stands at Addr: headers and body.
 	Len uint32
@@ -22,12 +23,17 @@ const (
 	// Delivered: the message was claimed and not unclaimed, in this life of
 	// the process or, as far as the log can tell, in an earlier one.
 	Delivered
+	// Sealed: the message is in a segment, as the run says that covers it.
+	Sealed
 
 	claimed  // out for delivery, not acked yet
 	requeued // ready, and to be found in the heap of requeued ones
 	counted  // the queue's counts has a delivery count
-	aside    // unreadable: neither ready nor claimed
 	present  // distinguishes an entry from an empty slot
+
+	// aside: unreadable, neither ready nor claimed. It shares the bits of two
+	// states that exclude each other.
+	aside = claimed | requeued
 
 	flagBits = 8
 	flagMask = 1<<flagBits - 1
@@ -50,3 +56,12 @@ func (e Entry) Logged() bool { return e.Flags&Logged != 0 }
 
 // Marked tells whether the message's own record counts it as delivered.
 func (e Entry) Marked() bool { return e.Flags&Marked != 0 }
+
+// Sealed tells whether the message is in a segment.
+func (e Entry) Sealed() bool { return e.Flags&Sealed != 0 }
+
+// state is what the message is at: 0 (ready, at the cursor or behind it),
+// claimed, requeued or aside.
+func (e *Entry) state() uint32 { return e.Flags & aside }
+
+func (e *Entry) setState(state uint32) { e.Flags = e.Flags&^aside | state }

@@ -88,7 +88,7 @@ func (p *pair) claim(t *rapid.T) {
 	}
 	var items []took
 	for range rapid.IntRange(1, 150).Draw(t, "n") {
-		seq, e := p.q.Peek()
+		seq, e, _ := p.q.Peek()
 		ready := p.m.seqs("ready")
 		if len(ready) == 0 {
 			if e != nil {
@@ -244,7 +244,7 @@ func (p *pair) restart(t *rapid.T) {
 		mark = p.q.past
 	}
 	p.q.Clear()
-	again := l.Done()
+	again := l.Done(nil)
 	p.q = &again
 	p.q.Recovered()
 	p.m.next = max(p.m.next, mark)

@@ -134,6 +134,34 @@ func (d *pages) put(seq uint64, e Entry) *Entry {
 	return slot
 }
 
+// insert stores an entry in its place, which is free.
+func (d *pages) insert(seq uint64, e Entry) *Entry {
+	no := seq >> pageShift
+	i := d.find(no)
+	switch {
+	case i == len(d.refs):
+		return d.put(seq, e)
+	case d.refs[i].no == no:
+		if d.refs[i].p == nil {
+			d.refs[i].p = pagePool.Get().(*page)
+			d.dead--
+		}
+	case i == d.head && i > 0:
+		i--
+		d.head = i
+		d.refs[i] = pageRef{no: no, p: pagePool.Get().(*page)}
+	default:
+		d.refs = slices.Insert(d.refs, i, pageRef{no: no, p: pagePool.Get().(*page)})
+	}
+	d.hint = i
+	r := &d.refs[i]
+	r.live++
+	slot := &r.p[seq&pageMask]
+	*slot = e
+	slot.Flags |= present
+	return slot
+}
+
 // remove forgets the entry of seq, which is there.
 func (d *pages) remove(seq uint64) {
 	i := d.find(seq >> pageShift)

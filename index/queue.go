@@ -17,8 +17,9 @@ type Queue struct {
 	ready, unacked int
 	readyBytes     int64 // bodies of ready messages
 
-	pages  pages
-	acks   acks
+	pages  pages             // entries of messages that are not in runs
+	sealed *sealed           // nil: no runs
+	acks   acks              // what is gone above the floor
 	heap   seqHeap           // ready again, all below cursor; stale ones are skipped
 	counts map[uint64]uint32 // delivery counts of those that have one
 	aside  []uint64          // unreadable messages, kept for who repairs the files
@@ -59,19 +60,51 @@ func (q *Queue) Gone(seq uint64) bool {
 	return seq < q.floor || seq < q.next && q.acks.has(q.floor, seq)
 }
 
-// Get returns the entry of a message that is not gone.
+// Get returns the entry of a message that has one: of each that is not gone and
+// not in a run, and of those in runs that were claimed.
 func (q *Queue) Get(seq uint64) (Entry, bool) {
-	if e := q.pages.get(seq); e != nil {
-		return *e, true
+	e := q.entry(seq)
+	if e == nil {
+		return Entry{}, false
 	}
-	return Entry{}, false
+	return q.told(seq, *e), true
+}
+
+// entry finds an entry, in a run or not.
+func (q *Queue) entry(seq uint64) *Entry {
+	e := q.pages.get(seq)
+	if e == nil && q.sealed != nil {
+		e = q.sealed.held.get(seq)
+	}
+	return e
+}
+
+// told is an entry as the caller is told of it: one in a run with its segment.
+func (q *Queue) told(seq uint64, e Entry) Entry {
+	if e.Flags&Sealed != 0 {
+		e.Addr = q.sealed.at(seq).segment
+	}
+	return e
+}
+
+// nextAlive returns the first message from number from on, below end, that is
+// not gone. e is nil where it is in a run and has no entry.
+func (q *Queue) nextAlive(from, end uint64) (seq uint64, e *Entry, ok bool) {
+	if q.sealed == nil {
+		seq, e = q.pages.next(from, end)
+		return seq, e, e != nil
+	}
+	if seq = q.acks.nextClear(q.floor, max(from, q.floor), end); seq >= end {
+		return end, nil, false
+	}
+	return seq, q.entry(seq), true
 }
 
 // Count is the delivery count of a message, 0 where it has none.
 func (q *Queue) Count(seq uint64) uint32 { return q.counts[seq] }
 
-// After calls fn with the messages behind seq, in order, until it returns
-// false.
+// After calls fn with the messages behind seq that are not in runs, in order,
+// until it returns false.
 func (q *Queue) After(seq uint64, fn func(seq uint64, e Entry) bool) {
 	for seq, e := q.pages.next(seq+1, q.next); e != nil; seq, e = q.pages.next(seq+1, q.next) {
 		if !fn(seq, *e) {
@@ -130,24 +163,25 @@ func (q *Queue) Recovered() {
 }
 
 // Peek returns the message that comes next: the first of the requeued ones,
-// else the one at the cursor. The entry is the queue's own: not to be changed,
-// and valid until the queue is.
-func (q *Queue) Peek() (seq uint64, e *Entry) {
+// else the one at the cursor. ok is false where nothing is ready. The entry is
+// the queue's own: not to be changed, and valid until the queue is. It is nil
+// where the message is in a run and has none: then TakeSealed takes it.
+func (q *Queue) Peek() (seq uint64, e *Entry, ok bool) {
 	for len(q.heap) > 0 {
 		seq = q.heap[0]
-		if e = q.pages.get(seq); e != nil && e.Flags&requeued != 0 {
-			return seq, e
+		if e = q.entry(seq); e != nil && e.state() == requeued {
+			return seq, e, true
 		}
 		q.heap.pop()
 	}
-	q.cursor, e = q.pages.next(q.cursor, q.next)
-	return q.cursor, e
+	q.cursor, e, ok = q.nextAlive(q.cursor, q.next)
+	return q.cursor, e, ok
 }
 
-// Take claims the message that Peek returned. It tells whether the message was,
+// Take claims the message that Peek returned with an entry. It tells whether the message was,
 // or may have been, delivered before, and how often it was requeued.
 func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
-	if e.Flags&requeued != 0 {
+	if e.state() == requeued {
 		q.heap.pop()
 	} else {
 		q.cursor = seq + 1
@@ -156,7 +190,8 @@ func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
 	if e.Flags&counted != 0 {
 		count = q.counts[seq]
 	}
-	e.Flags = e.Flags&^requeued | claimed | Delivered
+	e.setState(claimed)
+	e.Flags |= Delivered
 	q.ready--
 	q.unacked++
 	q.readyBytes -= e.Body()
@@ -167,8 +202,8 @@ func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
 // redelivered is what Take said. It does nothing unless seq is claimed. Undo
 // several in descending order: then they do not pass through the heap.
 func (q *Queue) Untake(seq uint64, redelivered bool) bool {
-	e := q.pages.get(seq)
-	if e == nil || e.Flags&claimed == 0 {
+	e := q.entry(seq)
+	if e == nil || e.state() != claimed {
 		return false
 	}
 	if !redelivered {
@@ -181,8 +216,8 @@ func (q *Queue) Untake(seq uint64, redelivered bool) bool {
 // Requeue makes a claimed message ready in its place and counts it. It does
 // nothing unless seq is claimed.
 func (q *Queue) Requeue(seq uint64) (count uint32, e Entry, ok bool) {
-	p := q.pages.get(seq)
-	if p == nil || p.Flags&claimed == 0 {
+	p := q.entry(seq)
+	if p == nil || p.state() != claimed {
 		return 0, Entry{}, false
 	}
 	count = 1
@@ -191,16 +226,25 @@ func (q *Queue) Requeue(seq uint64) (count uint32, e Entry, ok bool) {
 	}
 	q.setCount(seq, p, count)
 	q.giveBack(seq, p)
-	return count, *p, true
+	return count, q.told(seq, *p), true
 }
 
 // SetCount sets the delivery count of a message that is not gone. It counts as
 // delivered from then on.
 func (q *Queue) SetCount(seq uint64, count uint32) {
-	if e := q.pages.get(seq); e != nil {
-		e.Flags |= Delivered
-		q.setCount(seq, e, count)
+	e := q.entry(seq)
+	if e == nil {
+		r := q.runOf(seq)
+		if r == nil {
+			return
+		}
+		guess := r.bare.average()
+		q.unbare(r, &guess)
+		q.readyBytes += guess.Body()
+		e = q.hold(r, seq, guess)
 	}
+	e.Flags |= Delivered
+	q.setCount(seq, e, count)
 }
 
 func (q *Queue) setCount(seq uint64, e *Entry, count uint32) {
@@ -212,17 +256,17 @@ func (q *Queue) setCount(seq uint64, e *Entry, count uint32) {
 }
 
 func (q *Queue) giveBack(seq uint64, e *Entry) {
-	e.Flags &^= claimed
+	e.setState(0)
 	q.unacked--
 	q.ready++
 	q.readyBytes += e.Body()
 	// All from the cursor on is ready. Where nothing stands between, the
 	// cursor takes the message in; else the heap.
-	if n, _ := q.pages.next(seq+1, q.cursor); n == q.cursor {
+	if _, _, ok := q.nextAlive(seq+1, q.cursor); !ok {
 		q.cursor = seq
 		return
 	}
-	e.Flags |= requeued
+	e.setState(requeued)
 	q.heap.push(seq)
 }
 
@@ -230,17 +274,19 @@ func (q *Queue) giveBack(seq uint64, e *Entry) {
 // the claimed ones. It stays in the queue's data until it is acked or purged,
 // and is ready again after a restart.
 func (q *Queue) SetAside(seq uint64) {
-	e := q.pages.get(seq)
-	if e == nil || e.Flags&claimed == 0 {
+	e := q.entry(seq)
+	if e == nil || e.state() != claimed {
 		return
 	}
-	e.Flags = e.Flags&^claimed | aside
+	e.setState(aside)
 	q.unacked--
 	q.aside = append(q.aside, seq)
 }
 
 // Ack removes the messages from first to last, ready ones too, and calls gone
-// for each one that was there, in order.
+// for each one that was there, in order. Of a message in a run it is told the
+// segment as address and, where the message had no entry, the average of the
+// run's sizes.
 func (q *Queue) Ack(first, last uint64, gone func(seq uint64, e Entry)) {
 	if q.next == 0 {
 		return
@@ -249,7 +295,7 @@ func (q *Queue) Ack(first, last uint64, gone func(seq uint64, e Entry)) {
 	if first > last {
 		return
 	}
-	for seq, e := q.pages.next(first, last+1); e != nil; seq, e = q.pages.next(seq+1, last+1) {
+	for seq, e, ok := q.nextAlive(first, last+1); ok; seq, e, ok = q.nextAlive(seq+1, last+1) {
 		old := q.drop(seq, e)
 		if gone != nil {
 			gone(seq, old)
@@ -261,13 +307,17 @@ func (q *Queue) Ack(first, last uint64, gone func(seq uint64, e Entry)) {
 	q.bury(first, last+1)
 }
 
-// drop takes a message out of the pages and the counters.
+// drop takes a message out of the pages, the runs and the counters; e is its
+// entry, nil where it has none. Until it is buried, it must not be looked for.
 func (q *Queue) drop(seq uint64, e *Entry) Entry {
+	if e == nil {
+		return q.takeBare(seq)
+	}
 	old := *e
-	switch {
-	case old.Flags&claimed != 0:
+	switch old.state() {
+	case claimed:
 		q.unacked--
-	case old.Flags&aside != 0:
+	case aside:
 		i := slices.Index(q.aside, seq)
 		q.aside = slices.Delete(q.aside, i, i+1)
 	default:
@@ -280,7 +330,15 @@ func (q *Queue) drop(seq uint64, e *Entry) Entry {
 			q.counts = nil
 		}
 	}
-	q.pages.remove(seq)
+	if old.Flags&Sealed == 0 {
+		q.pages.remove(seq)
+		return old
+	}
+	r := q.sealed.at(seq)
+	old.Addr = r.segment
+	r.held.sub(&old)
+	q.sealed.held.remove(seq)
+	q.dropIfEmpty(r)
 	return old
 }
 

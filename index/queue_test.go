@@ -15,7 +15,7 @@ func TestOneStuckMessageKeepsOnePage(t *testing.T) {
 	var q Queue
 	for range 500_000 {
 		q.Push(MakeEntry(1, 2, 1, Logged))
-		seq, e := q.Peek()
+		seq, e, _ := q.Peek()
 		q.Take(seq, e)
 		if seq != 0 {
 			q.Ack(seq, seq, nil)
@@ -50,7 +50,7 @@ func TestScatteredMessagesAreFound(t *testing.T) {
 		}
 	}
 	n := uint64(0)
-	for seq, e := q.Peek(); e != nil; seq, e = q.Peek() {
+	for seq, e, ok := q.Peek(); ok; seq, e, ok = q.Peek() {
 		if seq != n*5003 || e.Addr != seq {
 			t.Fatalf("message %d at %d, want %d", seq, e.Addr, n*5003)
 		}
@@ -70,7 +70,7 @@ func TestSteadyUseAllocatesNothing(t *testing.T) {
 		}
 		first := uint64(0)
 		for i := range uint64(100) {
-			seq, e := q.Peek()
+			seq, e, _ := q.Peek()
 			q.Take(seq, e)
 			if i == 0 {
 				first = seq
@@ -99,7 +99,7 @@ func BenchmarkPushTakeAck(b *testing.B) {
 			q.Push(MakeEntry(1, 2, 1, Logged))
 		}
 		for range 100 {
-			q.Take(q.Peek())
+			take(&q)
 		}
 		for i := range uint64(100) {
 			q.Ack(first+i, first+i, nil)
@@ -118,7 +118,7 @@ func BenchmarkAckAtRandom(b *testing.B) {
 				q.Push(MakeEntry(1, 2, 1, Logged))
 			}
 			for range window {
-				q.Take(q.Peek())
+				take(&q)
 			}
 			b.StartTimer()
 		}

@@ -8,11 +8,36 @@ import "slices"
 type Removed struct {
 	// Ready is how many of the entries were ready.
 	Ready int
+	// Runs is what was taken out of runs: several of one segment may be there.
+	Runs  []Run
 	loose []Entry
 	pages []pageRef
+	held  []pageRef // counted in Runs
 }
 
-// Each calls fn for every entry and gives the pages back: once.
+// sealed notes a message of a run.
+func (r *Removed) sealed(seq uint64, e Entry) {
+	if n := len(r.Runs); n == 0 || r.Runs[n-1].Segment != e.Addr {
+		r.Runs = append(r.Runs, Run{First: seq, End: seq + 1, Segment: e.Addr})
+	}
+	last := &r.Runs[len(r.Runs)-1]
+	last.First, last.End = min(last.First, seq), max(last.End, seq+1)
+	last.Live++
+	last.Bytes += int64(e.Len)
+	last.Body += e.Body()
+}
+
+// one notes an entry that was dropped.
+func (r *Removed) one(seq uint64, e Entry) {
+	if e.Flags&Sealed != 0 {
+		r.sealed(seq, e)
+	} else {
+		r.loose = append(r.loose, e)
+	}
+}
+
+// Each calls fn for every entry of messages that were not in runs, and gives the
+// pages back: once.
 func (r *Removed) Each(fn func(Entry)) {
 	for _, e := range r.loose {
 		fn(e)
@@ -29,7 +54,13 @@ func (r *Removed) Each(fn func(Entry)) {
 		}
 		pagePool.Put(p.p)
 	}
-	r.loose, r.pages = nil, nil
+	for _, p := range r.held {
+		if p.p != nil {
+			clear(p.p[:])
+			pagePool.Put(p.p)
+		}
+	}
+	r.loose, r.pages, r.held = nil, nil, nil
 }
 
 // Loose is the number of ranges, at most, that a Purge now would report.
@@ -41,20 +72,21 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	r := Removed{Ready: q.ready}
 	seqs := slices.Clone(q.aside)
 	for _, seq := range q.heap {
-		if e := q.pages.get(seq); e != nil && e.Flags&requeued != 0 {
+		if e := q.entry(seq); e != nil && e.state() == requeued {
 			seqs = append(seqs, seq)
 		}
 	}
 	slices.Sort(seqs)
 	seqs = slices.Compact(seqs) // the heap may hold one twice
 	for _, seq := range seqs {
-		r.loose = append(r.loose, q.drop(seq, q.pages.get(seq)))
+		r.one(seq, q.drop(seq, q.entry(seq)))
 	}
 	q.heap = nil
 
 	// All from the cursor on is ready. Its first page may hold claimed
 	// messages too; the others go whole.
 	from, end := q.cursor, q.next
+	q.purgeRuns(from, &r)
 	for {
 		seq, e := q.pages.next(from, min(end, (from|pageMask)+1))
 		if e == nil {
@@ -90,6 +122,38 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	return r
 }
 
+// purgeRuns takes all that is not below from, and ready, out of the runs.
+func (q *Queue) purgeRuns(from uint64, removed *Removed) {
+	if q.sealed == nil {
+		return
+	}
+	s := q.sealed
+	kept := s.runs[:0]
+	for _, r := range s.runs {
+		if r.end > from {
+			out := r
+			for seq, e := s.held.next(max(r.first, from), r.end); e != nil; seq, e = s.held.next(seq+1, r.end) {
+				r.held.sub(e)
+				s.held.remove(seq)
+			}
+			out.held.n -= r.held.n
+			out.held.bytes -= r.held.bytes
+			out.held.body -= r.held.body
+			r.bare = size{}
+			if out.held.n+out.bare.n > 0 {
+				removed.Runs = append(removed.Runs, out.public(max(q.floor, from)))
+			}
+			if r.held.n == 0 {
+				continue
+			}
+		}
+		kept = append(kept, r)
+	}
+	if s.runs, s.hint = kept, 0; len(kept) == 0 {
+		q.sealed = nil
+	}
+}
+
 // Trim removes the oldest ready messages until at most so many messages, and so
 // many bytes of bodies, are ready; negative is no bound. It calls gone for each
 // message, and then ranges with the range of numbers, ascending, that the log
@@ -99,12 +163,12 @@ func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), rang
 	var first, end uint64 // the range so far
 	fresh := false        // it was taken at the cursor
 	for messages >= 0 && int64(q.ready) > messages || bytes >= 0 && q.readyBytes > bytes {
-		seq, e := q.Peek()
-		if e == nil {
+		seq, e, ok := q.Peek()
+		if !ok {
 			break
 		}
 		// Between two messages from the cursor on, all is gone.
-		atCursor := e.Flags&requeued == 0
+		atCursor := e == nil || e.state() != requeued
 		if n > 0 && seq != end && !(fresh && atCursor) {
 			ranges(first, end-1)
 			q.bury(first, end)
@@ -113,6 +177,9 @@ func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), rang
 			first = seq
 		}
 		gone(seq, q.drop(seq, e))
+		if atCursor {
+			q.cursor = seq + 1
+		}
 		end, fresh = seq+1, atCursor
 		n++
 	}
@@ -126,6 +193,13 @@ func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), rang
 // Clear empties the queue, claimed messages and all.
 func (q *Queue) Clear() Removed {
 	r := Removed{Ready: q.ready, pages: q.pages.refs[q.pages.head:]}
+	if q.sealed != nil {
+		q.Runs(func(run Run) bool {
+			r.Runs = append(r.Runs, run)
+			return true
+		})
+		r.held = q.sealed.held.refs[q.sealed.held.head:]
+	}
 	q.acks.reset()
 	*q = Queue{next: q.next, floor: q.next, cursor: q.next, mark: q.mark, past: q.past}
 	return r

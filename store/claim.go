@@ -113,7 +113,7 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 	}
 	marks := false // the mark, not a message's own record, let one out
 	for len(c.Items) < max {
-		seq, e := q.ix.Peek()
+		seq, e, _ := q.ix.Peek()
 		if e == nil {
 			break
 		}

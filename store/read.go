@@ -91,7 +91,7 @@ func (a *readAhead) read(q *Queue) bool {
 		return false
 	}
 	q.mu.Lock()
-	seq, e := q.ix.Peek()
+	seq, e, _ := q.ix.Peek()
 	mine := e != nil && seq == a.seq
 	if mine {
 		q.ix.Take(seq, e)
@@ -127,7 +127,7 @@ func (a *readAhead) plan(q *Queue, limit uint64) (p stretch, ok bool) {
 	defer log.Unpin()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	seq, e := q.ix.Peek()
+	seq, e, _ := q.ix.Peek()
 	if e == nil || seq != a.seq {
 		return p, false
 	}

@@ -41,7 +41,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		s.Queues(func(q *Queue) bool {
 			q.ix.Recovered()
-			for seq, e := q.ix.Peek(); e != nil; seq, e = q.ix.Peek() {
+			for seq, e, ok := q.ix.Peek(); ok; seq, e, ok = q.ix.Peek() {
 				q.ix.Take(seq, e)
 			}
 			q.ix.Ack(0, q.ix.Next(), nil)

@@ -143,7 +143,7 @@ func (s *Store) load(number uint64) error {
 		switch {
 		case kind == index.BlockState:
 			if q != nil {
-				q.ix = l.Done()
+				q.ix = l.Done(func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, -1) })
 			}
 			id, next, err := index.LoadState(p)
 			if err != nil {
@@ -164,7 +164,7 @@ func (s *Store) load(number uint64) error {
 		return err
 	}
 	if q != nil {
-		q.ix = l.Done()
+		q.ix = l.Done(func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, -1) })
 	}
 	tally.flush(&s.live)
 	if h.Catalog != 0 {

@@ -1,0 +1,122 @@
+package index
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// AppendRuns appends the block with the runs, below end: the Next of the state
+// block. A segment is written as what resolve makes of it, unless that is nil. It
+// returns the span of numbers for AppendAcks; where there are no runs it
+// appends nothing, and the span is empty.
+func (q *Queue) AppendRuns(dst []byte, end uint64, resolve func(segment uint64) uint64) (_ []byte, from, to uint64) {
+	prev, segment := uint64(0), uint64(0)
+	q.Runs(func(r Run) bool {
+		r.End = min(r.End, end)
+		if r.First >= r.End {
+			return false
+		}
+		if resolve != nil {
+			r.Segment = resolve(r.Segment)
+		}
+		if to == 0 {
+			from = r.First
+		}
+		to = r.End
+		dst = binary.AppendUvarint(dst, r.First-prev)
+		dst = binary.AppendUvarint(dst, r.End-r.First)
+		dst = binary.AppendVarint(dst, int64(r.Segment-segment))
+		dst = binary.AppendUvarint(dst, r.Live)
+		dst = binary.AppendUvarint(dst, uint64(r.Bytes))
+		dst = binary.AppendUvarint(dst, uint64(r.Bytes-r.Body))
+		prev, segment = r.End, r.Segment
+		return true
+	})
+	return dst, from, to
+}
+
+// AppendAcks appends a block that says which messages of a span are not in the
+// runs that AppendRuns wrote: gone, or in memory only. It looks at up to limit
+// chunks of 64 Ki and returns where the next block begins: to when all is done.
+// The span is AppendRuns' even where runs have gone since.
+func (q *Queue) AppendAcks(dst []byte, from, to uint64, limit int) ([]byte, uint64) {
+	dst = binary.AppendUvarint(dst, q.floor)
+	if from = max(from, q.floor); from >= to {
+		return dst, to
+	}
+	var set chunkBits
+	prev := uint64(0)
+	for no := from >> chunkShift; no <= (to-1)>>chunkShift; no++ {
+		base := no << chunkShift
+		if limit == 0 {
+			return dst, base
+		}
+		limit--
+		lo, hi := max(base, from), min(base+chunkSize, to)
+		full, some := q.notInRuns(&set, lo, hi)
+		if !some {
+			continue
+		}
+		dst = binary.AppendUvarint(dst, no-prev)
+		prev = no
+		if full {
+			dst = append(dst, 1)
+			dst = binary.AppendUvarint(dst, lo-base)
+			dst = binary.AppendUvarint(dst, hi-lo-1)
+		} else {
+			dst = appendChunk(dst, &set)
+		}
+	}
+	return dst, to
+}
+
+// notInRuns gathers which of [lo, hi), all in one chunk, are gone or transient.
+// full says that all of them are, without set.
+func (q *Queue) notInRuns(set *chunkBits, lo, hi uint64) (full, some bool) {
+	if q.acks.nextClear(q.floor, lo, hi) == hi {
+		return true, true
+	}
+	clear(set[:])
+	some = q.acks.copyTo(set, q.floor, lo, hi)
+	for seq, e := q.pages.next(lo, hi); e != nil; seq, e = q.pages.next(seq+1, hi) {
+		if e.Flags&Logged == 0 {
+			set[seq&chunkMask>>6] |= 1 << (seq & 63)
+			some = true
+		}
+	}
+	return false, some
+}
+
+// appendChunk appends the bits as ranges, or as they are where that is shorter.
+func appendChunk(dst []byte, set *chunkBits) []byte {
+	at := len(dst)
+	var ranges []byte
+	n, prev := uint64(0), uint64(0)
+	for i := nextBit(set, 0, 0); i < chunkSize; n++ {
+		end := nextBit(set, i, ^uint64(0))
+		ranges = binary.AppendUvarint(ranges, i-prev)
+		ranges = binary.AppendUvarint(ranges, end-i-1)
+		if len(ranges) >= chunkSize/8 {
+			dst = append(dst[:at], 0)
+			for _, w := range set {
+				dst = le.AppendUint64(dst, w)
+			}
+			return dst
+		}
+		prev = end
+		i = nextBit(set, end, 0)
+	}
+	return append(binary.AppendUvarint(dst, n), ranges...)
+}
+
+// nextBit returns the first bit from i on that is set or, with flip all ones,
+// unset; chunkSize where there is none.
+func nextBit(set *chunkBits, i, flip uint64) uint64 {
+	for i < chunkSize {
+		if w := (set[i>>6] ^ flip) >> (i & 63); w != 0 {
+			return i + uint64(bits.TrailingZeros64(w))
+		}
+		i = (i | 63) + 1
+	}
+	return chunkSize
+}
