@@ -18,7 +18,7 @@ const module = "github.com/leveret-mq/leveret/"
 // that stand above it. One row is one layer, whose packages do not import each
 // other either.
 var layers = [][]string{
-	{"internal/vfs", "internal/amqp"},
+	{"internal/vfs", "internal/amqp", "internal/ram"},
 	{"wal", "segment", "index", "internal/record", "internal/catalog", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},
