@@ -20,6 +20,9 @@ type Options struct {
 	// DiskFreeLimit is how many bytes must be free on the data folder's file
 	// system; below, Alarm says so. 0 is RabbitMQ's 50 MB, negative no limit.
 	DiskFreeLimit int64
+	// Reserve is how many bytes a file takes whose removal lets Open work on a
+	// full disk. Default 4 MiB; negative: there is none.
+	Reserve int64
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -44,6 +47,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DiskFreeLimit == 0 {
 		o.DiskFreeLimit = 50_000_000
+	}
+	if o.Reserve == 0 {
+		o.Reserve = reserveSize
 	}
 	return o
 }
@@ -92,6 +98,10 @@ func Open(dir string, o Options) (*Broker, error) {
 	o = o.withDefaults()
 	start := time.Now()
 	st, err := store.Open(dir, o.Store)
+	if noRoom(err) && releaseReserve(o.Store.FS, dir) {
+		o.Logger.Warn("the disk is full; the start takes the room of the reserve", "dir", dir, "err", err)
+		st, err = store.Open(dir, o.Store)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +126,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b.lookAtDisk()
 	b.spawn(b.expiry.run)
 	b.spawn(b.watchDisk)
+	b.spawn(b.keepReserve)
 	b.stats.Recovery = time.Since(start)
 	return b, nil
 }
