@@ -25,10 +25,12 @@ type Config struct {
 	URI      string `json:"uri"`
 	Scenario string `json:"scenario"` // default flow
 
-	Size        int  `json:"size"`        // bytes of a body; default 100. For an empty body -1
-	Transient   bool `json:"transient"`   // delivery-mode 1 instead of 2
-	NoConfirm   bool `json:"no_confirm"`  // no publisher confirms; the socket alone bounds the publisher
-	Outstanding int  `json:"outstanding"` // unconfirmed messages a publisher may have; default 1000, for latency and many 1
+	Size int `json:"size"` // bytes of a body; default 100. For an empty body -1
+	// Content is what bodies are made of: Pattern (the default) or JSON.
+	Content     string `json:"content"`
+	Transient   bool   `json:"transient"`   // delivery-mode 1 instead of 2
+	NoConfirm   bool   `json:"no_confirm"`  // no publisher confirms; the socket alone bounds the publisher
+	Outstanding int    `json:"outstanding"` // unconfirmed messages a publisher may have; default 1000, for latency and many 1
 
 	Prefetch int  `json:"prefetch"`  // default 1000
 	AckEvery int  `json:"ack_every"` // multiple=true after so many deliveries; default 100, at most Prefetch
@@ -66,6 +68,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Scenario == "" {
 		c.Scenario = Flow
+	}
+	if c.Content == "" {
+		c.Content = Pattern
 	}
 	if c.Size < 0 {
 		c.Size = 0
@@ -111,6 +116,8 @@ func (c Config) Validate() error {
 	switch {
 	case !slices.Contains(Scenarios, c.Scenario):
 		return fmt.Errorf("scenario %q is none of %q", c.Scenario, Scenarios)
+	case c.Content != Pattern && c.Content != JSON:
+		return fmt.Errorf("content %q is neither %q nor %q", c.Content, Pattern, JSON)
 	case c.Size > 128<<20:
 		return fmt.Errorf("size %d is more than 128 MiB", c.Size)
 	case c.Outstanding < 1 || c.Queues < 1 || c.Messages < 0:

@@ -105,7 +105,7 @@ func (k *consumer) frame(f wire.Frame) error {
 		if n > k.owed {
 			return amqp.UnexpectedFrame("%d bytes more of body than announced", n-k.owed)
 		}
-		if k.first && n >= stampSize {
+		if k.first && n >= stampSize && k.cfg.Content != JSON {
 			k.stamped(f.Payload)
 		}
 		k.first = false

@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&c.URI, "uri", "amqp://guest:guest@127.0.0.1:5672/", "the broker")
 	fs.StringVar(&c.Scenario, "scenario", bench.Flow, strings.Join(bench.Scenarios, ", "))
 	fs.IntVar(&c.Size, "size", 100, "bytes of a body")
+	fs.StringVar(&c.Content, "content", bench.Pattern, "what bodies are: pattern (stamped) or json")
 	fs.BoolVar(&c.Transient, "transient", false, "publish with delivery-mode 1")
 	fs.BoolVar(&c.NoConfirm, "no-confirm", false, "publish without confirms")
 	fs.IntVar(&c.Outstanding, "outstanding", 0, "unconfirmed messages a publisher may have (0: 1000, in latency and many 1)")
