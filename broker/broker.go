@@ -23,8 +23,16 @@ type Options struct {
 	// Reserve is how many bytes a file takes whose removal lets Open work on a
 	// full disk. Default 4 MiB; negative: there is none.
 	Reserve int64
+	// MemoryLimit is how many bytes of memory the process may use; above, Alarm
+	// says so. Half of it is for transient messages, others are spilled to disk,
+	// and an eighth each at most for the log's cache and what waits to be written;
+	// where Store says otherwise, that holds. 0 is what the function MemoryLimit
+	// returns, negative no limit.
+	MemoryLimit int64
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
+
+	gauge gauge // of tests
 }
 
 // Validate reports the first option that makes no sense.
@@ -48,6 +56,13 @@ func (o Options) withDefaults() Options {
 	if o.DiskFreeLimit == 0 {
 		o.DiskFreeLimit = 50_000_000
 	}
+	if o.MemoryLimit == 0 {
+		o.MemoryLimit = MemoryLimit()
+	}
+	if o.gauge == nil {
+		o.gauge = newProcess()
+	}
+	o.shareMemory()
 	if o.Reserve == 0 {
 		o.Reserve = reserveSize
 	}
@@ -68,8 +83,11 @@ type Broker struct {
 	expiry  *expiries
 	runners sync.Pool
 	stats   Stats
-	alarm   atomic.Pointer[string] // never nil
+	short   shortages
 	stop    chan struct{}
+
+	gauge     gauge
+	overLimit bool // watchMemory's: more memory was in use than may be
 
 	closing atomic.Bool  // delivery is to stop
 	ahead   atomic.Int32 // queues that keep what they read ahead
@@ -105,7 +123,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, stop: make(chan struct{})}
+	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, stop: make(chan struct{}), gauge: o.gauge}
 	b.runners.New = func() any { return &runner{b: b} }
 	b.expiry = newExpiries(b)
 	if err := b.load(); err != nil {
@@ -126,6 +144,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b.lookAtDisk()
 	b.spawn(b.expiry.run)
 	b.spawn(b.watchDisk)
+	b.spawn(b.watchMemory)
 	b.spawn(b.keepReserve)
 	b.stats.Recovery = time.Since(start)
 	return b, nil

@@ -94,7 +94,8 @@
 //
 // # Files
 //
-//	broker.go user.go alarm.go   a broker's life, who may come in, free disk space
+//	broker.go user.go            a broker's life, who may come in
+//	alarm.go memory.go           what is short: free disk space, memory
 //	session.go vhost.go          a connection's standing; how topology changes
 //	exchange.go bindings.go      exchanges; what is bound to what
 //	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
