@@ -11,6 +11,8 @@ import (
 type modelMessage struct {
 	entry     Entry
 	state     string // ready, claimed, aside
+	segment   uint64 // 0: in none
+	bare      bool   // in a run, and never claimed
 	delivered bool
 	count     uint32
 }
@@ -35,13 +37,51 @@ func (m *modelQueue) seqs(state string) []uint64 {
 type pair struct {
 	q *Queue
 	m modelQueue
+
+	segment uint64 // the last number used
+	uniform bool   // all messages are of one size
+	// guessed: a message left a run without anybody having looked at its size.
+	// Until no such message is left the sums are near the truth only.
+	guessed bool
+}
+
+func (p *pair) guess(seqs []uint64) {
+	for _, seq := range seqs {
+		p.guessed = p.guessed || p.m.live[seq].bare && !p.uniform
+	}
+}
+
+// sealed returns the messages in segments.
+func (m *modelQueue) sealed() []uint64 {
+	var s []uint64
+	for _, seq := range m.seqs("") {
+		if m.live[seq].segment != 0 {
+			s = append(s, seq)
+		}
+	}
+	return s
 }
 
 func (p *pair) check(t *rapid.T) {
 	q, m := p.q, p.m
-	var bytes int64
-	for _, seq := range m.seqs("ready") {
-		bytes += m.live[seq].entry.Body()
+	var bytes, sealedBytes, sealedBody int64
+	sealed, bare := uint64(0), false
+	for _, seq := range m.seqs("") {
+		msg := m.live[seq]
+		if msg.state == "ready" {
+			bytes += msg.entry.Body()
+		}
+		if bare = bare || msg.bare; msg.segment != 0 {
+			sealed++
+			sealedBytes += int64(msg.entry.Len)
+			sealedBody += msg.entry.Body()
+		}
+	}
+	if p.guessed = p.guessed && bare; p.guessed {
+		bytes = q.ReadyBytes()
+		if bytes < 0 {
+			t.Fatalf("%d bytes are ready", bytes)
+		}
 	}
 	if q.Ready() != len(m.seqs("ready")) || q.Unacked() != len(m.seqs("claimed")) || q.Aside() != len(m.seqs("aside")) || q.ReadyBytes() != bytes {
 		t.Fatalf("ready %d (%d bytes), unacked %d, aside %d; want %d (%d), %d, %d", q.Ready(), q.ReadyBytes(), q.Unacked(), q.Aside(),
@@ -50,19 +90,129 @@ func (p *pair) check(t *rapid.T) {
 	if q.Next() != m.next {
 		t.Fatalf("next is %d, want %d", q.Next(), m.next)
 	}
+	p.checkRuns(t, sealed, sealedBytes, sealedBody)
 	for seq := uint64(0); seq < min(m.next, 4096); seq++ {
 		msg := m.live[seq]
 		if got := q.Gone(seq); got != (msg == nil) {
 			t.Fatalf("message %d: gone is %v (floor %d)", seq, got, q.Floor())
 		}
 		e, ok := q.Get(seq)
-		if ok != (msg != nil) || ok && (e.Addr != msg.entry.Addr || e.Len != msg.entry.Len || e.Body() != msg.entry.Body()) {
+		segment, in := q.InRun(seq)
+		if msg == nil {
+			msg = &modelMessage{bare: true}
+		}
+		if in != (msg.segment != 0) || segment != msg.segment || ok && e.Sealed() != in {
+			t.Fatalf("message %d: segment %d, %v, entry %+v; want %+v", seq, segment, in, e, msg)
+		}
+		want := msg.entry
+		if in {
+			want.Addr = segment
+			if p.guessed && ok {
+				want = e // its size may be a guess from a delivery count that came first
+			}
+		}
+		if ok == msg.bare || ok && (e.Addr != want.Addr || e.Len != want.Len || e.Body() != want.Body()) {
 			t.Fatalf("message %d: entry %+v, %v; want %+v", seq, e, ok, msg)
 		}
 	}
-	if len(m.live) == 0 && (q.Floor() != q.Next() || len(q.pages.refs) != 0 || q.acks.chunks != nil || q.counts != nil) {
+	if len(m.live) == 0 && (q.Floor() != q.Next() || len(q.pages.refs) != 0 || q.sealed != nil || q.acks.chunks != nil || q.counts != nil) {
 		t.Fatalf("an empty queue keeps state: %+v", q)
 	}
+}
+
+// checkRuns compares the runs' sums, and what is found in them.
+func (p *pair) checkRuns(t *rapid.T, live uint64, bytes, body int64) {
+	var sum Run
+	end := uint64(0)
+	p.q.Runs(func(r Run) bool {
+		if r.First < end || r.First >= r.End || r.Live == 0 || r.Live > r.End-r.First || r.Body < 0 || r.Bytes < r.Body {
+			t.Fatalf("run %+v behind %d", r, end)
+		}
+		end = r.End
+		sum.Live += r.Live
+		sum.Bytes += r.Bytes
+		sum.Body += r.Body
+		return true
+	})
+	if p.guessed {
+		bytes, body = sum.Bytes, sum.Body
+	}
+	if sum.Live != live || sum.Bytes != bytes || sum.Body != body {
+		t.Fatalf("runs have %+v, want %d messages, %d bytes, %d of bodies", sum, live, bytes, body)
+	}
+	at, ok := p.q.NextSealed(0, p.m.next)
+	for _, seq := range p.m.sealed() {
+		if p.m.live[seq].bare {
+			if !ok || at != seq {
+				t.Fatalf("next in a run is %d, %v, want %d", at, ok, seq)
+			}
+			at, ok = p.q.NextSealed(seq+1, p.m.next)
+		}
+	}
+	if ok {
+		t.Fatalf("message %d is in a run", at)
+	}
+}
+
+// seal moves what the log holds between two places to a segment.
+func (p *pair) seal(t *rapid.T) {
+	if p.m.next == 0 {
+		return
+	}
+	first := rapid.Uint64Range(0, p.m.next-1).Draw(t, "first")
+	end := first + rapid.SampledFrom([]uint64{1, 3, 70, 500}).Draw(t, "span")
+	from := rapid.Uint64Range(first, min(end, p.m.next)).Draw(t, "from") * 1000
+	to := end * 1000
+	if rapid.Bool().Draw(t, "all") {
+		from = first * 1000
+	}
+	if rapid.Bool().Draw(t, "new") || p.segment == 0 {
+		p.segment++
+	}
+	var want, got []uint64
+	for _, seq := range p.m.seqs("") {
+		msg := p.m.live[seq]
+		a := msg.entry.Addr
+		if seq < first || seq >= end || msg.segment != 0 || !msg.entry.Logged() || a < from || a >= to {
+			continue
+		}
+		want = append(want, seq)
+		msg.segment = p.segment
+		if r, ok := p.q.RunOf(seq); ok {
+			t.Fatalf("message %d is in %+v", seq, r)
+		}
+		e, _ := p.q.Get(seq)
+		msg.bare = e.Flags&(aside|Delivered|counted) == 0
+	}
+	p.q.Seal(first, end, p.segment, func(addr uint64) bool { return from <= addr && addr < to }, func(seq uint64, e Entry) {
+		if e.Addr != p.m.live[seq].entry.Addr {
+			t.Fatalf("message %d was at %d", seq, e.Addr)
+		}
+		got = append(got, seq)
+	})
+	if !slices.Equal(got, want) {
+		t.Fatalf("seal of [%d, %d) at [%d, %d) moved %v, want %v", first, end, from, to, got, want)
+	}
+}
+
+// merge makes one segment of some.
+func (p *pair) merge(t *rapid.T) {
+	if p.segment == 0 {
+		return
+	}
+	olds := rapid.SliceOfNDistinct(rapid.Uint64Range(1, p.segment), 1, -1, rapid.ID).Draw(t, "olds")
+	p.segment++
+	for _, msg := range p.m.live {
+		if slices.Contains(olds, msg.segment) {
+			msg.segment = p.segment
+		}
+	}
+	p.q.Relabel(func(segment uint64) uint64 {
+		if slices.Contains(olds, segment) {
+			return p.segment
+		}
+		return segment
+	})
 }
 
 func (p *pair) push(t *rapid.T) {
@@ -73,6 +223,9 @@ func (p *pair) push(t *rapid.T) {
 	}
 	for range n {
 		e := MakeEntry(p.m.next*1000, 100+uint32(n), uint32(n), flags)
+		if p.uniform {
+			e = MakeEntry(p.m.next*1000, 150, 60, flags)
+		}
 		if seq := p.q.Push(e); seq != p.m.next {
 			t.Fatalf("number %d, want %d", seq, p.m.next)
 		}
@@ -88,19 +241,26 @@ func (p *pair) claim(t *rapid.T) {
 	}
 	var items []took
 	for range rapid.IntRange(1, 150).Draw(t, "n") {
-		seq, e, _ := p.q.Peek()
+		seq, e, ok := p.q.Peek()
 		ready := p.m.seqs("ready")
 		if len(ready) == 0 {
-			if e != nil {
+			if ok {
 				t.Fatalf("message %d offered, none is ready", seq)
 			}
 			break
 		}
 		msg := p.m.live[ready[0]]
-		if e == nil || seq != ready[0] {
+		if !ok || seq != ready[0] || (e == nil) != msg.bare {
 			t.Fatalf("message %d offered (%v), want %d", seq, e, ready[0])
 		}
-		redelivered, count := p.q.Take(seq, e)
+		var redelivered bool
+		var count uint32
+		if e != nil {
+			redelivered, count = p.q.Take(seq, e)
+		} else {
+			redelivered = p.q.TakeSealed(seq, msg.entry.Len, uint32(msg.entry.Body()))
+			msg.bare = false
+		}
 		if redelivered != msg.delivered || count != msg.count {
 			t.Fatalf("message %d: redelivered %v, count %d, want %v, %d", seq, redelivered, count, msg.delivered, msg.count)
 		}
@@ -127,12 +287,30 @@ func (p *pair) ack(t *rapid.T) {
 	for _, seq := range p.m.seqs("") {
 		if seq >= first && seq <= last {
 			want = append(want, seq)
-			delete(p.m.live, seq)
 		}
 	}
-	p.q.Ack(first, last, func(seq uint64, e Entry) { got = append(got, seq) })
+	p.guess(want)
+	p.q.Ack(first, last, func(seq uint64, e Entry) {
+		got = append(got, seq)
+		p.checkGone(t, seq, e)
+	})
 	if !slices.Equal(got, want) {
 		t.Fatalf("ack of %d to %d removed %v, want %v", first, last, got, want)
+	}
+	for _, seq := range want {
+		delete(p.m.live, seq)
+	}
+}
+
+// checkGone compares what is told of a message that goes.
+func (p *pair) checkGone(t *rapid.T, seq uint64, e Entry) {
+	msg := p.m.live[seq]
+	want := msg.entry
+	if msg.segment != 0 {
+		want.Addr = msg.segment
+	}
+	if e.Sealed() != (msg.segment != 0) || e.Addr != want.Addr || !p.guessed && (e.Len != want.Len || e.Body() != want.Body()) {
+		t.Fatalf("message %d went as %+v, want %+v", seq, e, msg)
 	}
 }
 
@@ -165,7 +343,18 @@ func (p *pair) purge(t *rapid.T) {
 	ready := p.m.seqs("ready")
 	want := append(ready, p.m.seqs("aside")...)
 	slices.Sort(want)
-	var gone, entries []uint64
+	var gone, entries, sealed []uint64
+	inRuns := map[uint64]Run{}
+	for _, seq := range want {
+		if msg := p.m.live[seq]; msg.segment != 0 {
+			r := inRuns[msg.segment]
+			r.Live++
+			r.Bytes += int64(msg.entry.Len)
+			r.Body += msg.entry.Body()
+			inRuns[msg.segment] = r
+			sealed = append(sealed, seq)
+		}
+	}
 	last := -1
 	r := p.q.Purge(func(a, b uint64) {
 		if int(a) <= last || b < a {
@@ -178,7 +367,23 @@ func (p *pair) purge(t *rapid.T) {
 			}
 		}
 	})
+	for _, run := range r.Runs {
+		sum := inRuns[run.Segment]
+		sum.Live -= run.Live
+		sum.Bytes -= run.Bytes
+		sum.Body -= run.Body
+		inRuns[run.Segment] = sum
+		if run.First >= run.End {
+			t.Fatalf("purge took %+v", run)
+		}
+	}
+	for segment, sum := range inRuns {
+		if sum.Live != 0 || !p.guessed && sum != (Run{}) {
+			t.Fatalf("purge of segment %d: wrong by %+v", segment, sum)
+		}
+	}
 	r.Each(func(e Entry) { entries = append(entries, e.Addr/1000) })
+	entries = append(entries, sealed...)
 	slices.Sort(entries)
 	if r.Ready != len(ready) || !slices.Equal(gone, want) || !slices.Equal(entries, want) {
 		t.Fatalf("purge of %d: removed %d, ranges %v, entries %v, want %v", len(ready), r.Ready, gone, entries, want)
@@ -199,8 +404,13 @@ func (p *pair) trim(t *rapid.T) {
 		left -= p.m.live[seq].entry.Body()
 		want = append(want, seq)
 	}
+	p.guess(want)
+	if bytes >= 0 && p.guessed {
+		return // how many go depends on the guess
+	}
 	n := p.q.Trim(messages, bytes, func(seq uint64, e Entry) {
 		got = append(got, seq)
+		p.checkGone(t, seq, e)
 	}, func(a, b uint64) {
 		for seq := a; seq <= b; seq++ {
 			if p.m.live[seq] != nil {
@@ -228,23 +438,15 @@ func (p *pair) restart(t *rapid.T) {
 	if rapid.Bool().Draw(t, "mark") {
 		p.q.RaiseMark(p.q.Cursor() + 3)
 	}
-	_, l, err := LoadState(p.q.AppendState(nil, 7, exact))
-	if err != nil {
-		t.Fatal(err)
+	w := snapshotWriter{q: p.q, exact: exact, limit: limit}
+	for w.step() {
 	}
-	for from := p.q.Floor(); from < p.q.Next(); {
-		var block []byte
-		block, from = p.q.AppendEntries(nil, from, p.q.Next(), limit, exact)
-		if err := l.LoadEntries(block, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	again := loadPieces(t, w.pieces, map[uint64]int{})
 	mark := p.q.Mark()
 	if exact {
 		mark = p.q.past
 	}
-	p.q.Clear()
-	again := l.Done(nil)
+	p.clear(t)
 	p.q = &again
 	p.q.Recovered()
 	p.m.next = max(p.m.next, mark)
@@ -255,12 +457,29 @@ func (p *pair) restart(t *rapid.T) {
 		}
 		msg.delivered = msg.delivered || seq < mark
 		msg.state = "ready"
+		if _, ok := p.q.Get(seq); !ok && msg.segment != 0 {
+			msg.bare = true
+		}
+	}
+}
+
+// clear empties the queue and checks what it says.
+func (p *pair) clear(t *rapid.T) {
+	tail, runs := len(p.m.live)-len(p.m.sealed()), uint64(len(p.m.sealed()))
+	r := p.q.Clear()
+	for _, run := range r.Runs {
+		runs -= run.Live
+	}
+	r.Each(func(Entry) { tail-- })
+	if tail != 0 || runs != 0 {
+		t.Fatalf("%d entries and %d messages of runs are missing from what was removed", tail, runs)
 	}
 }
 
 func TestQueueEqualsAPlainOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := &pair{q: new(Queue), m: modelQueue{live: map[uint64]*modelMessage{}}}
+		p.uniform = rapid.Bool().Draw(t, "uniform")
 		t.Repeat(map[string]func(*rapid.T){
 			"":        p.check,
 			"push":    p.push,
@@ -274,6 +493,9 @@ func TestQueueEqualsAPlainOne(t *testing.T) {
 			"purge":   p.purge,
 			"trim":    p.trim,
 			"skip":    p.skip,
+			"seal":    p.seal,
+			"seal2":   p.seal,
+			"merge":   p.merge,
 			"restart": p.restart,
 		})
 	})
