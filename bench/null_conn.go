@@ -386,9 +386,14 @@ func (c *nullConn) method(ch uint16, id wire.ID, args []byte) error {
 		if m.ConsumerTag == "" {
 			m.ConsumerTag = "amq.ctag-null"
 		}
-		reply(&wire.BasicConsumeOk{ConsumerTag: m.ConsumerTag})
-		c.finish() // the answer goes before the first delivery
+		c.finish() // what is owed goes first
+		// The consumer is there when the answer says so, and the answer goes
+		// before the first delivery: nobody can add one while mu is held.
+		c.mu.Lock()
+		c.out = wire.AppendMethod(c.out, ch, &wire.BasicConsumeOk{ConsumerTag: m.ConsumerTag})
 		c.b.queue(m.Queue).add(nullConsumer{c, ch, m.ConsumerTag})
+		c.wake.Broadcast()
+		c.mu.Unlock()
 	case *wire.BasicGet:
 		reply(&wire.BasicGetEmpty{})
 	case *wire.ConfirmSelect:
