@@ -157,6 +157,15 @@ func ParsePayload(p []byte) (m Message, ms int64, err error) {
 	}, int64(le.Uint64(p)), nil
 }
 
+// AppendBlob appends the blob that a payload was made of.
+func AppendBlob(dst, payload []byte) []byte {
+	at := len(dst)
+	dst = le.AppendUint32(append(dst, 0, 0, 0, 0), uint32(BlobCheck+len(payload)))
+	dst = append(dst, payload...)
+	le.PutUint32(dst[at:], crc32.Checksum(dst[at+4:], castagnoli))
+	return dst
+}
+
 // PayloadBody is how many bytes of a payload are body; 0 where it is none.
 func PayloadBody(p []byte) uint32 {
 	const header = BlobHeader - BlobCheck

@@ -91,6 +91,9 @@ func TestBlobFormatIsWrittenDown(t *testing.T) {
 	if ms != 123456789 || !it.Persistent || string(it.Exchange)+"|"+string(it.RoutingKey)+"|"+string(it.Props)+"|"+string(it.Body) != "ex|key|\x90\x00|body" {
 		t.Errorf("read as %+v", it)
 	}
+	if again := AppendBlob([]byte("before"), p[BlobCheck:]); !bytes.Equal(again[len("before"):], p) {
+		t.Errorf("of its payload comes the blob %x", again)
+	}
 	for i := range p {
 		bad := bytes.Clone(p)
 		bad[i] ^= 4
