@@ -25,6 +25,10 @@ type Config struct {
 	DataDir string `toml:"data-dir"`
 	// AMQPAddr is the listener's HOST:PORT; port 0 takes a free one.
 	AMQPAddr string `toml:"amqp-addr"`
+	// HTTPAddr is the HOST:PORT of /health; empty: there is none. The default port
+	// is RabbitMQ's for management, on this machine alone: what is there asks for
+	// no login.
+	HTTPAddr string `toml:"http-addr"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `toml:"log-level"`
 	// ShutdownTimeout bounds how long a stop waits for clients to answer the
@@ -34,6 +38,12 @@ type Config struct {
 	// publishers are blocked (connection.blocked "low on disk"); consumers go
 	// on. 0 turns the alarm off. The default is RabbitMQ's.
 	DiskFreeLimit size `toml:"disk-free-limit"`
+	// MemoryLimit is how much memory the process may use before publishers are
+	// blocked (connection.blocked "low on memory"); consumers go on. Transient
+	// messages that fill half of it are written to disk. In hundredths of the
+	// memory that there is, in the control group where that is less, or a size; 0
+	// turns it off. The default is RabbitMQ's.
+	MemoryLimit share `toml:"memory-limit"`
 	// WALFileSize and CheckpointBytes are for tests that want rotation and
 	// checkpoints often; 0 takes the engine's defaults.
 	WALFileSize     int64 `toml:"wal-file-size"`
@@ -44,9 +54,11 @@ func defaultConfig() Config {
 	return Config{
 		DataDir:         "./data",
 		AMQPAddr:        ":5672",
+		HTTPAddr:        "127.0.0.1:15672",
 		LogLevel:        "info",
 		ShutdownTimeout: duration(10 * time.Second),
 		DiskFreeLimit:   50e6,
+		MemoryLimit:     share{percent: 40},
 	}
 }
 
@@ -54,9 +66,11 @@ func defaultConfig() Config {
 func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` of the log and the checkpoints")
 	fs.StringVar(&c.AMQPAddr, "amqp-addr", c.AMQPAddr, "AMQP 0-9-1 listener, `HOST:PORT`")
+	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health, `HOST:PORT`; empty: none")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "`level`: debug, info, warn or error")
 	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")
 	fs.Var(&c.DiskFreeLimit, "disk-free-limit", "block publishers where less is free on the disk; 0 never does")
+	fs.Var(&c.MemoryLimit, "memory-limit", "block publishers where the broker uses more memory: percent of what there is, or a size; 0 never does")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
 	for _, name := range []string{"wal-file-size", "checkpoint-bytes"} {
@@ -148,6 +162,11 @@ func (c *Config) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.AMQPAddr); err != nil {
 		return fmt.Errorf("--amqp-addr %q is not HOST:PORT: %w", c.AMQPAddr, err)
+	}
+	if c.HTTPAddr != "" {
+		if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
+			return fmt.Errorf("--http-addr %q is not HOST:PORT: %w", c.HTTPAddr, err)
+		}
 	}
 	if _, err := c.level(); err != nil {
 		return err

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leveret-mq/leveret/internal/ram"
 )
 
 // resolve runs `leveret serve` with args up to the point where the
@@ -29,7 +34,7 @@ func resolve(t *testing.T, args ...string) (Config, error) {
 
 func TestFlagsComeBeforeEnvironmentBeforeFileBeforeDefaults(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "leveret.toml")
-	text := "data-dir = \"from-file\"\namqp-addr = \"127.0.0.1:1\"\nlog-level = \"warn\"\nshutdown-timeout = \"3s\"\ndisk-free-limit = \"2GB\"\n"
+	text := "data-dir = \"from-file\"\namqp-addr = \"127.0.0.1:1\"\nlog-level = \"warn\"\nshutdown-timeout = \"3s\"\ndisk-free-limit = \"2GB\"\nmemory-limit = \"25%\"\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +47,7 @@ func TestFlagsComeBeforeEnvironmentBeforeFileBeforeDefaults(t *testing.T) {
 	want := defaultConfig()
 	want.DataDir, want.AMQPAddr, want.LogLevel, want.ShutdownTimeout = "from-file", "127.0.0.1:2", "debug", duration(3*time.Second)
 	want.DiskFreeLimit = 2e9
+	want.MemoryLimit = share{percent: 25}
 	if cfg != want {
 		t.Errorf("got %+v, want %+v", cfg, want)
 	}
@@ -60,13 +66,16 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		"unknown key":   {[]string{"--config", write("a.toml", "\nspeed = 11\n")}, "line 2: unknown key \"speed\"; the keys are amqp-addr, data-dir"},
+		"unknown key":   {[]string{"--config", write("a.toml", "\nspeed = 11\n")}, "line 2: unknown key \"speed\"; the keys are amqp-addr, "},
 		"wrong type":    {[]string{"--config", write("b.toml", "wal-file-size = \"big\"\n")}, "line 1"},
 		"no such file":  {[]string{"--config", filepath.Join(dir, "missing.toml")}, "no such file"},
 		"no port":       {[]string{"--amqp-addr", "localhost"}, "not HOST:PORT"},
+		"http no port":  {[]string{"--http-addr", "localhost"}, "--http-addr \"localhost\" is not HOST:PORT"},
 		"log level":     {[]string{"--log-level", "loud"}, "none of debug, info, warn, error"},
 		"empty dir":     {[]string{"--data-dir", ""}, "--data-dir is empty"},
 		"no size":       {[]string{"--disk-free-limit", "much"}, "not a size"},
+		"no share":      {[]string{"--memory-limit", "half"}, "not a size: write a percentage"},
+		"all and more":  {[]string{"--memory-limit", "101%"}, "not between 1% and 100%"},
 		"negative size": {[]string{"--wal-file-size", "-1"}, "negative"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,6 +103,50 @@ func TestExitCodes(t *testing.T) {
 		if got := run(strings.Fields(c.args)); got != c.want {
 			t.Errorf("leveret %s: exit code %d, want %d", c.args, got, c.want)
 		}
+	}
+}
+
+func TestTheMemoryLimitIsAShareOrASize(t *testing.T) {
+	for text, want := range map[string]share{
+		"40%": {percent: 40}, " 100 % ": {percent: 100}, "0": {}, "2GiB": {bytes: 2 << 30},
+	} {
+		var got share
+		if err := got.Set(text); err != nil || got != want {
+			t.Errorf("%q is %+v (%v), want %+v", text, got, err, want)
+		}
+		again := share{percent: 3, bytes: 5}
+		if err := again.Set(got.String()); err != nil || again.String() != got.String() {
+			t.Errorf("%q is written %q, which is %+v (%v)", text, got.String(), again, err)
+		}
+	}
+	for _, text := range []string{"", "%", "0%", "-1%", "40.5%", "GB"} {
+		var got share
+		if err := got.Set(text); err == nil {
+			t.Errorf("%q was taken as %+v", text, got)
+		}
+	}
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	log := slog.New(slog.DiscardHandler)
+	total, err := ram.Total()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int64{"0": -1, "50%": total / 100 * 50, "128MiB": 128 << 20} {
+		debug.SetMemoryLimit(math.MaxInt64)
+		var c Config
+		if err := c.MemoryLimit.Set(text); err != nil {
+			t.Fatal(err)
+		}
+		got := c.memoryLimit(log)
+		collector := debug.SetMemoryLimit(-1)
+		if got != want || want > 0 && collector != want || want < 0 && collector != math.MaxInt64 {
+			t.Errorf("%s: %d, want %d; the collector has %d", text, got, want, collector)
+		}
+	}
+	debug.SetMemoryLimit(100 << 20)
+	if c := (Config{MemoryLimit: share{bytes: 1 << 30}}); c.memoryLimit(log) != 1<<30 || debug.SetMemoryLimit(-1) != 100<<20 {
+		t.Error("what GOMEMLIMIT says was raised")
 	}
 }
 

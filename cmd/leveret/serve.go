@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 
 	"github.com/leveret-mq/leveret/amqpd"
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/httpd"
+	"github.com/leveret-mq/leveret/internal/ram"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -78,13 +81,20 @@ func serve(ctx context.Context, cfg Config) error {
 	// mistake is told so. Clients that connect during recovery wait.
 	ln, err := net.Listen("tcp", cfg.AMQPAddr)
 	if err != nil {
-		return explainListen(cfg.AMQPAddr, err)
+		return explainListen("--amqp-addr", cfg.AMQPAddr, err)
 	}
 	defer ln.Close()
+	health, err := serveHTTP(cfg.HTTPAddr, log)
+	if err != nil {
+		return err
+	}
+	defer health.end()
 
+	memoryLimit := cfg.memoryLimit(log)
 	b, err := broker.Open(cfg.DataDir, broker.Options{
 		Logger:        log,
 		DiskFreeLimit: cfg.diskFreeLimit(),
+		MemoryLimit:   memoryLimit,
 		Store: store.Options{
 			Logger:          log,
 			CheckpointBytes: cfg.CheckpointBytes,
@@ -101,8 +111,9 @@ func serve(ctx context.Context, cfg Config) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 
+	health.SetBroker(b)
 	stats := b.Stats()
-	log.Info("ready", "amqp", ln.Addr().String(), "data", cfg.DataDir,
+	log.Info("ready", "amqp", ln.Addr().String(), "http", health.addr, "data", cfg.DataDir,
 		"queues", stats.Queues, "messages", stats.Messages,
 		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
 
@@ -111,6 +122,7 @@ func serve(ctx context.Context, cfg Config) error {
 		log.Info("stopping", "cause", "signal")
 	case err = <-served:
 	}
+	health.Stop()
 	bounded, cancel := context.WithTimeout(context.Background(), time.Duration(cfg.ShutdownTimeout))
 	defer cancel()
 	context.AfterFunc(bounded, b.GiveUp) // else a full disk could hold connections up for ever
@@ -126,6 +138,46 @@ func serve(ctx context.Context, cfg Config) error {
 	return err
 }
 
+// httpServer is the server behind --http-addr.
+type httpServer struct {
+	*httpd.Server
+	addr   string // "" where there is no listener
+	served chan struct{}
+}
+
+// serveHTTP answers /health from now on, while recovery runs too.
+func serveHTTP(addr string, log *slog.Logger) (*httpServer, error) {
+	srv, err := httpd.NewServer(httpd.Options{Version: version, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	h := &httpServer{Server: srv, served: make(chan struct{})}
+	if addr == "" {
+		close(h.served)
+		return h, nil
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, explainListen("--http-addr", addr, err)
+	}
+	h.addr = ln.Addr().String()
+	go func() {
+		defer close(h.served)
+		if err := srv.Serve(ln); err != nil {
+			log.Error("health is not shown any more", "err", err)
+		}
+	}()
+	return h, nil
+}
+
+// end cuts what is connected: all that there was to say has been said.
+func (h *httpServer) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = h.Shutdown(ctx)
+	<-h.served
+}
+
 // diskFreeLimit is the limit as broker.Options takes it, where 0 is the default
 // and what is negative is none.
 func (c *Config) diskFreeLimit() int64 {
@@ -135,11 +187,33 @@ func (c *Config) diskFreeLimit() int64 {
 	return int64(c.DiskFreeLimit)
 }
 
+// memoryLimit is the limit as broker.Options takes it, and the garbage
+// collector's: as memory comes close to it, it collects more often. Where the
+// environment variable GOMEMLIMIT says less, that stays.
+func (c *Config) memoryLimit(log *slog.Logger) int64 {
+	limit := int64(c.MemoryLimit.bytes)
+	if percent := c.MemoryLimit.percent; percent != 0 {
+		total, err := ram.Total()
+		if err != nil {
+			log.Warn("there is no memory limit, since it is not known how much memory there is; give --memory-limit a size", "err", err)
+			return -1
+		}
+		limit = total / 100 * percent
+	}
+	if limit == 0 {
+		return -1
+	}
+	if debug.SetMemoryLimit(-1) > limit {
+		debug.SetMemoryLimit(limit)
+	}
+	return limit
+}
+
 // explainListen says what to do about a listener that could not be had.
-func explainListen(addr string, err error) error {
+func explainListen(flag, addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("cannot listen on %s: the port is taken, perhaps by another broker; stop that or choose another with --amqp-addr", addr)
+		return fmt.Errorf("cannot listen on %s: the port is taken, perhaps by another broker; stop that or choose another with %s", addr, flag)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("cannot listen on %s: permission denied; ports below 1024 need a privilege", addr)
 	}
@@ -158,7 +232,7 @@ func explainOpen(dir string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("data directory %s cannot be used: %w", dir, err)
 	case errors.As(err, &logDamage), errors.As(err, &damage):
-		return fmt.Errorf("data directory %s is damaged, nothing was changed: %w", dir, err)
+		return fmt.Errorf("data directory %s is damaged, nothing was changed: %w; restore a backup, or save what can be read into a new directory: leveret log salvage --data-dir %s --to NEWDIR", dir, err, dir)
 	}
 	return fmt.Errorf("cannot open data directory %s: %w", dir, err)
 }

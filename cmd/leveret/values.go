@@ -57,3 +57,38 @@ func (s *size) UnmarshalText(text []byte) error {
 func (s *size) Set(v string) error { return s.UnmarshalText([]byte(v)) }
 func (s *size) String() string     { return strconv.FormatInt(int64(*s), 10) }
 func (s *size) Type() string       { return "size" }
+
+// share is a number of bytes as size is one, or a part of the memory that there
+// is: "40%".
+type share struct {
+	percent int64 // 0: it is bytes
+	bytes   size
+}
+
+func (s *share) UnmarshalText(text []byte) error {
+	digits, ok := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
+	if !ok {
+		s.percent = 0
+		if s.bytes.UnmarshalText(text) != nil {
+			return fmt.Errorf("%q is not a size: write a percentage, bytes, or a number with KB, MB, GB, KiB, MiB or GiB", text)
+		}
+		return nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if err != nil || n < 1 || n > 100 {
+		return fmt.Errorf("%q is not between 1%% and 100%%", text)
+	}
+	*s = share{percent: n}
+	return nil
+}
+
+// Set, String and Type make share a flag.
+func (s *share) Set(v string) error { return s.UnmarshalText([]byte(v)) }
+func (s *share) Type() string       { return "size" }
+
+func (s *share) String() string {
+	if s.percent != 0 {
+		return fmt.Sprintf("%d%%", s.percent)
+	}
+	return s.bytes.String()
+}

@@ -180,7 +180,7 @@ func TestRestartRefusesADamagedLogAndLeavesItAlone(t *testing.T) {
 		must(t, os.WriteFile(file, broken, 0o644))
 		before := listing(t, p.dir)
 		stdout, stderr, status := run(t, nil, serveArgs(p.dir, p.addr)...)
-		oneLine(t, stdout, stderr, status, filepath.Base(file), "offset")
+		oneLine(t, stdout, stderr, status, filepath.Base(file), "offset", "leveret log salvage --data-dir "+p.dir+" --to ")
 		if after := listing(t, p.dir); after != before {
 			t.Errorf("the refused start has changed the directory from\n%sto\n%s", before, after)
 		}

@@ -1,0 +1,151 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The time that a client is given: see the package's comment.
+const (
+	headerTimeout = 5 * time.Second
+	answerTimeout = 10 * time.Second
+	idleTimeout   = 30 * time.Second
+	maxHeader     = 16 << 10 // bytes
+)
+
+// Options of a server. A zero field takes its default.
+type Options struct {
+	// Version is what the answers call the release. Default "unknown".
+	Version string
+	// MaxConnections bounds the connections at a time. Default 64.
+	MaxConnections int
+	// Logger receives what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Validate reports the first option that makes no sense.
+func (o *Options) Validate() error {
+	if o.MaxConnections < 0 {
+		return fmt.Errorf("httpd: %d connections at most: want at least 1", o.MaxConnections)
+	}
+	return nil
+}
+
+// Broker is what a server shows.
+type Broker interface {
+	// Alarm tells why publishers are held up, "" where they are not.
+	Alarm() string
+	// Err is the failure after which nothing persistent is taken, or nil.
+	Err() error
+}
+
+// Server answers requests. It may serve before there is a broker.
+type Server struct {
+	opts     Options
+	http     http.Server
+	broker   atomic.Pointer[Broker]
+	stopping atomic.Bool
+}
+
+// NewServer makes a server.
+func NewServer(o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Version == "" {
+		o.Version = "unknown"
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 64
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opts: o}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", s.health)
+	s.http = http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       answerTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug), // what clients do wrong
+	}
+	return s, nil
+}
+
+// SetBroker tells that recovery is over.
+func (s *Server) SetBroker(b Broker) { s.broker.Store(&b) }
+
+// Stop tells that the broker is about to end. Requests are answered until
+// Shutdown.
+func (s *Server) Stop() { s.stopping.Store(true) }
+
+// Serve answers requests until Shutdown, and returns nil then. It closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	err := s.http.Serve(&limited{Listener: ln, free: make(chan struct{}, s.opts.MaxConnections), closed: make(chan struct{})})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("http listener %s: %w", ln.Addr(), err)
+}
+
+// Shutdown stops accepting, lets requests end, and cuts what is left when ctx
+// ends, whose error it returns then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Stop()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+// limited is a listener that accepts while fewer connections are open than free
+// has places.
+type limited struct {
+	net.Listener
+	free   chan struct{} // one value for each connection that is open
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.free <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		<-l.free
+		return nil, err
+	}
+	return &limitedConn{Conn: nc, l: l}, nil
+}
+
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	l    *limited
+	once sync.Once
+}
+
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { <-c.l.free })
+	return err
+}
