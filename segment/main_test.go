@@ -1,0 +1,12 @@
+package segment
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	poison = true // whoever reads memory that was given back shall see it
+	goleak.VerifyTestMain(m)
+}
