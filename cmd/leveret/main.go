@@ -1,5 +1,5 @@
-// Command leveret is the broker: `leveret serve` runs it, `leveret version`
-// names it. This package binds flags, environment and configuration file to the
+// Command leveret is the broker: `leveret serve` runs it, `leveret log` looks at
+// its data directory, `leveret version` names it. This package binds flags, environment and configuration file to the
 // packages that do the work, and nothing else.
 package main
 
@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(), newVersion())
+	root.AddCommand(newServe(), newLog(), newVersion())
 	return root
 }
 

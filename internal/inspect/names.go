@@ -1,0 +1,162 @@
+package inspect
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/catalog"
+)
+
+// Name is what a queue is called. The zero value is that of a queue which the
+// catalog does not know.
+type Name struct {
+	VHost string `json:"vhost"`
+	Queue string `json:"name"`
+}
+
+// topology is the catalog's records, and who is called what.
+type topology struct {
+	records map[string][]byte
+	names   map[uint32]Name
+}
+
+func newTopology() *topology {
+	return &topology{records: map[string][]byte{}, names: map[uint32]Name{}}
+}
+
+func (t *topology) put(key string, value []byte) {
+	t.records[key] = slices.Clone(value)
+	if id, name, ok := queueRecord(key, value); ok {
+		t.names[id] = name
+	}
+}
+
+// remove forgets a record. The name stays known, for those who speak of the
+// queue's past.
+func (t *topology) remove(key string) { delete(t.records, key) }
+
+// queueRecord tells which queue of the store a record names.
+func queueRecord(key string, value []byte) (id uint32, name Name, ok bool) {
+	kind, parts, err := catalog.Split(key)
+	if err != nil || kind != catalog.Queue {
+		return 0, Name{}, false
+	}
+	v := amqp.Table(value)
+	if v.Validate() != nil {
+		return 0, Name{}, false
+	}
+	id, ok = catalog.QueueID(v)
+	return id, Name{parts[0], parts[1]}, ok
+}
+
+// queueKey is the key of a queue's record.
+func queueKey(n Name) string { return catalog.Key(catalog.Queue, n.VHost, n.Queue) }
+
+var errCatalogBlock = errors.New("catalog block ends too early")
+
+// block takes a catalog file's block in.
+func (t *topology) block(p []byte) error {
+	if len(p) < 4 {
+		return errCatalogBlock
+	}
+	n := uint64(binary.LittleEndian.Uint32(p))
+	if p = p[4:]; n > uint64(len(p)) {
+		return errCatalogBlock
+	}
+	t.put(string(p[:n]), p[n:])
+	return nil
+}
+
+// object says what a record is about, for who reads it.
+func object(key string) string {
+	kind, parts, err := catalog.Split(key)
+	if err != nil {
+		return fmt.Sprintf("unreadable record %q", key)
+	}
+	switch kind {
+	case catalog.VHost:
+		return fmt.Sprintf("vhost '%s'", parts[0])
+	case catalog.Exchange:
+		return fmt.Sprintf("exchange '%s' in vhost '%s'", parts[1], parts[0])
+	case catalog.Queue:
+		return fmt.Sprintf("queue '%s' in vhost '%s'", parts[1], parts[0])
+	}
+	to := "queue"
+	if parts[2] == "x" {
+		to = "exchange"
+	}
+	return fmt.Sprintf("binding '%s' from exchange '%s' to %s '%s' in vhost '%s'", parts[4], parts[1], to, parts[3], parts[0])
+}
+
+// check returns what keeps a broker from taking the catalog, record by record,
+// in order of keys. hasQueue tells whether the store has a queue.
+func (t *topology) check(hasQueue func(id uint32) bool, fn func(key string, cause error)) {
+	keys := make([]string, 0, len(t.records))
+	for key := range t.records {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	has := func(kind byte, names ...string) bool {
+		_, ok := t.records[catalog.Key(kind, names...)]
+		return ok
+	}
+	ids := map[uint32]string{}
+	for _, key := range keys {
+		kind, parts, err := catalog.Split(key)
+		if err == nil {
+			err = amqp.Table(t.records[key]).Validate()
+		}
+		if err == nil && kind != catalog.VHost && !has(catalog.VHost, parts[0]) {
+			err = fmt.Errorf("there is no vhost '%s'", parts[0])
+		}
+		if err == nil && kind == catalog.Queue {
+			id, ok := catalog.QueueID(t.records[key])
+			switch {
+			case !ok:
+				err = errors.New("it names no number of a queue")
+			case !hasQueue(id):
+				err = fmt.Errorf("it has the number %d, which the store lacks", id)
+			case ids[id] != "":
+				err = fmt.Errorf("it has the number %d, as %s has", id, object(ids[id]))
+			}
+			ids[id] = key
+		}
+		if err == nil && kind == catalog.Binding {
+			// The default exchanges of a vhost have no records; their names, and
+			// theirs alone, begin with "amq.".
+			builtIn := func(name string) bool { return strings.HasPrefix(name, "amq.") }
+			if !has(catalog.Exchange, parts[0], parts[1]) && !builtIn(parts[1]) {
+				err = fmt.Errorf("there is no exchange '%s'", parts[1])
+			} else if parts[2] == "q" && !has(catalog.Queue, parts[0], parts[3]) {
+				err = fmt.Errorf("there is no queue '%s'", parts[3])
+			} else if parts[2] != "q" && !has(catalog.Exchange, parts[0], parts[3]) && !builtIn(parts[3]) {
+				err = fmt.Errorf("there is no exchange '%s'", parts[3])
+			}
+		}
+		if err != nil {
+			fn(key, err)
+		}
+	}
+}
+
+// label is how a queue is spoken of in messages.
+func (t *topology) label(id uint32) string {
+	if n, ok := t.names[id]; ok {
+		return fmt.Sprintf("queue '%s' in vhost '%s'", n.Queue, n.VHost)
+	}
+	return fmt.Sprintf("queue %d", id)
+}
+
+// Filter is a queue that a user named: by its name, in any vhost, or by its id.
+// The empty one is every queue.
+type Filter string
+
+// Match tells whether a queue is meant.
+func (f Filter) match(id uint32, name Name) bool {
+	return f == "" || name != Name{} && string(f) == name.Queue || string(f) == strconv.FormatUint(uint64(id), 10)
+}
