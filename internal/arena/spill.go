@@ -103,7 +103,12 @@ func (a *Arena) grow(n int64) {
 	if a.opts.Limit < 0 {
 		return
 	}
-	a.behind.Store(a.memory > a.opts.Limit+a.slack())
+	switch slack := a.slack(); {
+	case a.memory > a.opts.Limit+slack:
+		a.behind.Store(true)
+	case a.memory <= a.opts.Limit+slack/2: // not with each chunk: a switch costs
+		a.behind.Store(false)
+	}
 	switch {
 	case n > 0 && a.memory > a.opts.Limit:
 		a.rouse()
@@ -289,7 +294,9 @@ func (a *Arena) step() bool {
 	if c.refs.Add(-1) == 0 {
 		a.discard(c)
 	}
-	a.tell()
+	if !a.behind.Load() {
+		a.tell()
+	}
 	return true
 }
 
