@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"math"
+	"math/bits"
 	"path/filepath"
 	"slices"
 
@@ -55,8 +56,16 @@ const (
 	ownShare   = 16
 	mixedShare = 4
 
-	writeSize = 1 << 20  // bytes of a write
-	syncEvery = 16 << 20 // bytes; in steps a sync holds up others less
+	// Parts have memory of 256 bytes, 512 and so on up to 128 KiB, which is used
+	// again, or of what a longer record needs.
+	leastPart   = 8 // bits
+	partClasses = 10
+)
+
+// Smaller in tests.
+var (
+	writeSize       = 1 << 20  // bytes of a write
+	syncEvery int64 = 16 << 20 // bytes; in steps a sync holds up others less
 )
 
 // Info sums a segment up.
@@ -92,6 +101,7 @@ type Builder struct {
 
 	queues map[uint32]*part
 	held   int // bytes of memory of all parts
+	spares [partClasses][][]byte
 	mixed  []byte
 	list   listing
 	blocks int
@@ -151,6 +161,14 @@ func create(fsys vfs.FS, dir string, h fileHeader, o Options) (*Builder, error) 
 // Size is how many bytes the file has so far, without what waits in memory.
 func (b *Builder) Size() int64 { return b.off + int64(len(b.out)) }
 
+// usable is nil while records can be added.
+func (b *Builder) usable() error {
+	if b.file == nil {
+		return fs.ErrClosed
+	}
+	return b.err
+}
+
 // Add adds a record and copies its payload. A queue's seqs must ascend.
 func (b *Builder) Add(queue uint32, seq uint64, payload []byte) error {
 	if len(payload) > MaxPayload {
@@ -160,9 +178,8 @@ func (b *Builder) Add(queue uint32, seq uint64, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	before := cap(p.buf)
 	p.buf = appendRecord(p.buf, gap, payload)
-	return b.added(p, seq, before)
+	return b.added(p, seq)
 }
 
 // AddShared stores a payload that several records will refer to.
@@ -170,8 +187,8 @@ func (b *Builder) AddShared(payload []byte) (Ref, error) {
 	if len(payload) > MaxPayload {
 		return Ref{}, fmt.Errorf("record of %d bytes is longer than %d", len(payload), MaxPayload)
 	}
-	if b.err != nil {
-		return Ref{}, b.err
+	if err := b.usable(); err != nil {
+		return Ref{}, err
 	}
 	if b.sharedCount > 0 && len(b.shared)+maxHead+len(payload) > b.opts.BlockSize {
 		if err := b.writeShared(); err != nil {
@@ -193,19 +210,15 @@ func (b *Builder) AddRef(queue uint32, seq uint64, r Ref) error {
 	if err != nil {
 		return err
 	}
-	before := cap(p.buf)
 	p.buf = appendReference(p.buf, gap, r)
-	return b.added(p, seq, before)
+	return b.added(p, seq)
 }
 
 // part makes room in the part of a queue for n bytes more. gap is for the
 // record's head.
 func (b *Builder) part(queue uint32, seq uint64, n int) (p *part, gap uint64, err error) {
-	if b.err != nil {
-		return nil, 0, b.err
-	}
-	if b.file == nil {
-		return nil, 0, fs.ErrClosed
+	if err := b.usable(); err != nil {
+		return nil, 0, err
 	}
 	p = b.queues[queue]
 	if p == nil {
@@ -220,6 +233,7 @@ func (b *Builder) part(queue uint32, seq uint64, n int) (p *part, gap uint64, er
 			return nil, 0, err
 		}
 	}
+	b.grow(p, len(p.buf)+maxHead+n)
 	if p.count == 0 {
 		p.first = seq
 		return p, 0, nil
@@ -227,11 +241,30 @@ func (b *Builder) part(queue uint32, seq uint64, n int) (p *part, gap uint64, er
 	return p, seq - p.last - 1, nil
 }
 
+// grow gives a part memory for n bytes in all.
+func (b *Builder) grow(p *part, n int) {
+	if n <= cap(p.buf) {
+		return
+	}
+	k := max(bits.Len(uint(n-1))-leastPart, 0)
+	var buf []byte
+	if k >= len(b.spares) {
+		buf = make([]byte, 0, max(n, 2*cap(p.buf)))
+	} else if last := len(b.spares[k]) - 1; last >= 0 {
+		buf, b.spares[k] = b.spares[k][last], b.spares[k][:last]
+	} else {
+		buf = make([]byte, 0, 1<<(k+leastPart))
+	}
+	buf = append(buf, p.buf...)
+	b.release(p)
+	p.buf = buf
+	b.held += cap(buf)
+}
+
 // added counts a record that was appended to p.
-func (b *Builder) added(p *part, seq uint64, before int) error {
+func (b *Builder) added(p *part, seq uint64) error {
 	p.last, p.any = seq, true
 	p.count++
-	b.held += cap(p.buf) - before
 	if len(p.buf) >= b.opts.BlockSize {
 		if err := b.writePart(p); err != nil {
 			return err
@@ -259,8 +292,13 @@ func (b *Builder) writePart(p *part) error {
 	return nil
 }
 
+// release takes a part's memory away.
 func (b *Builder) release(p *part) {
-	b.held -= cap(p.buf)
+	n := cap(p.buf)
+	b.held -= n
+	if k := bits.Len(uint(n)) - 1 - leastPart; k >= 0 && k < len(b.spares) {
+		b.spares[k] = append(b.spares[k], p.buf[:0])
+	}
 	p.buf = nil
 }
 
@@ -485,6 +523,7 @@ func (d *directory) footer(h fileHeader, at place) *footer {
 func (b *Builder) close() {
 	b.file = nil
 	b.queues, b.out, b.mixed, b.shared, b.list = nil, nil, nil, nil, listing{}
+	clear(b.spares[:])
 	encoders[b.opts.Level].Put(b.encoder)
 	b.encoder = nil
 }

@@ -369,10 +369,10 @@ func (c *Cursor) read(cache *Cache, off int64, want, least int) error {
 		c.window = window{at: off, buf: cache.buffer(want, least), cache: cache}
 		n := len(c.window.buf)
 		err := c.r.readAt(c.window.buf, off)
-		if err == nil && c.pace != nil {
-			err = c.pace(n)
-		}
 		if err == nil {
+			if c.pace != nil {
+				return c.pace(n)
+			}
 			return nil
 		}
 		c.dropWindow()

@@ -128,11 +128,12 @@ var (
 	errNotListed   = errors.New("it is not what the directory says")
 	errNumber      = errors.New("the number is not that of the name")
 	errDecompress  = errors.New("it does not decompress to its length")
+	errVersion     = errors.New("format version")
 	errRefersAmiss = errors.New("it refers to a payload that is not there")
 )
 
 func versionError(v uint32) error {
-	return fmt.Errorf("format version %d, and only %d is known: use the release that wrote it", v, formatVersion)
+	return fmt.Errorf("%w %d, and only %d is known: use the release that wrote it", errVersion, v, formatVersion)
 }
 
 func randomNonce() uint64 {

@@ -172,6 +172,9 @@ func (r *Reader) findNonce(size int64) (uint64, error) {
 		}
 		return h.nonce, nil
 	}
+	if errors.Is(damage, errVersion) {
+		return 0, &CorruptError{r.name, 0, damage}
+	}
 	if size >= footerSize {
 		tail := make([]byte, footerSize)
 		if err := r.readAt(tail, size-footerSize); err != nil {
