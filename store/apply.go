@@ -38,6 +38,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 	if r.arenaRefs > 0 {
 		s.arena.Pace()
 	}
+	if r.published > 0 {
+		s.retirer.throttle.wait(r.published)
+	}
 	r.logging = r.records > 0
 	var failure error
 	if r.logging {
@@ -68,7 +71,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 		}
 	}
 	r.finish()
-	s.checkpoints.appended(uint64(s.log.Appended()))
+	end := uint64(s.log.Appended())
+	s.checkpoints.appended(end)
+	s.retirer.appended(end)
 	if r.refusing && !r.refused {
 		failure = nil
 	}
@@ -83,6 +88,7 @@ type applier struct {
 
 	// What plan found.
 	size, records int   // the most that the log will get
+	published     int   // how much of it is messages
 	arenaBytes    int   // blobs of messages that need no log
 	arenaRefs     int64 // their queues
 	ms            int64 // publishing time
@@ -93,7 +99,7 @@ type applier struct {
 	binding  bool // the log got something that the caller may wait for
 
 	cur     *Queue       // locked
-	tally   liveTally    // of entries in the log
+	tally   tally        // of what is alive in the log and in segments
 	chunk   *arena.Chunk // where the transient messages go
 	off     int
 	refs    int64 // reserved references that are not used yet
@@ -141,9 +147,12 @@ func (r *applier) init(s *Store, b *Batch) {
 
 // forget drops what an entry that has left its queue held.
 func (r *applier) forget(e index.Entry) {
-	if e.Logged() {
-		r.tally.add(&r.s.live, e.Addr, e.Len, -1)
-	} else {
+	switch {
+	case e.Sealed():
+		r.tally.sealed.add(&r.s.segments, e.Addr, -1, -int64(e.Len))
+	case e.Logged():
+		r.tally.log.add(&r.s.live, e.Addr, e.Len, -1)
+	default:
 		r.s.arena.Release(r.s.arena.Chunk(e.Addr), 1)
 	}
 }
@@ -161,7 +170,7 @@ const maxRanges = 1024
 // the arena.
 func (r *applier) plan() error {
 	b := r.b
-	r.size, r.records, r.arenaBytes, r.arenaRefs, r.ms = 0, 0, 0, 0, 0
+	r.size, r.records, r.published, r.arenaBytes, r.arenaRefs, r.ms = 0, 0, 0, 0, 0, 0
 	r.refusing, r.refused, r.binding = false, false, false
 	add := func(n int) { r.size += n; r.records++ }
 	requeues := 0
@@ -246,7 +255,7 @@ func (r *applier) do() {
 	}
 	r.flushPending()
 	r.lock(nil)
-	r.tally.flush(&r.s.live)
+	r.tally.flush(r.s)
 }
 
 // finish does what needs no lock any more.
@@ -260,7 +269,7 @@ func (r *applier) finish() {
 		r.bulk[i] = index.Removed{}
 	}
 	r.bulk = r.bulk[:0]
-	r.tally.flush(&r.s.live)
+	r.tally.flush(r.s)
 	clear(r.dest)
 	clear(r.held)
 	r.dest, r.held, r.used = r.dest[:0], r.held[:0], 0
@@ -337,9 +346,19 @@ func (r *applier) purge(o *op) int {
 	r.lock(o.q)
 	r.room = int(o.room)
 	removed := o.q.ix.Purge(r.ranges)
-	r.bulk = append(r.bulk, removed)
+	r.take(removed)
 	r.binding = r.binding || r.logging && o.q.durable
 	return removed.Ready
+}
+
+// take accounts for what a purge or a deletion took: of segments at once, since
+// a merge, which holds the append lock, relies on it; of the rest, which may be
+// millions of entries, when the locks are released.
+func (r *applier) take(removed index.Removed) {
+	for _, run := range removed.Runs {
+		r.tally.sealed.add(&r.s.segments, run.Segment, -int64(run.Live), -run.Bytes)
+	}
+	r.bulk = append(r.bulk, removed)
 }
 
 // trim removes what is ready and too much, the oldest first.
@@ -419,7 +438,7 @@ func (r *applier) delete(q *Queue) int {
 	r.lock(q)
 	q.flags.Or(queueDeleted)
 	removed := q.ix.Clear()
-	r.bulk = append(r.bulk, removed)
+	r.take(removed)
 	if q.durable {
 		_, rec := r.s.log.Put(record.QueueSize)
 		record.PutQueueWord(rec, record.DeleteQueue, 0, q.id)

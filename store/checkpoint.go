@@ -18,6 +18,8 @@ const (
 	// checkpointSlice bounds how many entries are written under a queue's lock
 	// in one go: about 50 µs.
 	checkpointSlice = 4096
+	// checkpointChunks does the same for bitmaps of 64 Ki messages.
+	checkpointChunks = 16
 	// checkpointShare: the log between two checkpoints is at least so many
 	// times as large as the checkpoint.
 	checkpointShare = 4
@@ -176,7 +178,7 @@ func (c *checkpoints) write(exact bool) (err error) {
 		}()
 	}
 	w, err := c.create(checkpointPrefix, index.Header{
-		Number: id.number, Replay: uint64(id.replay), Catalog: id.catalog, NextQueue: s.nextQueue.Load(),
+		Number: id.number, Replay: uint64(id.replay), Catalog: id.catalog, NextQueue: s.nextQueue.Load(), NextSegment: s.segments.unused(),
 	})
 	if err != nil {
 		return err
@@ -353,17 +355,33 @@ func (w *snapshotWriter) queue(q *Queue, exact bool) {
 	q.mu.Unlock()
 	w.end(at)
 	for from < end {
-		at = w.begin(index.BlockEntries)
-		empty := len(w.buf)
-		q.mu.Lock()
-		w.buf, from = q.ix.AppendEntries(w.buf, from, end, checkpointSlice, exact)
-		q.mu.Unlock()
-		if len(w.buf) == empty {
-			w.buf = w.buf[:at]
-			continue
-		}
-		w.end(at)
+		w.piece(q, index.BlockEntries, func() {
+			w.buf, from = q.ix.AppendEntries(w.buf, from, end, checkpointSlice, exact)
+		})
 	}
+	w.piece(q, index.BlockRuns, func() {
+		w.buf, from, end = q.ix.AppendRuns(w.buf, end, q.s.segments.resolve)
+	})
+	for from < end {
+		w.piece(q, index.BlockAcks, func() {
+			w.buf, from = q.ix.AppendAcks(w.buf, from, end, checkpointChunks)
+		})
+	}
+}
+
+// piece writes a block that fn appends under the queue's lock, unless it is
+// empty.
+func (w *snapshotWriter) piece(q *Queue, kind byte, fn func()) {
+	at := w.begin(kind)
+	empty := len(w.buf)
+	q.mu.Lock()
+	fn()
+	q.mu.Unlock()
+	if len(w.buf) == empty {
+		w.buf = w.buf[:at]
+		return
+	}
+	w.end(at)
 }
 
 // finish completes the file and gives it its name, durably.

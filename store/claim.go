@@ -44,12 +44,16 @@ type Claim struct {
 	pinned bool           // the log's cache
 	chunks []*arena.Chunk // pinned
 	ahead  readAhead
+	sealed sealedReader
 }
 
 // Claim takes up to max ready messages in order, requeued ones first. It adds
 // them to those that wait for an ack. Without disk it never waits for a file.
 func (q *Queue) Claim(c *Claim, max int, disk bool) Status {
 	c.Release()
+	if c.q != q {
+		c.sealed.reset()
+	}
 	c.q = q
 	var status Status
 	for {
@@ -59,11 +63,11 @@ func (q *Queue) Claim(c *Claim, max int, disk bool) Status {
 			q.raiseMark(0, true) // where that fails, so does the next append
 		}
 		switch {
-		case status == Cold && disk:
+		case status == Cold && (disk || c.ahead.sealed):
 			if len(c.Items) == 0 {
 				c.unpin()
 			}
-			if c.ahead.read(q) {
+			if c.ahead.sealed && c.find(q, disk) || !c.ahead.sealed && c.ahead.read(q) {
 				continue
 			}
 		case status == Unmarked && len(c.Items) == 0:
@@ -77,6 +81,7 @@ func (q *Queue) Claim(c *Claim, max int, disk bool) Status {
 			c.Release()
 			if status == Empty {
 				c.ahead.drop()
+				c.sealed.reset()
 			}
 			return status
 		}
@@ -87,9 +92,12 @@ func (q *Queue) Claim(c *Claim, max int, disk bool) Status {
 	}
 }
 
-// Between take and parse, an item's Body is its blob and its Time one of these.
+// Between take and parse, an item's Body is its blob, or of one from a segment
+// its payload, and its Time one of these.
 const (
-	fromDisk = 1 + iota
+	fromMemory = iota
+	fromDisk
+	fromSegment
 	damaged
 )
 
@@ -113,31 +121,18 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 	}
 	marks := false // the mark, not a message's own record, let one out
 	for len(c.Items) < max {
-		seq, e, _ := q.ix.Peek()
-		if e == nil {
+		seq, e, ok := q.ix.Peek()
+		if !ok {
 			break
 		}
-		var blob []byte
-		var origin int64
-		if !e.Logged() {
-			chunk := q.s.arena.Chunk(e.Addr)
-			if c.pin(chunk) {
-				blob = chunk.Slice(e.Addr, e.Len)
-			} else {
-				if blob = c.ahead.bytes(e.Addr, e.Len, chunk.File()); blob == nil {
-					c.ahead.seq = seq
-					status = Cold
-					break
-				}
-				origin = fromDisk
-			}
-		} else {
-			if failed && e.Addr >= uint64(log.Durable()) {
+		sealed := e == nil || e.Sealed()
+		if sealed || e.Logged() {
+			if failed && !sealed && e.Addr >= uint64(log.Durable()) {
 				// Its publisher was told that it failed.
 				q.ix.Ack(seq, seq, q.s.forget)
 				continue
 			}
-			if q.durable && !e.Marked() && !failed {
+			if q.durable && !failed && (e == nil || !e.Marked()) {
 				if !q.covered(seq) {
 					c.ahead.seq = seq
 					status = Unmarked
@@ -145,19 +140,45 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 				}
 				marks = true
 			}
-			if blob = log.Cached(wal.LSN(e.Addr), int(e.Len)); blob == nil {
-				if blob = c.ahead.bytes(e.Addr, e.Len, 0); blob == nil {
-					c.ahead.seq = seq
-					status = Cold
-					break
-				}
-				origin = fromDisk
-			}
 		}
-		redelivered, count := q.ix.Take(seq, e)
-		c.Items = append(c.Items, Item{Seq: seq, Redelivered: redelivered, Count: count, Time: origin, Message: Message{Body: blob}})
+		if sealed && c.sealed.unreadable(seq) {
+			q.skip(seq, e)
+			continue
+		}
+		blob, origin := c.bytes(seq, e, sealed)
+		if blob == nil {
+			c.ahead.seq, c.ahead.sealed = seq, sealed
+			status = Cold
+			break
+		}
+		it := Item{Seq: seq, Time: origin, Message: Message{Body: blob}}
+		if e != nil {
+			it.Redelivered, it.Count = q.ix.Take(seq, e)
+		} else {
+			it.Redelivered = q.ix.TakeSealed(seq, uint32(len(blob)+record.BlobCheck), record.PayloadBody(blob))
+		}
+		c.Items = append(c.Items, it)
 	}
 	return status, marks && q.runsLow()
+}
+
+// bytes returns a message's blob or payload if it is in memory. Under q.mu.
+func (c *Claim) bytes(seq uint64, e *index.Entry, sealed bool) (blob []byte, origin int64) {
+	s := c.q.s
+	switch {
+	case sealed:
+		return c.sealed.payload(seq), fromSegment
+	case e.Logged():
+		if blob = s.log.Cached(wal.LSN(e.Addr), int(e.Len)); blob != nil {
+			return blob, fromMemory
+		}
+		return c.ahead.bytes(e.Addr, e.Len, 0), fromDisk
+	}
+	chunk := s.arena.Chunk(e.Addr)
+	if c.pin(chunk) {
+		return chunk.Slice(e.Addr, e.Len), fromMemory
+	}
+	return c.ahead.bytes(e.Addr, e.Len, chunk.File()), fromDisk
 }
 
 // pin keeps a chunk in memory until Release, if it is still there. Under q.mu.
@@ -186,11 +207,15 @@ func (c *Claim) parse() {
 		it := &c.Items[i]
 		blob := it.Body
 		var err error
-		if it.Time == fromDisk {
-			err = record.CheckBlob(blob)
-		}
-		if err == nil {
-			err = it.parseBlob(blob)
+		if it.Time == fromSegment {
+			it.Message, it.Time, err = record.ParsePayload(blob)
+		} else {
+			if it.Time == fromDisk {
+				err = record.CheckBlob(blob)
+			}
+			if err == nil {
+				err = it.parseBlob(blob)
+			}
 		}
 		if err != nil {
 			c.q.setAside(it.Seq, err)
@@ -234,4 +259,5 @@ func (c *Claim) Release() {
 	clear(c.Items)
 	c.Items = c.Items[:0]
 	c.ahead.released()
+	c.sealed.release()
 }

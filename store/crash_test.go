@@ -9,16 +9,18 @@ import (
 	"testing"
 
 	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/record"
 	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/segment"
 	"github.com/leveret-mq/leveret/wal"
 )
 
 // dump writes down all that must survive: the catalog, the durable queues, and
 // of their logged messages number, body and count.
-func dump(t tb, s *Store) string { return dumpWith(t, s, map[uint64]string{}) }
+func dump(t tb, s *Store) string { return dumpWith(t, s, map[place]string{}) }
 
-// dumpWith remembers bodies by address.
-func dumpWith(t tb, s *Store, bodies map[uint64]string) string {
+// dumpWith remembers bodies.
+func dumpWith(t tb, s *Store, bodies map[place]string) string {
 	var lines []string
 	s.Catalog(func(key string, value []byte) error {
 		lines = append(lines, fmt.Sprintf("%s=%s", key, value))
@@ -26,31 +28,63 @@ func dumpWith(t tb, s *Store, bodies map[uint64]string) string {
 	})
 	s.Queues(func(q *Queue) bool {
 		line := fmt.Sprintf("queue %d:", q.id)
-		q.ix.After(^uint64(0), func(seq uint64, e index.Entry) bool {
-			if !e.Logged() {
-				return true
-			}
-			body, ok := bodies[e.Addr]
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		eachLogged(q, func(seq uint64, e index.Entry) {
+			at := place{q.id, seq}
+			body, ok := bodies[at]
 			if !ok {
-				p := make([]byte, e.Len)
-				if err := s.log.ReadAt(p, wal.LSN(e.Addr)); err != nil {
-					t.Fatalf("queue %d, message %d: %v", q.id, seq, err)
-				}
-				var it Item
-				if err := it.parseBlob(p); err != nil {
-					t.Fatalf("queue %d, message %d: %v", q.id, seq, err)
-				}
-				body = string(it.Body)
-				bodies[e.Addr] = body
+				body = string(readLogged(t, s, at, e).Body)
+				bodies[at] = body
 			}
 			line += fmt.Sprintf(" %d:%s(%d)", seq, body, q.ix.Count(seq))
-			return true
 		})
 		lines = append(lines, line)
 		return true
 	})
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// eachLogged calls fn with the messages that survive a restart; those in runs have
+// Sealed and the segment as address.
+func eachLogged(q *Queue, fn func(seq uint64, e index.Entry)) {
+	for seq := q.ix.Floor(); seq < q.ix.Next(); seq++ {
+		if e, ok := q.ix.Get(seq); ok {
+			if e.Logged() {
+				fn(seq, e)
+			}
+		} else if r, ok := q.ix.RunOf(seq); ok {
+			fn(seq, index.Entry{Addr: r.Segment, Flags: index.Sealed | index.Logged})
+		}
+	}
+}
+
+// readLogged reads a message from where it lies.
+func readLogged(t tb, s *Store, at place, e index.Entry) (m Message) {
+	var err error
+	if !e.Sealed() {
+		p := make([]byte, e.Len)
+		if err = s.log.ReadAt(p, wal.LSN(e.Addr)); err == nil {
+			m, _, err = record.Parse(p)
+		}
+	} else if f := s.segments.acquire(e.Addr); f == nil {
+		err = fmt.Errorf("no segment %d", e.Addr)
+	} else {
+		var c segment.Cursor
+		if err = f.reader.Find(&c, at.queue, at.seq, true); err == nil && c.Seq() != at.seq {
+			err = fmt.Errorf("message %d comes next", c.Seq())
+		}
+		if err == nil {
+			m, _, err = record.ParsePayload(slices.Clone(c.Payload()))
+		}
+		c.Reset()
+		s.segments.release(f)
+	}
+	if err != nil {
+		t.Fatalf("queue %d, message %d: %v", at.queue, at.seq, err)
+	}
+	return m
 }
 
 type place struct {
@@ -67,19 +101,23 @@ type script struct {
 	queues []*Queue
 	out    map[*Queue][]uint64 // claimed
 	bodies int
-	known  map[uint64]string // bodies by address
+	// keepLog does without what removes files of the log.
+	keepLog bool
+	known   map[place]string // bodies
 
 	// mu keeps a commit's hook from seeing a batch between its effect and its
 	// entry in states. It guards all below.
 	mu        sync.Mutex
 	s         *Store // nil when it is closed and while it is opened: then all is durable
+	failed    bool   // but when closing it has failed: then what durable says
+	durable   wal.LSN
 	states    []string
 	ends      []wal.LSN      // of the batches that led to them
 	delivered map[place]bool // may have left the broker
 }
 
 func newScript(t tb, seed uint64, o Options) *script {
-	return &script{t: t, rng: rand.New(rand.NewPCG(seed, 1)), o: o, out: map[*Queue][]uint64{}, known: map[uint64]string{},
+	return &script{t: t, rng: rand.New(rand.NewPCG(seed, 1)), o: o, out: map[*Queue][]uint64{}, known: map[place]string{},
 		states: []string{""}, ends: []wal.LSN{0}, delivered: map[place]bool{}}
 }
 
@@ -102,6 +140,9 @@ func (c *script) close() error {
 	err := c.s.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.failed = err != nil; c.failed {
+		c.durable = c.s.Durable()
+	}
 	c.s = nil
 	return err
 }
@@ -144,7 +185,7 @@ func (c *script) step() error {
 			q.SetConsuming(c.rng.IntN(2) == 0)
 		})
 		return err
-	case n < 35:
+	case n < 33:
 		lsn, err := c.apply(mode, func(b *Batch) {
 			for range c.rng.IntN(4) + 1 {
 				c.bodies++
@@ -157,9 +198,9 @@ func (c *script) step() error {
 			err = c.s.Wait(lsn)
 		}
 		return err
-	case n < 60:
+	case n < 55:
 		return c.claim(q)
-	case n < 80: // a dead-letter move, or a common ack
+	case n < 74: // a dead-letter move, or a common ack
 		_, err := c.apply(mode, func(b *Batch) {
 			out := c.out[q]
 			for len(out) > 0 && c.rng.IntN(6) > 0 {
@@ -175,7 +216,7 @@ func (c *script) step() error {
 			c.out[q] = out
 		})
 		return err
-	case n < 88:
+	case n < 81:
 		_, err := c.apply(mode, func(b *Batch) {
 			for _, seq := range c.out[q] {
 				b.Requeue(q, seq)
@@ -183,13 +224,13 @@ func (c *script) step() error {
 			c.out[q] = nil
 		})
 		return err
-	case n < 90:
+	case n < 83:
 		_, err := c.apply(mode, func(b *Batch) { b.Purge(q) })
 		return err
-	case n < 92:
+	case n < 85:
 		_, err := c.apply(mode, func(b *Batch) { b.Trim(q, int64(c.rng.IntN(5)), -1) })
 		return err
-	case n < 94:
+	case n < 87:
 		_, err := c.apply(mode, func(b *Batch) {
 			b.DeleteQueue(q)
 			b.Delete(fmt.Sprint("queue", q.ID()))
@@ -199,8 +240,10 @@ func (c *script) step() error {
 			delete(c.out, q)
 		}
 		return err
-	case n < 99:
+	case n < 92 && !c.keepLog:
 		return c.s.Checkpoint()
+	case n < 98 || c.keepLog:
+		return c.s.Retire(true)
 	default:
 		if err := c.close(); err != nil {
 			return err
@@ -249,6 +292,8 @@ func (c *script) expect() expectation {
 	durable := wal.LSN(1 << 62)
 	if c.s != nil {
 		durable = c.s.Durable()
+	} else if c.failed {
+		durable = c.durable
 	}
 	for i, end := range c.ends {
 		if end <= durable {
@@ -312,6 +357,7 @@ func (e *expectation) check(t tb, what string, o Options, again bool) {
 func TestPowerCutAtEveryOperation(t *testing.T) {
 	const seeds, steps, images = 4, 80, 10
 	checked, removed := 0, false
+	sealed, drained := 0, 0
 	for seed := range uint64(seeds) {
 		fs := vfs.NewMem()
 		c := newScript(t, seed, tinyOptions(fs))
@@ -323,6 +369,13 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 				return
 			}
 			removed = removed || op == vfs.OpRemove && strings.HasSuffix(name, ".wal")
+			if strings.Contains(name, segmentFolder) {
+				if op == vfs.OpRename {
+					sealed++
+				} else if op == vfs.OpRemove && strings.HasSuffix(name, ".seg") {
+					drained++
+				}
+			}
 			e := c.expect()
 			for desc, img := range fs.Images(vfs.ImageOptions{MaxImages: images, Seed: uint64(n)}) {
 				checked++
@@ -346,10 +399,10 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 			t.Fatal(failed)
 		}
 	}
-	if checked < 1000 || !removed {
-		t.Errorf("only %d images were checked, log files removed: %v", checked, removed)
+	if checked < 1000 || !removed || sealed < 10 || drained < 5 {
+		t.Errorf("only %d images were checked, log files removed: %v, segments made: %d, removed: %d", checked, removed, sealed, drained)
 	}
-	t.Logf("%d images", checked)
+	t.Logf("%d images; %d segments were made, %d removed", checked, sealed, drained)
 }
 
 // reporter lets a goroutine that is not the test's own fail.

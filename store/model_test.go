@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -65,6 +66,9 @@ type model struct {
 	catalog map[string]string
 	bodies  int
 	steps   int
+	// size, if not 0, is that of all bodies. Else nothing is asked about bytes: of
+	// messages in segments that nobody has read the store knows averages.
+	size int
 }
 
 func (m *model) pick(t *rapid.T) *modelQueue {
@@ -118,7 +122,10 @@ func (m *model) batch(t *rapid.T) {
 			q.drop(func(x *modelMsg) bool { return !x.claimed })
 		case "trim":
 			messages := rapid.Int64Range(-1, 20).Draw(t, "messages")
-			bytes := rapid.Int64Range(-1, 400).Draw(t, "bytes")
+			bytes := int64(-1)
+			if m.size > 0 {
+				bytes = rapid.Int64Range(-1, 20*int64(m.size)).Draw(t, "bytes")
+			}
 			index := b.Trim(q.q, messages, bytes)
 			for n, size := q.ready(); messages >= 0 && int64(n) > messages || bytes >= 0 && size > bytes; n, size = q.ready() {
 				i := slices.IndexFunc(q.msgs, func(x *modelMsg) bool { return !x.claimed })
@@ -129,7 +136,10 @@ func (m *model) batch(t *rapid.T) {
 			if len(m.queues) < 6 {
 				q = &modelQueue{durable: rapid.IntRange(0, 3).Draw(t, "durable") > 0}
 				if rapid.IntRange(0, 4).Draw(t, "limited") == 0 && !atomic {
-					q.limits = Limits{MaxMessages: 12, MaxBytes: 300, RejectPublish: true}
+					q.limits = Limits{MaxMessages: 12, RejectPublish: true}
+					if m.size > 0 {
+						q.limits.MaxBytes = 10 * int64(m.size)
+					}
 				}
 				q.q = b.CreateQueue(q.durable, QueueOptions{q.limits})
 				m.queues = append(m.queues, q)
@@ -192,7 +202,12 @@ func (m *model) save() model {
 // batch has published.
 func (m *model) publish(t *rapid.T, b *Batch, atomic bool) (index int, rejected bool) {
 	m.bodies++
-	body := fmt.Sprint(m.bodies, strings.Repeat(".", rapid.SampledFrom([]int{0, 0, 20, 150, 1500}).Draw(t, "size")))
+	size := m.size
+	if size == 0 {
+		size = rapid.SampledFrom([]int{10, 10, 20, 150, 1500, 5000}).Draw(t, "size")
+	}
+	body := fmt.Sprint(m.bodies)
+	body += strings.Repeat(".", size-len(body))
 	msg := text(body)
 	msg.Persistent = rapid.IntRange(0, 3).Draw(t, "persistent") > 0
 	var targets []*Queue
@@ -204,7 +219,7 @@ func (m *model) publish(t *rapid.T, b *Batch, atomic bool) (index int, rejected 
 			if atomic {
 				n, bytes = q.held, q.heldBytes
 			}
-			if q.limits.RejectPublish && (n >= q.limits.MaxMessages || bytes+int64(len(body)) > q.limits.MaxBytes) {
+			if q.limits.RejectPublish && (n >= q.limits.MaxMessages || q.limits.MaxBytes > 0 && bytes+int64(len(body)) > q.limits.MaxBytes) {
 				rejected = true
 				continue
 			}
@@ -286,6 +301,15 @@ func (m *model) checkpoint(t *rapid.T) {
 	}
 }
 
+func (m *model) retire(t *rapid.T) {
+	if err := m.s.Retire(true); err != nil {
+		t.Fatal(err)
+	}
+	if n, bytes := m.s.live.size(); n != 0 || bytes != 0 {
+		t.Fatalf("%d messages with %d bytes are left in the log", n, bytes)
+	}
+}
+
 func (m *model) stop(t *rapid.T) {
 	shut(t, m.s)
 	m.s = open(t, m.o)
@@ -322,17 +346,29 @@ func (m *model) restarted(t *rapid.T, killed bool) {
 func (m *model) check(t *rapid.T) {
 	m.steps++
 	entries := int64(0)
+	sealed := map[uint64]int64{}
 	for _, q := range m.queues {
 		wantReady, wantBytes := q.ready()
 		ready, unacked, bytes := q.q.Counts()
-		if ready != wantReady || bytes != wantBytes || unacked != len(q.msgs)-wantReady {
+		if ready != wantReady || m.size > 0 && bytes != wantBytes || unacked != len(q.msgs)-wantReady {
 			t.Fatalf("queue %d: %d ready (%d bytes), %d unacked, want %d (%d), %d", q.q.ID(), ready, bytes, unacked, wantReady, wantBytes, len(q.msgs)-wantReady)
 		}
-		for seq := q.q.ix.Floor(); seq < q.q.ix.Next(); seq++ {
-			if e, ok := q.q.ix.Get(seq); ok && e.Logged() {
+		eachLogged(q.q, func(_ uint64, e index.Entry) {
+			if e.Sealed() {
+				sealed[m.s.segments.resolve(e.Addr)]++
+			} else {
 				entries++
 			}
+		})
+	}
+	for _, f := range m.s.segments.list() {
+		if f.live != sealed[f.number] {
+			t.Fatalf("segment %d counts %d messages, the queues have %d", f.number, f.live, sealed[f.number])
 		}
+		delete(sealed, f.number)
+	}
+	if len(sealed) > 0 {
+		t.Fatalf("segments that are not there: %v", sealed)
 	}
 	if live, _ := m.s.live.size(); live != entries {
 		t.Fatalf("%d live entries, the queues have %d", live, entries)
@@ -354,6 +390,7 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 		if rapid.Bool().Draw(t, "own checkpoints") {
 			m.o.CheckpointBytes = 16 << 10
 		}
+		m.size = rapid.SampledFrom([]int{0, 10, 100}).Draw(t, "size of all")
 		m.s = open(t, m.o)
 		defer func() { m.s.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
@@ -365,6 +402,7 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 			"claim2":     m.claim,
 			"consuming":  m.consuming,
 			"checkpoint": m.checkpoint,
+			"retire":     m.retire,
 			"stop":       m.stop,
 			"kill":       m.kill,
 		})

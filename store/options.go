@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
@@ -18,6 +19,17 @@ type Options struct {
 	// the next one. Default 32 MiB. A large backlog in the log makes it more,
 	// so that checkpoints stay a small part of what is written.
 	CheckpointBytes int64
+	// WALBudget is how many bytes of log may hold messages that are alive. Beyond
+	// it the oldest files are retired: what lives in them moves to segments; and a
+	// file beyond that, publishers are paced. Default 256 MiB.
+	WALBudget int64
+	// RetireAge is for how long a log file is not written to before it is retired
+	// though the log is within its budget, when little else is going on. Default
+	// 10 s. Negative: never.
+	RetireAge time.Duration
+	// CacheBytes is how much of segments is kept in memory, decompressed. Default
+	// 16 MiB.
+	CacheBytes int64
 	// MemoryBytes is how much of what needs no log is kept in memory; beyond it
 	// goes to files that are never synced (folder spill/). Default 256 MiB.
 	// Negative: all stays in memory.
@@ -31,6 +43,12 @@ func (o *Options) Validate() error {
 	if o.CheckpointBytes < 0 {
 		return fmt.Errorf("store: checkpoint interval of %d bytes is negative", o.CheckpointBytes)
 	}
+	if o.WALBudget < 0 {
+		return fmt.Errorf("store: log budget of %d bytes is negative", o.WALBudget)
+	}
+	if o.CacheBytes < 0 {
+		return fmt.Errorf("store: cache of %d bytes is negative", o.CacheBytes)
+	}
 	if err := o.WAL.Validate(); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
@@ -43,6 +61,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CheckpointBytes == 0 {
 		o.CheckpointBytes = 32 << 20
+	}
+	if o.WALBudget == 0 {
+		o.WALBudget = 256 << 20
+	}
+	if o.RetireAge == 0 {
+		o.RetireAge = 10 * time.Second
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 16 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -86,6 +86,7 @@ func (r *applier) planPublish(p *publishing) error {
 	if p.logged {
 		r.size += record.WordSize + p.durables*record.PairSize + int(p.size)
 		r.records++
+		r.published += int(p.size)
 	}
 	if n := p.n - p.durables; n > 0 {
 		r.arenaBytes += int(p.size)
@@ -228,7 +229,7 @@ func (r *applier) push(q *Queue, w *written) {
 // settle closes the accounts of a message that was pushed.
 func (r *applier) settle(p *publishing, w *written) {
 	if w.recorded > 0 {
-		r.tally.add(&r.s.live, w.logged.Addr, p.size, w.recorded)
+		r.tally.log.add(&r.s.live, w.logged.Addr, p.size, w.recorded)
 	}
 	r.refs -= w.kept
 }

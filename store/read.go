@@ -38,6 +38,7 @@ type window struct {
 // calls ask for.
 type readAhead struct {
 	seq     uint64   // the message that stopped take
+	sealed  bool     // it is in a segment
 	windows []window // items may point into all of them
 	size    int      // of the next read
 	spent   int      // bytes read since the last release
@@ -92,7 +93,7 @@ func (a *readAhead) read(q *Queue) bool {
 	}
 	q.mu.Lock()
 	seq, e, _ := q.ix.Peek()
-	mine := e != nil && seq == a.seq
+	mine := e != nil && seq == a.seq && !e.Sealed() && e.Addr == p.from
 	if mine {
 		q.ix.Take(seq, e)
 	}
@@ -128,7 +129,7 @@ func (a *readAhead) plan(q *Queue, limit uint64) (p stretch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	seq, e, _ := q.ix.Peek()
-	if e == nil || seq != a.seq {
+	if e == nil || seq != a.seq || e.Sealed() {
 		return p, false
 	}
 	if !e.Logged() {
@@ -299,8 +300,14 @@ func (q *Queue) setAside(seq uint64, cause error) {
 	if n > asideLines && n%asideLines != 0 {
 		return // a whole file is bad: its messages need not fill the disk again
 	}
-	file, offset, _ := q.s.log.Locate(wal.LSN(e.Addr))
-	if !e.Logged() {
+	var file string
+	var offset int64
+	switch {
+	case e.Sealed():
+		file = q.s.segments.name(e.Addr)
+	case e.Logged():
+		file, offset, _ = q.s.log.Locate(wal.LSN(e.Addr))
+	default:
 		file, offset = q.s.arena.Locate(e.Addr)
 	}
 	q.s.opts.Logger.Error("message cannot be read and is set aside; its queue goes on",

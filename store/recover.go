@@ -68,6 +68,9 @@ func (s *Store) recover() error {
 		return errors.Join(&CorruptError{s.dir, err}, s.log.Close())
 	}
 	r.tally.flush(&s.live)
+	if err := s.segments.recovered(); err != nil {
+		return errors.Join(err, s.log.Close())
+	}
 	if s.marker.found, err = s.findMarker(); err != nil {
 		return errors.Join(err, s.log.Close())
 	}
@@ -128,6 +131,7 @@ func (s *Store) forgetAll() {
 	s.queues = registry{}
 	s.catalog.slots, s.catalog.where, s.catalog.free = nil, nil, nil
 	s.live.init(s.opts.WAL.FileSize)
+	s.segments.forget()
 	s.nextQueue.Store(firstQueue)
 }
 
@@ -137,13 +141,14 @@ func (s *Store) load(number uint64) error {
 	var l index.Loader
 	var q *Queue
 	var tally liveTally
+	gone := func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, -1) }
 	last := uint32(0)
 	name := snapshotName(checkpointPrefix, number)
 	size, err := s.readSnapshot(name, number, &h, func(kind byte, p []byte) error {
 		switch {
 		case kind == index.BlockState:
 			if q != nil {
-				q.ix = l.Done(func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, -1) })
+				q.ix = l.Done(gone)
 			}
 			id, next, err := index.LoadState(p)
 			if err != nil {
@@ -157,6 +162,10 @@ func (s *Store) load(number uint64) error {
 			return nil
 		case kind == index.BlockEntries && q != nil:
 			return l.LoadEntries(p, func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, 1) })
+		case kind == index.BlockRuns && q != nil:
+			return l.LoadRuns(p)
+		case kind == index.BlockAcks && q != nil:
+			return l.LoadAcks(p)
 		}
 		return fmt.Errorf("block of kind %d is not expected here", kind)
 	})
@@ -164,7 +173,7 @@ func (s *Store) load(number uint64) error {
 		return err
 	}
 	if q != nil {
-		q.ix = l.Done(func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, -1) })
+		q.ix = l.Done(gone)
 	}
 	tally.flush(&s.live)
 	if h.Catalog != 0 {
@@ -173,6 +182,7 @@ func (s *Store) load(number uint64) error {
 		}
 	}
 	s.nextQueue.Store(max(h.NextQueue, after(last)))
+	s.segments.next = max(s.segments.next, h.NextSegment)
 	s.checkpoints.current = snapshotID{number: number, catalog: h.Catalog, replay: wal.LSN(h.Replay)}
 	s.checkpoints.size = size
 	return nil
@@ -260,9 +270,12 @@ func (r *replayer) queue(id uint32) *Queue {
 	return r.q
 }
 
-// gone is told of entries that leave a queue.
+// gone is told of entries that leave a queue. What is in segments is counted when
+// all is replayed.
 func (r *replayer) gone(_ uint64, e index.Entry) {
-	r.tally.add(&r.s.live, e.Addr, e.Len, -1)
+	if !e.Sealed() {
+		r.tally.add(&r.s.live, e.Addr, e.Len, -1)
+	}
 }
 
 // record applies a record.
@@ -312,10 +325,36 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 			r.q = s.newQueue(rec.Queue)
 		}
 		s.nextQueue.Store(max(s.nextQueue.Load(), after(rec.Queue)))
+	case record.Sealed:
+		return r.sealed(rec)
+	case record.Merged:
+		olds := make([]uint64, len(rec.Items)/8)
+		for i := range olds {
+			olds[i] = rec.Old(i)
+		}
+		s.segments.replayMerge(rec.Segment, olds)
 	default:
 		if q := r.queue(rec.Queue); q != nil {
 			return r.applyTo(q, rec)
 		}
+	}
+	return nil
+}
+
+// sealed applies a sealed record. What it moves was published before it.
+func (r *replayer) sealed(rec *record.Record) error {
+	r.s.segments.use(rec.Segment)
+	in := func(addr uint64) bool { return addr >= rec.From && addr < rec.To }
+	for i := range len(rec.Items) / record.SpanSize {
+		id, first, end := rec.Span(i)
+		q := r.queue(id)
+		if q == nil {
+			continue
+		}
+		if first >= end || end > q.ix.Next() {
+			return fmt.Errorf("messages %d to %d of queue %d, which is at %d, cannot be in segment %d", first, end, id, q.ix.Next(), rec.Segment)
+		}
+		q.ix.Seal(first, end, rec.Segment, in, r.gone)
 	}
 	return nil
 }

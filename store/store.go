@@ -35,8 +35,10 @@ type Store struct {
 	catalog   catalog
 	arena     *arena.Arena
 	live      live
+	segments  segments
 
 	checkpoints checkpoints
+	retirer     retirer
 	marker      marker
 	trouble     trouble
 
@@ -65,6 +67,8 @@ func Open(dir string, o Options) (*Store, error) {
 	begin := time.Now()
 	s := &Store{dir: dir, opts: o.withDefaults()}
 	s.checkpoints.s = s
+	s.retirer.init(s)
+	s.segments.init(s)
 	s.nextQueue.Store(firstQueue)
 	s.live.init(o.WAL.FileSize)
 	fs := s.opts.FS
@@ -88,12 +92,16 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.Join(err, s.arena.Close(), s.lock.Close())
 	}
 	s.checkpoints.start()
+	s.retirer.start()
 	s.recoveryTime = time.Since(begin)
 	return s, nil
 }
 
 // GiveUp lets go those who wait for room on a full disk: see wal.Log.GiveUp.
-func (s *Store) GiveUp() { s.log.GiveUp() }
+func (s *Store) GiveUp() {
+	s.log.GiveUp()
+	s.retirer.throttle.letGo()
+}
 
 // Close writes a last checkpoint, after which a restart has nothing to replay
 // and knows exactly what was delivered, and closes the log. Nobody may use the
@@ -102,6 +110,8 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return wal.ErrClosed
 	}
+	s.retirer.throttle.letGo()
+	s.retirer.stop()
 	s.checkpoints.stop()
 	err := s.log.Err()
 	if err == nil {
@@ -110,7 +120,16 @@ func (s *Store) Close() error {
 	if cerr := s.log.Close(); err == nil {
 		err = cerr
 	}
+	s.segments.close()
 	return errors.Join(err, s.arena.Close(), s.lock.Close())
+}
+
+// fileSize is the length of the log's files.
+func (s *Store) fileSize() int64 {
+	if s.opts.WAL.FileSize == 0 {
+		return 64 << 20
+	}
+	return s.opts.WAL.FileSize
 }
 
 // Lead commits what is staged, in this goroutine if nobody else does: see

@@ -1,0 +1,533 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leveret-mq/leveret/index"
+	"github.com/leveret-mq/leveret/internal/record"
+	"github.com/leveret-mq/leveret/segment"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+const (
+	// retireEvery is how often the log is looked at where it does not grow.
+	retireEvery = time.Second
+	// retireRetry is how long nothing is tried after a failure.
+	retireRetry = 5 * time.Second
+	// quietBytes: a log that grows by less in a second leaves the disk to others.
+	quietBytes = 4 << 20
+	// The file that is being written is ended, when all is quiet, where it holds
+	// that much; or less, of which the greater part is dead.
+	quietFile     = 16 << 20
+	quietDeadFile = 1 << 20
+	// shareSize: a larger blob that is alive in several queues is stored once.
+	shareSize = 4 << 10
+)
+
+// retirer moves what is still alive in the oldest files of the log to segments,
+// so that the files can go: when the log is larger than its budget, and when there
+// is nothing better to do. It also removes segments that are empty.
+type retirer struct {
+	s    *Store
+	due  atomic.Uint64 // LSN at which the log is to be looked at
+	wake chan struct{}
+	quit chan struct{}
+	done chan struct{}
+
+	mu     sync.Mutex           // one retirement at a time; guards all below
+	retry  time.Time            // nothing is tried before
+	moved  map[uint64]bool      // files of which all is moved that can be read
+	closed map[uint64]time.Time // when files were first seen that are not being written
+	grown  uint64               // the log's end a second ago
+	quiet  time.Time            // since when it has grown little
+
+	throttle throttle
+}
+
+func (t *retirer) init(s *Store) {
+	t.s = s
+	t.wake, t.quit, t.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	t.moved, t.closed = map[uint64]bool{}, map[uint64]time.Time{}
+	t.throttle.init(s)
+}
+
+func (t *retirer) start() {
+	t.grown, t.quiet = uint64(t.s.log.Appended()), time.Now()
+	t.plan()
+	go t.loop()
+}
+
+func (t *retirer) stop() {
+	close(t.quit)
+	<-t.done
+}
+
+// poke wakes the goroutine. Any lock may be held.
+func (t *retirer) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *retirer) loop() {
+	defer close(t.done)
+	tick := time.NewTicker(retireEvery)
+	defer tick.Stop()
+	for {
+		second := false
+		select {
+		case <-t.quit:
+			return
+		case <-t.wake:
+		case <-tick.C:
+			second = true
+		}
+		if t.s.log.Err() != nil {
+			return // nothing more will be written
+		}
+		if err := t.work(second); err != nil && t.s.log.Err() == nil {
+			t.s.opts.Logger.Error("messages cannot be moved from the log to a segment; the log grows until the next attempt", "dir", t.s.dir, "err", err)
+		}
+	}
+}
+
+// work does what is due. second tells that it is called by the clock.
+func (t *retirer) work(second bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if second {
+		t.clock(now)
+	}
+	if now.Before(t.retry) {
+		return nil
+	}
+	err := t.s.segments.reap()
+	for err == nil {
+		f, ok := t.next(now)
+		if !ok {
+			break
+		}
+		err = t.retire(f)
+		t.plan()
+		select {
+		case <-t.quit:
+			return nil
+		default:
+		}
+		err = errors.Join(err, t.s.segments.reap())
+	}
+	t.plan()
+	if err != nil {
+		t.retry = now.Add(retireRetry)
+		t.throttle.failed()
+	}
+	return err
+}
+
+// clock notes once a second how the log grows, and ends the file that is being
+// written where it would otherwise keep, for an idle time, much that is dead.
+func (t *retirer) clock(now time.Time) {
+	log := t.s.log
+	end := uint64(log.Appended())
+	if end-t.grown >= quietBytes {
+		t.quiet = now
+	}
+	t.grown = end
+	files := log.Files()
+	maps.DeleteFunc(t.moved, func(seq uint64, _ bool) bool { return seq < files[0].Seq })
+	known := make(map[uint64]time.Time, len(files))
+	for _, f := range files {
+		if seen, ok := t.closed[f.Seq]; ok {
+			known[f.Seq] = seen
+		} else if !f.Active {
+			known[f.Seq] = now
+		}
+	}
+	t.closed = known
+	if f := files[len(files)-1]; f.Active && f.Size >= quietDeadFile && now.Sub(t.quiet) >= t.s.opts.RetireAge {
+		_, bytes := t.s.live.within(f)
+		if f.Size >= quietFile || bytes < f.Size/2 {
+			t.quiet = now // and not again at once
+			if err := log.Rotate(); err != nil {
+				t.s.opts.Logger.Warn("log file cannot be ended; it is tried again", "err", err)
+			}
+		}
+	}
+}
+
+// next returns the file to retire next.
+func (t *retirer) next(now time.Time) (wal.FileInfo, bool) {
+	files, size := t.unretired()
+	if len(files) == 0 || files[0].Active {
+		return wal.FileInfo{}, false
+	}
+	f := files[0]
+	if size > t.s.opts.WALBudget {
+		return f, true
+	}
+	seen, ok := t.closed[f.Seq]
+	return f, ok && now.Sub(seen) >= t.s.opts.RetireAge && uint64(t.s.log.Appended())-t.grown < quietBytes && now.Sub(t.quiet) >= retireEvery
+}
+
+// unretired lists the log's files in which something is alive, and those behind
+// the first of them, oldest first, and their size.
+func (t *retirer) unretired() (files []wal.FileInfo, size int64) {
+	for _, f := range t.s.log.Files() {
+		if !t.moved[f.Seq] && (f.Active || !t.s.live.dead(f)) {
+			files = append(files, f)
+			size += f.Size
+		}
+	}
+	return files, size
+}
+
+// appended is told how far the log has grown.
+func (t *retirer) appended(lsn uint64) {
+	if due := t.due.Load(); lsn >= due && t.due.CompareAndSwap(due, math.MaxUint64) {
+		t.poke()
+	}
+}
+
+// plan says how far the log may grow until somebody looks at it again, and how
+// far for free. Under mu.
+func (t *retirer) plan() {
+	_, size := t.unretired()
+	wait := max(t.s.opts.WALBudget-size, t.s.fileSize()/8)
+	t.due.Store(uint64(t.s.log.Appended()) + uint64(wait))
+	t.throttle.plan(size)
+}
+
+// Retire moves what is alive in the log to segments: what is due for it; with
+// force, all of it.
+func (s *Store) Retire(force bool) error {
+	t := &s.retirer
+	if !force {
+		return t.work(true)
+	}
+	if err := s.barrier(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := s.log.Rotate(); err != nil {
+		return err
+	}
+	files, _ := t.unretired()
+	for _, f := range files {
+		if f.Active {
+			continue
+		}
+		if err := t.retire(f); err != nil {
+			return err
+		}
+	}
+	t.plan()
+	return s.segments.reap()
+}
+
+// retire moves what is alive in a file to a segment. Under mu.
+//
+// A crash at any point before a message's Sealed record is durable leaves the
+// message in the log, whatever there is of the segment; after it, in the
+// segment, which was complete and synced before the record was written.
+func (t *retirer) retire(f wal.FileInfo) error {
+	begin := time.Now()
+	m, err := t.build(f, (*mover).scan)
+	if damage := (*wal.CorruptError)(nil); errors.As(err, &damage) {
+		t.s.opts.Logger.Error("log file is damaged; what can be read of it is moved message by message", "err", err)
+		m, err = t.build(f, (*mover).pick)
+	}
+	if err != nil {
+		return fmt.Errorf("retire %s: %w", f.Name, err)
+	}
+	if m.left > 0 {
+		t.s.opts.Logger.Error("messages of a log file cannot be read; it is kept", "file", f.Name, "messages", m.left)
+	}
+	if m.sealed != nil {
+		err = t.s.seal(m.sealed, f.Start, f.End, m.spans())
+		t.s.segments.built(m.sealed)
+		if err != nil {
+			return err
+		}
+	}
+	// It may not look dead yet: the next file's first messages share a granule.
+	t.moved[f.Seq] = true
+	t.throttle.retired(int64(f.End-f.Start), time.Since(begin))
+	return nil
+}
+
+// mover collects the living messages of a log file in a segment.
+type mover struct {
+	s      *Store
+	f      wal.FileInfo
+	b      *segment.Builder // nil until there is something
+	number uint64
+	queues map[uint32]*moving
+	last   *moving
+	n      int // messages
+	left   int // messages that could not be read
+	alive  []*moving
+	seqs   []uint64
+
+	sealed *sealed
+}
+
+// moving is what is moved of a queue.
+type moving struct {
+	q     *Queue // nil: it was deleted
+	spans []span
+	cut   bool // the next message begins a span
+}
+
+// build makes a segment of what a way of going through the file finds.
+func (t *retirer) build(f wal.FileInfo, walk func(*mover) error) (*mover, error) {
+	m := &mover{s: t.s, f: f, queues: map[uint32]*moving{}}
+	defer m.abandon()
+	if err := walk(m); err != nil {
+		return nil, err
+	}
+	if m.b == nil {
+		return m, nil
+	}
+	info, err := m.b.Finish()
+	if err != nil {
+		return nil, err
+	}
+	m.b = nil
+	m.sealed = t.s.segments.add(info)
+	return m, nil
+}
+
+func (m *mover) abandon() {
+	if m.b != nil {
+		m.b.Abandon()
+	}
+}
+
+// spans lists the spans of all queues.
+func (m *mover) spans() []span {
+	var spans []span
+	for _, q := range m.queues {
+		spans = append(spans, q.spans...)
+	}
+	return spans
+}
+
+// queue finds what is moved of a queue.
+func (m *mover) queue(id uint32) *moving {
+	if m.last != nil && m.last.q != nil && m.last.q.id == id {
+		return m.last
+	}
+	q := m.queues[id]
+	if q == nil {
+		q = &moving{q: m.s.queues.get(id)}
+		m.queues[id] = q
+	}
+	m.last = q
+	return q
+}
+
+// scan goes through the file's records: one read from its beginning to its end.
+func (m *mover) scan() error {
+	return m.s.log.Scan(m.f.Seq, func(lsn wal.LSN, p []byte) error {
+		if p[0] != record.Publish {
+			return nil
+		}
+		rec, err := record.Decode(p)
+		if err != nil {
+			return fmt.Errorf("record at lsn %d: %w", lsn, err)
+		}
+		addr := uint64(lsn) + uint64(len(p)-len(rec.Blob))
+		m.alive, m.seqs = m.alive[:0], m.seqs[:0]
+		for i := range len(rec.Pairs) / record.PairSize {
+			id, seq, _ := rec.Pair(i)
+			if q := m.queue(id); q.q != nil && q.q.pointsAt(seq, addr) {
+				m.alive, m.seqs = append(m.alive, q), append(m.seqs, seq)
+			}
+		}
+		return m.put(rec.Blob)
+	})
+}
+
+// pointsAt tells whether a message is in the log at that place.
+func (q *Queue) pointsAt(seq, addr uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e, ok := q.ix.Get(seq)
+	return ok && e.Logged() && e.Flags&index.Sealed == 0 && e.Addr == addr
+}
+
+// put adds a message to the segment, for the queues in alive.
+func (m *mover) put(blob []byte) error {
+	if len(m.alive) == 0 {
+		return nil
+	}
+	if err := m.begin(); err != nil {
+		return err
+	}
+	payload := blob[record.BlobCheck:]
+	var ref segment.Ref
+	shared := len(m.alive) > 1 && len(blob) > shareSize
+	var err error
+	if shared {
+		if ref, err = m.b.AddShared(payload); err != nil {
+			return err
+		}
+	}
+	for i, q := range m.alive {
+		if shared {
+			err = m.b.AddRef(q.q.id, m.seqs[i], ref)
+		} else {
+			err = m.b.Add(q.q.id, m.seqs[i], payload)
+		}
+		if err != nil {
+			return err
+		}
+		q.extend(m.seqs[i])
+		m.n++
+	}
+	return nil
+}
+
+// extend makes the last span reach over seq.
+func (q *moving) extend(seq uint64) {
+	if n := len(q.spans); n > 0 && !q.cut {
+		q.spans[n-1].end = seq + 1
+		return
+	}
+	q.spans = append(q.spans, span{q.q, seq, seq + 1})
+	q.cut = false
+}
+
+// begin makes the segment.
+func (m *mover) begin() error {
+	if m.b != nil {
+		return nil
+	}
+	number, err := m.s.segments.allocate()
+	if err != nil {
+		return err
+	}
+	m.b, err = segment.Create(m.s.opts.FS, m.s.segments.dir, number, segment.Options{})
+	return err
+}
+
+// pick goes through the queues and reads each message by itself: for files in
+// which something is damaged. What cannot be read stays where it is, and no span
+// reaches over it.
+func (m *mover) pick() error {
+	var blob []byte
+	var err error
+	m.s.Queues(func(q *Queue) bool {
+		to := m.queue(q.id)
+		type place struct {
+			seq uint64
+			e   index.Entry
+		}
+		buf := make([]place, 0, 256)
+		for from := ^uint64(0); ; from = buf[len(buf)-1].seq { // behind: from 0 on
+			buf = buf[:0]
+			q.mu.Lock()
+			q.ix.After(from, func(seq uint64, e index.Entry) bool {
+				buf = append(buf, place{seq, e})
+				return len(buf) < cap(buf)
+			})
+			q.mu.Unlock()
+			for _, p := range buf {
+				if !p.e.Logged() || p.e.Flags&index.Sealed != 0 || p.e.Addr < uint64(m.f.Start) || p.e.Addr >= uint64(m.f.End) {
+					continue
+				}
+				if cap(blob) < int(p.e.Len) {
+					blob = make([]byte, p.e.Len)
+				}
+				blob = blob[:p.e.Len]
+				if m.s.log.ReadAt(blob, wal.LSN(p.e.Addr)) != nil || record.CheckBlob(blob) != nil {
+					to.cut = true
+					m.left++
+					continue
+				}
+				m.alive, m.seqs = append(m.alive[:0], to), append(m.seqs[:0], p.seq)
+				if err = m.put(blob); err != nil {
+					return false
+				}
+			}
+			if len(buf) < cap(buf) {
+				return true
+			}
+		}
+	})
+	return err
+}
+
+// span is a stretch [first, end) of a queue's messages.
+type span struct {
+	q          *Queue
+	first, end uint64
+}
+
+// sealSlice bounds the messages, and sealSpans the spans, that change under one
+// hold of the log's append lock: about 100 µs.
+const (
+	sealSlice = 4096
+	sealSpans = 512
+)
+
+// seal moves the messages of spans that point into [from, to) of the log to a
+// segment that is on disk: the record that says so and the change of the queues
+// are one, in slices short enough for nobody to notice.
+func (s *Store) seal(f *sealed, from, to wal.LSN, spans []span) error {
+	var slice []span
+	for len(spans) > 0 {
+		slice = slice[:0]
+		for room := uint64(sealSlice); room > 0 && len(slice) < sealSpans && len(spans) > 0; {
+			part := spans[0]
+			if part.end-part.first > room {
+				part.end = part.first + room
+				spans[0].first = part.end
+			} else {
+				spans = spans[1:]
+			}
+			room -= part.end - part.first
+			slice = append(slice, part)
+		}
+		if err := s.sealSlice(f, from, to, slice); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) sealSlice(f *sealed, from, to wal.LSN, spans []span) error {
+	size := record.SealedSize + len(spans)*record.SpanSize
+	if err := s.log.Begin(size, 1); err != nil {
+		return err
+	}
+	var t tally
+	in := func(addr uint64) bool { return addr >= uint64(from) && addr < uint64(to) }
+	moved := func(_ uint64, e index.Entry) {
+		t.log.add(&s.live, e.Addr, e.Len, -1)
+		t.sealed.add(&s.segments, f.number, 1, int64(e.Len))
+	}
+	_, rec := s.log.Put(size)
+	record.PutSealed(rec, len(spans), f.number, uint64(from), uint64(to))
+	rec = rec[record.SealedSize:]
+	for i, p := range spans {
+		record.PutSpan(rec[i*record.SpanSize:], p.q.id, p.first, p.end)
+		p.q.mu.Lock()
+		if p.q.flags.Load()&queueGone == 0 {
+			p.q.ix.Seal(p.first, p.end, f.number, in, moved)
+		}
+		p.q.mu.Unlock()
+	}
+	t.flush(s)
+	s.log.End(wal.Lazy, nil)
+	return nil
+}
