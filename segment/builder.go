@@ -151,7 +151,7 @@ func create(fsys vfs.FS, dir string, h fileHeader, o Options) (*Builder, error) 
 	o = o.withDefaults()
 	b := &Builder{
 		fs: fsys, dir: dir, header: h, opts: o, file: f,
-		encoder: encoders[o.Level].Get().(*zstd.Encoder),
+		encoder: newEncoder(o.Level),
 		queues:  map[uint32]*part{},
 	}
 	b.out = h.append(b.out)
@@ -524,7 +524,6 @@ func (b *Builder) close() {
 	b.file = nil
 	b.queues, b.out, b.mixed, b.shared, b.list = nil, nil, nil, nil, listing{}
 	clear(b.spares[:])
-	encoders[b.opts.Level].Put(b.encoder)
 	b.encoder = nil
 }
 

@@ -1,10 +1,6 @@
 package segment
 
-import (
-	"sync"
-
-	"github.com/klauspost/compress/zstd"
-)
+import "github.com/klauspost/compress/zstd"
 
 // codec is how a block's payload is stored.
 type codec uint8
@@ -43,27 +39,28 @@ func plausible(c codec, stored, raw uint32) bool {
 	return false
 }
 
-// Encoders and the decoder take megabytes and are kept for use again. Used as
-// they are here, by EncodeAll and DecodeAll, they start no goroutine.
-var (
-	encoders = [...]sync.Pool{
-		Fastest: {New: func() any { return newEncoder(zstd.SpeedFastest) }},
-		Better:  {New: func() any { return newEncoder(zstd.SpeedBetterCompression) }},
+// decoder is for all readers; DecodeAll starts no goroutine. It is made at once,
+// and not on first use, since it has a channel inside: one that was made in a
+// synctest bubble would be of no use outside of it.
+var decoder = func() *zstd.Decoder {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxMemory(maxRaw), zstd.WithDecoderLowmem(true), zstd.IgnoreChecksum(true))
+	if err != nil {
+		panic(err) // the options are wrong
 	}
-	decoder = sync.OnceValue(func() *zstd.Decoder {
-		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true),
-			zstd.WithDecoderMaxMemory(maxRaw), zstd.IgnoreChecksum(true))
-		if err != nil {
-			panic(err) // the options are wrong
-		}
-		return d
-	})
-)
+	return d
+}()
 
-func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
+// newEncoder returns an encoder for one builder; EncodeAll starts no goroutine.
+// It takes a megabyte, at Better some, which is little beside a segment.
+func newEncoder(level Level) *zstd.Encoder {
 	// Blocks have checksums of their own, and are no longer than a window needs
 	// to be unless a single record is.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
+	speed := zstd.SpeedFastest
+	if level == Better {
+		speed = zstd.SpeedBetterCompression
+	}
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1),
 		zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		panic(err) // the options are wrong
@@ -89,7 +86,7 @@ func unpack(dst, stored []byte, c codec) error {
 		}
 		return nil
 	}
-	out, err := decoder().DecodeAll(stored, dst[:0:len(dst)])
+	out, err := decoder.DecodeAll(stored, dst[:0:len(dst)])
 	if err != nil || len(out) != len(dst) {
 		return errDecompress
 	}

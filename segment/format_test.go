@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/leveret-mq/leveret/internal/vfs"
 )
 
@@ -172,7 +170,7 @@ func TestCompressionIsOnlyUsedWhereItPays(t *testing.T) {
 		{"nothing", "", codecRaw},
 		{"zeros", string(make([]byte, 1<<20)), codecZstd},
 	} {
-		e := newEncoder(zstd.SpeedFastest)
+		e := newEncoder(Fastest)
 		stored, got := pack(e, []byte("before"), []byte(c.data))
 		if string(stored[:6]) != "before" || got != c.want {
 			t.Errorf("%s: codec %d", c.name, got)
