@@ -1,0 +1,324 @@
+package inspect
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/store"
+)
+
+// opens tells whether a store takes the directory.
+func opens(m vfs.FS) error {
+	s, err := store.Open(dataDir, tiny(m))
+	if err == nil {
+		s.Close()
+	}
+	return err
+}
+
+// within fails where what was saved was never there, or is out of order. It
+// returns how many messages are missing, and how many came back that were acked.
+func within(t *testing.T, what string, got, want, ever content) (missing, again int) {
+	t.Helper()
+	body := func(line string) string { return strings.Join(strings.Fields(line)[:3], " ") }
+	for name, lines := range got {
+		if name == "catalog" {
+			continue
+		}
+		at := 0
+		all := ever[name]
+		for _, line := range lines {
+			for at < len(all) && body(all[at]) != body(line) {
+				at++
+			}
+			if at == len(all) {
+				t.Errorf("%s: queue %q: %q is out of order, or was never there", what, name, line)
+				return
+			}
+			at++
+			if !slices.ContainsFunc(want[name], func(l string) bool { return body(l) == body(line) }) {
+				again++
+			}
+		}
+	}
+	for name, lines := range want {
+		if name == "catalog" {
+			continue
+		}
+		for _, line := range lines {
+			if !slices.ContainsFunc(got[name], func(l string) bool { return body(l) == body(line) }) {
+				missing++
+			}
+		}
+	}
+	return missing, again
+}
+
+// history is a stopped directory, what it holds, and what its queues ever held.
+func history(t *testing.T, build func(w *world), end func(w *world)) (f *frozen, want, ever content) {
+	w := newWorld(t)
+	build(w)
+	end(w)
+	f = freeze(t, w.fs)
+	want = read(t, f.copy(nil), dataDir)
+	ever = content{}
+	damaged, err := Dump(dataDir, DumpOptions{Options: Options{FS: f.copy(nil)}, Bodies: true}, func(l *Line) error {
+		if l.Kind != "publish" {
+			return nil
+		}
+		for _, q := range l.Queues {
+			name, _, _ := strings.Cut(*l.Body, ".")
+			ever[q.Name.Queue] = append(ever[q.Name.Queue], fmt.Sprintf("%s %d %s", name, len(*l.Body), l.RoutingKey))
+		}
+		return nil
+	})
+	if err != nil || damaged != 0 {
+		t.Fatalf("%d damaged (%v)", damaged, err)
+	}
+	return f, want, ever
+}
+
+// Each byte of each file is damaged in turn: that is seen, and what is saved
+// then is what was there.
+func TestAnyByteThatIsWrongIsSeen(t *testing.T) {
+	f, want, ever := history(t, (*world).usual, endings["stopped"])
+	logs := f.names("wal/")
+	last, step := logs[len(logs)-1], 0
+	for _, name := range f.names("") {
+		for off := range f.files[name] {
+			step++
+			if strings.Contains(name, "wal/") && step%5 != 0 {
+				continue // package wal has a test of them all
+			}
+			what := fmt.Sprintf("%s, byte %d", name, off)
+			m := f.damaged(name, func(data []byte) []byte { data[off] ^= 0x41; return data })
+			v, err := Verify(dataDir, Options{FS: m})
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			// The seal at the very end says that all before it was synced, and
+			// nothing proves the seal.
+			if v.Found == 0 && !(name == last && off >= len(f.files[name])-40) {
+				t.Errorf("%s: no problem", what)
+			}
+			refused := opens(f.damaged(name, func(data []byte) []byte { data[off] ^= 0x41; return data }))
+			if (refused != nil) != v.Fatal {
+				t.Errorf("%s: verify says fatal=%v %v, and the store says %v", what, v.Fatal, v.Problems, refused)
+			}
+			if step%11 != 0 {
+				continue
+			}
+			r, got := mustSalvage(t, m)
+			missing, again := within(t, what, got, want, ever)
+			if missing > 0 && r.Lost == 0 && !r.Unknown || missing > 12 {
+				t.Errorf("%s: %d messages are missing, and the report is %+v", what, missing, r)
+			}
+			if again > 0 && !r.Unknown && !r.Again {
+				t.Errorf("%s: %d messages that were acked are back, and the report is %+v", what, again, r)
+			}
+			if !reflect.DeepEqual(got["catalog"], want["catalog"]) && !r.Unknown {
+				t.Errorf("%s: catalog %q", what, got["catalog"])
+			}
+		}
+	}
+}
+
+func TestAFileThatIsMissingIsNamed(t *testing.T) {
+	f, want, ever := history(t, (*world).usual, endings["killed"])
+	logs := f.names("wal/")
+	for _, name := range f.names("") {
+		if name == logs[len(logs)-1] {
+			continue // nothing can tell that there was more, unless a checkpoint does
+		}
+		m := f.without(name)
+		v := mustVerify(t, m)
+		refused := opens(f.without(name))
+		if (refused != nil) != v.Fatal {
+			t.Errorf("without %s: verify says fatal=%v %v, and the store says %v", name, v.Fatal, v.Problems, refused)
+		}
+		r, got := mustSalvage(t, m)
+		missing, again := within(t, "without "+name, got, want, ever)
+		if missing > 0 && v.Found == 0 {
+			t.Errorf("without %s %d messages are missing, and there is no problem", name, missing)
+		}
+		if missing > 0 && r.Lost == 0 && !r.Unknown || again > 0 && !r.Again && !r.Unknown {
+			t.Errorf("without %s %d messages are missing, %d come again, and the report is %+v", name, missing, again, r)
+		}
+	}
+}
+
+func TestAFileThatIsCutIsSeen(t *testing.T) {
+	f, want, ever := history(t, (*world).usual, endings["stopped"])
+	for _, name := range f.names("") {
+		size := len(f.files[name])
+		for _, n := range []int{0, 1, 50, 63, 64, 65, size / 2, size - 100, size - 1} {
+			if n < 0 || n >= size {
+				continue
+			}
+			what := fmt.Sprintf("%s, cut to %d of %d bytes", name, n, size)
+			cut := func(data []byte) []byte { return data[:n:n] }
+			m := f.damaged(name, cut)
+			v := mustVerify(t, m)
+			if refused := opens(f.damaged(name, cut)); (refused != nil) != v.Fatal {
+				t.Errorf("%s: verify says fatal=%v %v, and the store says %v", what, v.Fatal, v.Problems, refused)
+			}
+			r, got := mustSalvage(t, m)
+			missing, _ := within(t, what, got, want, ever)
+			if missing > 0 && r.Lost == 0 && !r.Unknown {
+				t.Errorf("%s: %d messages are missing, and the report is %+v", what, missing, r)
+			}
+		}
+	}
+}
+
+func TestWithoutCheckpointsAllComesBack(t *testing.T) {
+	for name, parts := range map[string][]string{
+		"checkpoints": {"checkpoint-"},
+		"both":        {"checkpoint-", "catalog-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, want, ever := history(t, (*world).usual, endings["stopped"])
+			r, got := mustSalvage(t, f.without(parts...))
+			if missing, again := within(t, name, got, want, ever); missing > 0 || again > 0 {
+				t.Errorf("missing %d, again %d", missing, again)
+			}
+			if r.Lost != 0 {
+				t.Errorf("report %+v", r)
+			}
+		})
+	}
+}
+
+func TestQueuesWithoutNamesGetSome(t *testing.T) {
+	w := newWorld(t)
+	w.vhost("/")
+	old := w.queue("old")
+	w.publish(3, 50, old)
+	w.ok(w.s.Checkpoint())
+	w.publish(100, 200, old) // files go by
+	w.ack(old, w.claim(old, 90)...)
+	w.ok(w.s.Checkpoint())
+	w.ok(w.s.Checkpoint())
+	w.publish(2, 60, old)
+	w.close()
+	f := freeze(t, w.fs)
+	if len(f.names("wal/00000000000000000001.wal")) > 0 {
+		t.Fatalf("the first file is still there: %v", f.names(""))
+	}
+	want := read(t, f.copy(nil), dataDir)
+	m := f.without("catalog-", "checkpoint-")
+	if err := opens(f.without("catalog-", "checkpoint-")); err == nil {
+		t.Error("a store takes it")
+	}
+	v := mustVerify(t, m)
+	if !v.Fatal {
+		t.Errorf("problems %v", v.Problems)
+	}
+	r, got := mustSalvage(t, m)
+	if len(r.Named) != 1 || r.Named[0].Name != (Name{"/", "salvaged-queue-1"}) || !r.Again || !r.Unknown {
+		t.Errorf("report %+v", r)
+	}
+	// All that was not acked is there, perhaps with some that was.
+	if missing, _ := within(t, "nameless", content{"old": got["salvaged-queue-1"]}, want, everything(w.n)); missing != 0 {
+		t.Errorf("%d missing: %v", missing, got)
+	}
+	if !slices.Contains(got["catalog"], "vhost '/'") || !slices.Contains(got["catalog"], "queue 'salvaged-queue-1' in vhost '/'") {
+		t.Errorf("catalog %q", got["catalog"])
+	}
+}
+
+// everything is what publish gave a queue "old" above.
+func everything(n int) content {
+	var lines []string
+	for i := 1; i <= n; i++ {
+		for _, size := range []int{50, 200, 60} {
+			lines = append(lines, fmt.Sprintf("m%05d %d key", i, size))
+		}
+	}
+	return content{"old": lines}
+}
+
+func TestWhatRefersToNothingIsLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.usual()
+	w.bind("nowhere", "a")
+	w.do(func(b *store.Batch) {
+		b.Put("?odd", []byte("x"))
+		b.Put(queueKey(Name{"/", "ghost"}), []byte{1, 2, 3})
+		b.Put(queueKey(Name{"other", "q"}), nil)
+	})
+	w.close()
+	f := freeze(t, w.fs)
+	want := read(t, f.copy(nil), dataDir)
+	v := mustVerify(t, w.fs)
+	if !v.Fatal || v.Found != 4 {
+		t.Errorf("problems %v", v.Problems)
+	}
+	r, got := mustSalvage(t, w.fs)
+	if len(r.Dropped) != 4 {
+		t.Errorf("left out: %q", r.Dropped)
+	}
+	for _, q := range []string{"a", "b", "c"} {
+		if !reflect.DeepEqual(got[q], want[q]) {
+			t.Errorf("queue %s: %q, want %q", q, got[q], want[q])
+		}
+	}
+	if len(got["catalog"]) != 8 { // and the vhost of q
+		t.Errorf("catalog %q", got["catalog"])
+	}
+}
+
+func TestSalvageWritesToNewDirectoriesAlone(t *testing.T) {
+	w := newWorld(t)
+	w.usual()
+	w.close()
+	for _, to := range []string{dataDir, dataDir + "/sub", dataDir + "/wal", "/"} {
+		if _, err := Salvage(dataDir, to, Options{FS: dirFS{w.fs}}); err == nil {
+			t.Errorf("saved to %s", to)
+		}
+	}
+}
+
+// An interrupted salvage must not look like a data directory.
+func TestASalvageThatWasInterruptedIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.usual()
+	w.close()
+	f := freeze(t, w.fs)
+	whole := f.copy(nil)
+	before := whole.Ops()
+	if _, err := Salvage(dataDir, newDir, Options{FS: dirFS{whole}}); err != nil {
+		t.Fatal(err)
+	}
+	ops := whole.Ops() - before
+	if ops < 10 {
+		t.Fatalf("%d operations", ops)
+	}
+	want := read(t, whole, newDir)
+	for n := 1; n < ops; n++ {
+		m := f.copy(nil)
+		m.CutAt(m.Ops() + n)
+		_, err := Salvage(dataDir, newDir, Options{FS: dirFS{m}})
+		after := m.Restart()
+		s, oerr := store.Open(newDir, tiny(after))
+		if oerr != nil {
+			continue // as it should be
+		}
+		s.Close()
+		got := read(t, after, newDir)
+		if err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("cut at %d: salvaged, and then %s", n, render(got))
+		}
+		empty := true
+		for _, lines := range got {
+			empty = empty && len(lines) == 0
+		}
+		if !empty && !reflect.DeepEqual(got, want) {
+			t.Errorf("cut at %d: a part of it is taken: %s", n, render(got))
+		}
+	}
+}

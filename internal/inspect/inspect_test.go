@@ -1,0 +1,143 @@
+package inspect
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+)
+
+// ways to leave a directory.
+var endings = map[string]func(w *world){
+	"stopped": func(w *world) { w.close() },
+	"killed":  func(w *world) { w.kill() },
+	"running": func(w *world) { w.t.Cleanup(func() { w.s.Close() }) },
+}
+
+func TestAWholeDirectoryHasNoProblems(t *testing.T) {
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.usual()
+			end(w)
+			v := mustVerify(t, w.fs)
+			if v.Found != 0 || v.Fatal || v.Unreadable != 0 {
+				t.Fatalf("problems: %v", v.Problems)
+			}
+			items := map[string]int64{}
+			for _, c := range v.Checks {
+				items[c.What] = c.Items
+			}
+			if items["messages"] != 51 || items["catalog"] != 7 {
+				t.Errorf("checked %v", items)
+			}
+		})
+	}
+}
+
+func TestSalvageOfAWholeDirectoryIsTheSame(t *testing.T) {
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.usual()
+			end(w)
+			f := freeze(t, w.fs)
+			want := read(t, f.copy(nil), dataDir)
+			m := f.copy(nil)
+			r, got := mustSalvage(t, m)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got\n%s\nwant\n%s", render(got), render(want))
+			}
+			if r.Lost != 0 || len(r.Losses)+len(r.Problems)+len(r.Named)+len(r.Dropped) != 0 || r.Unknown || r.Again {
+				t.Errorf("report %+v", r)
+			}
+			if r.Queues != 3 || r.Messages != 51 {
+				t.Errorf("%d messages in %d queues", r.Messages, r.Queues)
+			}
+			// The old directory is as it was.
+			if again := freeze(t, m); !reflect.DeepEqual(again.files, f.files) {
+				t.Error("salvage changed the directory")
+			}
+		})
+	}
+}
+
+func render(c content) string {
+	b, _ := json.MarshalIndent(c, "", " ")
+	return string(b)
+}
+
+func TestStatCountsWhatIsThere(t *testing.T) {
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.usual()
+			end(w)
+			st, err := ReadStat(dataDir, Options{FS: w.fs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(st.Problems) != 0 {
+				t.Fatalf("problems: %v", st.Problems)
+			}
+			got := map[string]int64{}
+			for _, q := range st.Queues {
+				got[q.VHost+q.Name.Queue] = q.Messages
+				if q.InLog != q.Messages || q.Runs != 0 || q.Bytes < q.Messages*60 {
+					t.Errorf("queue %+v", q)
+				}
+			}
+			// Of a: 8+5+10+6 less 3; of b: 5+2+10+3; of c: 6 less 1.
+			if want := (map[string]int64{"/a": 26, "/b": 20, "/c": 5}); !reflect.DeepEqual(got, want) {
+				t.Errorf("queues %v, want %v", got, want)
+			}
+			if st.Log.Messages != 51 {
+				t.Errorf("log %+v", st.Log)
+			}
+			if st.Checkpoint == nil || st.Log.Files < 2 || st.Log.Live <= 0 || st.Log.Live >= st.Log.Bytes || st.Total.Bytes != st.Log.Bytes+st.Snapshots.Bytes {
+				t.Errorf("stat %+v", st)
+			}
+			sum := int64(0)
+			for _, n := range w.fsFiles() {
+				sum += n
+			}
+			if st.Total.Bytes != sum {
+				t.Errorf("%d bytes, and the files have %d", st.Total.Bytes, sum)
+			}
+		})
+	}
+}
+
+func (w *world) fsFiles() map[string]int64 {
+	sizes := map[string]int64{}
+	for _, name := range tree(w.t, w.fs, dataDir) {
+		sizes[name] = int64(sizeIn(w.t, w.fs, name))
+	}
+	return sizes
+}
+
+func TestDirectoriesOfOthersAreNamed(t *testing.T) {
+	m := vfs.NewMem()
+	if err := m.MkdirAll("/other/folder"); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"/nowhere", "/other"} {
+		for what, err := range map[string]error{
+			"stat":   second(ReadStat(dir, Options{FS: m})),
+			"verify": second(Verify(dir, Options{FS: m})),
+			"dump":   second(Dump(dir, DumpOptions{Options: Options{FS: m}}, nil)),
+			"save":   second(Salvage(dir, newDir, Options{FS: m})),
+		} {
+			if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), ErrNoData.Error()) {
+				t.Errorf("%s of %s: %v", what, dir, err)
+			}
+		}
+	}
+	if _, err := m.ReadDir(newDir); err == nil {
+		t.Error("a salvage of nothing has left a directory")
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
