@@ -1,0 +1,189 @@
+package index
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+)
+
+// sealedQueue has n messages of 150 bytes, 60 of them overhead, in runs of 4096
+// messages that were joined.
+func sealedQueue(n uint64) *Queue {
+	q := &Queue{}
+	const slice = 4096
+	for q.Next() < n {
+		first := q.Next()
+		for range min(slice, n-first) {
+			q.Push(MakeEntry(q.Next()*150, 150, 90, Logged))
+		}
+		q.Seal(first, q.Next(), 1, all, nil)
+	}
+	return q
+}
+
+func all(uint64) bool { return true }
+
+// drain claims up to n messages from runs and acks them, in hands of 100.
+func drain(q *Queue, n int) {
+	for n > 0 {
+		first, k := uint64(0), uint64(0)
+		for ; k < 100 && n > 0; n-- {
+			seq, _, _ := q.Peek()
+			q.TakeSealed(seq, 150, 90)
+			if k == 0 {
+				first = seq
+			}
+			k++
+		}
+		for i := range k {
+			q.Ack(first+i, first+i, ignore)
+		}
+	}
+}
+
+func ignore(uint64, Entry) {}
+
+func runsOf(q *Queue) (runs []Run) {
+	q.Runs(func(r Run) bool {
+		runs = append(runs, r)
+		return true
+	})
+	return runs
+}
+
+func TestALongBacklogCostsItsRuns(t *testing.T) {
+	const n = 5_000_000
+	before := heapInUse()
+	q := sealedQueue(n)
+	drain(q, 10)
+	for seq := uint64(100_000); seq < n; seq += 500_000 { // ten stay in the midst
+		q.Ack(seq, seq+100_000, nil)
+	}
+	if used := heapInUse() - before; used > 256<<10 {
+		t.Errorf("a queue of %d messages takes %d KiB", q.Len(), used>>10)
+	} else {
+		t.Logf("%d messages: %d KiB", q.Len(), used>>10)
+	}
+	if runs := runsOf(q); len(runs) != 1 || runs[0].Live != uint64(q.Len()) || runs[0].First != 10 {
+		t.Errorf("%d messages, runs %+v", q.Len(), runs)
+	}
+	runtime.KeepAlive(q)
+}
+
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC() // the first only moves pools to their victims
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestADrainOfARunAllocatesNothing(t *testing.T) {
+	q := sealedQueue(400_000)
+	drain(q, 10_000)
+	if n := testing.AllocsPerRun(100, func() { drain(q, 1000) }); n > 0.5 {
+		t.Errorf("%v allocations for 1,000 messages, want none", n)
+	}
+}
+
+func TestARunDoesNotReachOverWhatStaysInTheLog(t *testing.T) {
+	q := &Queue{}
+	for i := range uint64(10) {
+		flags := uint32(Logged)
+		if i == 7 {
+			flags = 0 // in memory: it may stand within a run
+		}
+		q.Push(MakeEntry(i, 100, 50, flags))
+	}
+	q.Seal(0, 10, 1, func(a uint64) bool { return a != 4 }, nil)
+	want := []Run{{0, 4, 1, 4, 400, 200}, {5, 10, 1, 4, 400, 200}}
+	if runs := runsOf(q); !slices.Equal(runs, want) {
+		t.Fatalf("runs %+v, want %+v", runs, want)
+	}
+	q.Relabel(func(uint64) uint64 { return 2 })
+	if runs := runsOf(q); len(runs) != 2 {
+		t.Errorf("runs %+v were joined over message 4", runs)
+	}
+	q.Seal(4, 5, 3, all, nil)
+	if segment, ok := q.InRun(4); segment != 3 || !ok {
+		t.Errorf("message 4 is in segment %d, %v; want 3", segment, ok)
+	}
+	q.Ack(4, 4, nil)
+	q.Relabel(func(uint64) uint64 { return 2 })
+	if runs := runsOf(q); len(runs) != 1 || runs[0].Live != 8 {
+		t.Errorf("runs %+v, want one", runs)
+	}
+	if _, ok := q.InRun(7); ok {
+		t.Error("message 7, which is in memory, is in a run")
+	}
+}
+
+func TestAWrongGuessDoesNotOutliveItsRun(t *testing.T) {
+	q := &Queue{}
+	for i := range uint32(10) {
+		q.Push(MakeEntry(uint64(i), 100*i, 90*i, Logged))
+	}
+	q.Seal(0, 10, 1, all, nil)
+	q.Push(MakeEntry(1, 10, 7, Logged))
+	q.Ack(5, 8, nil) // replayed: nobody looked at their sizes
+	for range 5 {    // they are 0, 100 …
+		seq, _, _ := q.Peek()
+		q.TakeSealed(seq, 100*uint32(seq), 90*uint32(seq))
+	}
+	if q.ReadyBytes() < 7 {
+		t.Errorf("%d bytes are ready, at least 7 are", q.ReadyBytes())
+	}
+	q.Ack(9, 9, nil)
+	if q.ReadyBytes() != 7 || runsOf(q)[0].Bytes != 1000 {
+		t.Errorf("%d bytes are ready, want 7; runs %+v", q.ReadyBytes(), runsOf(q))
+	}
+}
+
+func BenchmarkDrainOfARun(b *testing.B) {
+	q := sealedQueue(uint64(b.N) + 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	drain(q, b.N)
+}
+
+func BenchmarkSeal(b *testing.B) {
+	q := &Queue{}
+	b.ReportAllocs()
+	for i := 0; i < b.N; i += 4096 {
+		b.StopTimer()
+		first := q.Next()
+		for range 4096 {
+			q.Push(MakeEntry(q.Next()*150, 150, 90, Logged))
+		}
+		b.StartTimer()
+		q.Seal(first, q.Next(), 1, all, nil)
+	}
+}
+
+// BenchmarkAckOfARun is the replay of a purge.
+func BenchmarkAckOfARun(b *testing.B) {
+	q := sealedQueue(uint64(b.N) + 1)
+	b.ResetTimer()
+	q.Ack(0, uint64(b.N)-1, ignore)
+}
+
+func BenchmarkPurgeOfARun(b *testing.B) {
+	for range b.N {
+		b.StopTimer()
+		q := sealedQueue(100_000)
+		b.StartTimer()
+		q.Purge(func(uint64, uint64) {})
+	}
+}
+
+// BenchmarkInRun is what a compaction asks of each message.
+func BenchmarkInRun(b *testing.B) {
+	q := sealedQueue(1 << 20)
+	for i := uint64(0); i < 1<<20; i += 3 {
+		q.Ack(i, i, nil)
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		q.InRun(uint64(i) & (1<<20 - 1))
+	}
+}
