@@ -73,7 +73,7 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 	c.mu.Lock()
 	k.announced = true
 	if !m.NoWait {
-		c.out.commit(wire.AppendMethod(c.out.room(replySize), ch.id, &wire.BasicConsumeOk{ConsumerTag: k.tag}))
+		c.sayMethod(ch.id, &wire.BasicConsumeOk{ConsumerTag: k.tag})
 	}
 	if k.gone {
 		c.sendCancel(k)
@@ -118,7 +118,7 @@ func (c *conn) basicGet(ch *channel, m *wire.BasicGet) error {
 		c.writeContent(ch.id, &wire.BasicGetOk{
 			DeliveryTag: ch.unacked.next(), Redelivered: d.Redelivered,
 			Exchange: d.Exchange, RoutingKey: d.RoutingKey, MessageCount: uint32(remaining),
-		}, d.Props, d.Body)
+		}, d.Props, d.Body, d.Large, d)
 		if m.NoAck {
 			ch.unacked.skip()
 		} else {

@@ -36,8 +36,16 @@ const replySize = 64
 // not the reader.
 func (c *conn) reply(channel uint16, m wire.Method) {
 	c.mu.Lock()
-	c.out.commit(wire.AppendMethod(c.out.room(replySize), channel, m))
+	c.sayMethod(channel, m)
 	c.mu.Unlock()
+}
+
+// sayMethod is reply with c.mu held.
+func (c *conn) sayMethod(channel uint16, m wire.Method) {
+	o := c.outOf(channel)
+	before := o.size
+	o.commit(wire.AppendMethod(o.room(replySize), channel, m))
+	c.said(o, before)
 }
 
 // method acts on a method that is not gathered.
@@ -218,7 +226,10 @@ func (c *conn) failMethod(ch *channel, err error, cause wire.ID) {
 	c.closeChannel(ch)
 	ch.closing = true
 	c.mu.Lock()
-	c.out.commit(wire.AppendException(c.out.room(exceptionSize), ch.id, e, cause))
+	o := c.outOf(ch.id)
+	before := o.size
+	o.commit(wire.AppendException(o.room(exceptionSize), ch.id, e, cause))
+	c.said(o, before)
 	c.mu.Unlock()
 }
 

@@ -147,7 +147,10 @@ func (c *conn) settle(ch *channel, tag uint64, nack bool) {
 		return
 	}
 	c.emitAck(ch)
-	c.out.commit(wire.AppendNack(c.out.room(confirmSize), ch.id, tag, tag-s.settled > 1, false))
+	o := c.outOf(ch.id)
+	before := o.size
+	o.commit(wire.AppendNack(o.room(confirmSize), ch.id, tag, tag-s.settled > 1, false))
+	c.said(o, before)
 	s.settled, s.ackTo = tag, tag
 }
 
@@ -157,6 +160,9 @@ func (c *conn) emitAck(ch *channel) {
 	if s.ackTo <= s.settled || ch.closed {
 		return
 	}
-	c.out.commit(wire.AppendAck(c.out.room(confirmSize), ch.id, s.ackTo, s.ackTo-s.settled > 1))
+	o := c.outOf(ch.id)
+	before := o.size
+	o.commit(wire.AppendAck(o.room(confirmSize), ch.id, s.ackTo, s.ackTo-s.settled > 1))
+	c.said(o, before)
 	s.settled = s.ackTo
 }

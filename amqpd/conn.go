@@ -73,6 +73,8 @@ type conn struct {
 
 	mu           sync.Mutex // after the broker's locks; see doc.go
 	out          outBuf     // mu
+	streams      streams    // mu
+	turn         []*stream  // the writer's scratch
 	flight       outFlight  // holder of writing; between holders mu
 	inFlight     int        // mu: bytes in flight
 	writing      bool       // mu: the token
@@ -249,6 +251,7 @@ func (c *conn) endSession() {
 	c.flush(false)
 	c.mu.Lock()
 	c.closed = true
+	c.dropStreams()
 	c.mu.Unlock()
 	for _, ch := range c.channels {
 		c.cancelConsumers(ch)

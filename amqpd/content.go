@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -28,7 +29,10 @@ type content struct {
 	meta   []byte
 	props  []byte
 	size   uint64 // announced
+	have   uint64 // of body
 	body   []byte
+	upload *broker.Upload // a large body's, instead
+	lost   error          // why the body could not be kept
 }
 
 var contents = sync.Pool{New: func() any { return new(content) }}
@@ -38,10 +42,14 @@ const keepBody = 256 << 10
 
 // free gives a content back when nothing refers to it any more.
 func (ct *content) free() {
+	if ct.upload != nil {
+		ct.upload.Abort() // does nothing to one that is published
+		ct.upload = nil
+	}
 	if cap(ct.body) > keepBody {
 		ct.body = nil
 	}
-	ct.stage, ct.method, ct.size = contentNone, wire.BasicPublish{}, 0
+	ct.stage, ct.method, ct.size, ct.have, ct.lost = contentNone, wire.BasicPublish{}, 0, 0, nil
 	ct.meta, ct.props, ct.body = ct.meta[:0], ct.props[:0], ct.body[:0]
 	contents.Put(ct)
 }
@@ -82,16 +90,16 @@ func (c *conn) basicPublish(ch *channel, args []byte) {
 			return
 		}
 		next := c.r + size
-		if h.BodySize > c.opts.MaxMessageSize {
-			ok = false // handleContent says so
+		if h.BodySize > c.opts.MaxMessageSize || h.BodySize >= c.srv.largeBytes {
+			ok = false // handleContent's business
 		} else if h.BodySize == 0 {
 			c.r = next
-			c.gather(ch, &m, h.Properties, nil)
+			c.gather(ch, &m, h.Properties, nil, nil)
 			return
 		}
 		if body, size, whole := c.peek(ch, next, wire.FrameBody); ok && whole && uint64(len(body)) == h.BodySize {
 			c.r = next + size
-			c.gather(ch, &m, h.Properties, body)
+			c.gather(ch, &m, h.Properties, body, nil)
 			return
 		}
 	}
@@ -129,15 +137,17 @@ func (c *conn) handleContent(ch *channel, f wire.Frame) {
 			return
 		}
 		if h.BodySize > c.opts.MaxMessageSize {
-			c.failMethod(ch, amqp.PreconditionFailed("message size %d is larger than configured max size %d",
-				h.BodySize, c.opts.MaxMessageSize), wire.IDBasicPublish)
+			c.failMethod(ch, c.tooLarge(h.BodySize), wire.IDBasicPublish)
 			return
 		}
 		ct.props = append(ct.props[:0], h.Properties...)
 		ct.size = h.BodySize
 		ct.stage = contentBody
-		if ct.size == 0 {
+		switch {
+		case ct.size == 0:
 			c.complete(ch)
+		case ct.size >= c.srv.largeBytes:
+			c.beginUpload(ct)
 		}
 		return
 	}
@@ -145,13 +155,13 @@ func (c *conn) handleContent(ch *channel, f wire.Frame) {
 		c.failUnexpected("expected content body, got non content body frame instead", wire.IDBasicPublish)
 		return
 	}
-	if uint64(len(f.Payload)) > ct.size-uint64(len(ct.body)) {
+	if uint64(len(f.Payload)) > ct.size-ct.have {
 		c.failUnexpected("content body is longer than its header announced", wire.IDBasicPublish)
 		return
 	}
-	ct.grow(len(f.Payload))
-	ct.body = append(ct.body, f.Payload...)
-	if uint64(len(ct.body)) == ct.size {
+	ct.addBody(f.Payload)
+	c.published = c.published || ct.upload != nil // an alarm stops it in its midst
+	if ct.have == ct.size {
 		c.complete(ch)
 	}
 }
@@ -161,6 +171,15 @@ func (c *conn) handleContent(ch *channel, f wire.Frame) {
 func (c *conn) complete(ch *channel) {
 	ct := ch.content
 	ch.content = nil
+	if ct.upload != nil || ct.lost != nil {
+		c.flush(false) // what came before it must not wait for its disk
+	}
 	c.bodies = append(c.bodies, ct)
-	c.gather(ch, &ct.method, ct.props, ct.body)
+	switch {
+	case c.phase != running || ch.closing: // by what was flushed
+	case ct.lost != nil:
+		c.notStored(ch, ct.lost)
+	default:
+		c.gather(ch, &ct.method, ct.props, ct.body, ct.upload)
+	}
 }

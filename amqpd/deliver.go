@@ -51,7 +51,7 @@ func (c *conn) room(k *consumer) int {
 			return 0
 		}
 	}
-	if c.out.size+c.inFlight >= c.opts.OutBuffer {
+	if c.backlog()+c.inFlight >= c.opts.OutBuffer {
 		if !k.wantsRoom {
 			k.wantsRoom = true
 			c.starved = append(c.starved, k)
@@ -116,7 +116,7 @@ func (c *conn) Cancelled(bc *broker.Consumer) {
 func (c *conn) sendCancel(k *consumer) {
 	delete(k.ch.consumers, k.tag)
 	if c.client.cancelNotify {
-		c.out.commit(wire.AppendMethod(c.out.room(replySize), k.ch.id, &wire.BasicCancel{ConsumerTag: k.tag, NoWait: true}))
+		c.sayMethod(k.ch.id, &wire.BasicCancel{ConsumerTag: k.tag, NoWait: true})
 	}
 }
 
@@ -130,14 +130,21 @@ func (c *conn) deliver(k *consumer, d *broker.Delivery, tag uint64) {
 		ConsumerTag: k.name, DeliveryTag: tag, Redelivered: d.Redelivered,
 		Exchange: d.Exchange, RoutingKey: d.RoutingKey,
 	}
+	o := c.outOf(k.ch.id)
+	before := o.size
 	head := deliverHeadSize + len(k.name) + len(d.Exchange) + len(d.RoutingKey)
-	if size := head + wire.ContentSize(c.frameMax, len(d.Props), len(d.Body)); size <= smallDelivery {
-		c.out.commit(wire.AppendDeliver(c.out.room(size), k.ch.id, c.frameMax, &m, d.Props, d.Body))
+	if size := head + wire.ContentSize(c.frameMax, len(d.Props), len(d.Body)); size <= smallDelivery && d.Large == nil {
+		o.commit(wire.AppendDeliver(o.room(size), k.ch.id, c.frameMax, &m, d.Props, d.Body))
+		c.said(o, before)
 		return
 	}
 	size := head + wire.ContentSize(c.frameMax, len(d.Props), 0)
-	c.out.commit(wire.AppendDeliverHead(c.out.room(size), k.ch.id, &m, d.Props, uint64(len(d.Body))))
-	c.writeBody(k.ch.id, d.Body)
+	o.commit(wire.AppendDeliverHead(o.room(size), k.ch.id, &m, d.Props, bodySize(d.Body, d.Large)))
+	c.writeBody(o, k.ch.id, d.Body)
+	c.said(o, before)
+	if d.Large != nil {
+		c.stream(k.ch.id, d.Large, d.Queue, d.Seq)
+	}
 }
 
 // deliverHeadSize is a basic.deliver frame but for its three strings' bytes:
@@ -147,22 +154,40 @@ const deliverHeadSize = frameOverhead + 4 + 9 + 3
 // contentMethodSize bounds the method frames of basic.return and basic.get-ok.
 const contentMethodSize = frameOverhead + 4 + 16 + 3*256
 
-// writeContent appends a method that carries content, with its content. c.mu is
-// held.
-func (c *conn) writeContent(channel uint16, m wire.Method, props, body []byte) {
-	c.out.commit(wire.AppendMethod(c.out.room(contentMethodSize), channel, m))
-	size := wire.ContentSize(c.frameMax, len(props), 0)
-	c.out.commit(wire.AppendHeader(c.out.room(size), channel, props, uint64(len(body))))
-	c.writeBody(channel, body)
+// bodySize is how long a body is, wherever it lies.
+func bodySize(body []byte, l *broker.Large) uint64 {
+	if l != nil {
+		return uint64(l.Size())
+	}
+	return uint64(len(body))
 }
 
-// writeBody appends a body's frames, copying it across pieces. c.mu is held.
-func (c *conn) writeBody(channel uint16, body []byte) {
+// writeContent appends a method that carries content, with its content: body, or
+// what l has. d is a delivery, or nil. c.mu is held.
+func (c *conn) writeContent(channel uint16, m wire.Method, props, body []byte, l *broker.Large, d *broker.Delivery) {
+	o := c.outOf(channel)
+	before := o.size
+	o.commit(wire.AppendMethod(o.room(contentMethodSize), channel, m))
+	size := wire.ContentSize(c.frameMax, len(props), 0)
+	o.commit(wire.AppendHeader(o.room(size), channel, props, bodySize(body, l)))
+	c.writeBody(o, channel, body)
+	c.said(o, before)
+	switch {
+	case l == nil:
+	case d == nil:
+		c.stream(channel, l, nil, 0)
+	default:
+		c.stream(channel, l, d.Queue, d.Seq)
+	}
+}
+
+// writeBody appends a body's frames to o, copying it across pieces. c.mu is held.
+func (c *conn) writeBody(o *outBuf, channel uint16, body []byte) {
 	for limit := int(c.frameMax) - frameOverhead; len(body) > 0; {
 		n := min(len(body), limit)
-		c.out.commit(wire.AppendFrameHead(c.out.room(frameOverhead), wire.FrameBody, channel, n))
-		c.out.write(body[:n])
-		c.out.commit(append(c.out.room(1), wire.FrameEnd))
+		o.commit(wire.AppendFrameHead(o.room(frameOverhead), wire.FrameBody, channel, n))
+		o.write(body[:n])
+		o.commit(append(o.room(1), wire.FrameEnd))
 		body = body[n:]
 	}
 }

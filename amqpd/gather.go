@@ -1,6 +1,8 @@
 package amqpd
 
 import (
+	"errors"
+
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -21,17 +23,21 @@ type pubRun struct {
 
 // gather publishes a message; its slices stay as they are until flush. It
 // reports false where the publish closed its channel.
-func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) bool {
+func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte, up *broker.Upload) bool {
 	if ch.tx != nil {
-		return c.txPublish(ch, m, props, body)
+		return c.txPublish(ch, m, props, body, up)
 	}
 	p := &c.pub
 	p.Exchange, p.RoutingKey = m.Exchange, m.RoutingKey
-	p.Props, p.Body = props, body
+	p.Props, p.Body, p.Upload = props, body, up
 	p.Confirm = ch.confirm.on
 	p.Reply = ch.replyConsumer
 	c.published = true
 	routed, err := c.batch.Publish(p)
+	if errors.Is(err, broker.ErrNotStored) {
+		c.notStored(ch, err)
+		return true
+	}
 	if err != nil {
 		c.failMethod(ch, err, wire.IDBasicPublish)
 		return false
@@ -39,7 +45,7 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	index := c.pubs
 	c.pubs++
 	if !routed && m.Mandatory {
-		c.sendReturn(ch, m, p.Props, body)
+		c.returnPublished(ch, m, p)
 	}
 	if !ch.confirm.on {
 		c.bare++
@@ -56,14 +62,29 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	return true
 }
 
+// returnPublished sends back what p had to no queue.
+func (c *conn) returnPublished(ch *channel, m *wire.BasicPublish, p *broker.Publishing) {
+	if p.Upload == nil {
+		c.sendReturn(ch, m, p.Props, p.Body, nil)
+		return
+	}
+	l, err := broker.FinishUpload(p)
+	if err != nil {
+		c.log().Error("large message cannot be returned", "channel", ch.id, "err", err)
+		return
+	}
+	c.sendReturn(ch, m, p.Props, nil, l)
+	l.Release()
+}
+
 // sendReturn sends an unroutable message back. It goes out before its confirm.
-func (c *conn) sendReturn(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) {
+func (c *conn) sendReturn(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte, l *broker.Large) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writeContent(ch.id, &wire.BasicReturn{
 		ReplyCode: amqp.CodeNoRoute, ReplyText: "NO_ROUTE",
 		Exchange: m.Exchange, RoutingKey: m.RoutingKey,
-	}, props, body)
+	}, props, body, l, nil)
 }
 
 // flush makes what was gathered happen and notes the confirms that are owed for

@@ -57,7 +57,7 @@ const idleAfter = 5 * time.Second
 // socket will do as well.
 func (c *conn) beat() {
 	c.mu.Lock()
-	idle := !c.writing && !c.dead && !c.stopWriter && c.inFlight == 0 && c.out.size == 0
+	idle := !c.writing && !c.dead && !c.stopWriter && c.inFlight == 0 && c.out.size == 0 && c.streams.n == 0
 	if idle {
 		c.out.commit(wire.AppendHeartbeat(c.out.room(frameOverhead)))
 	}

@@ -36,7 +36,8 @@ type Options struct {
 	// files (RLIMIT_NOFILE), less a reserve for those of the storage engine, which
 	// connections must not starve: a tenth, at least 64, never more than half.
 	MaxConnections int
-	// MaxMessageSize is the longest body in bytes. Default 128 MiB.
+	// MaxMessageSize is the longest body in bytes. Default 128 MiB; at most
+	// MaxMaxMessageSize.
 	MaxMessageSize uint64
 	// OutBuffer is how many bytes of deliveries may wait for a connection's
 	// socket before its consumers are passed over. Replies may go to four times
@@ -100,6 +101,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("frame_max %d is over 64 MiB", o.FrameMax)
 	case o.Heartbeat > 65535*time.Second:
 		return fmt.Errorf("heartbeat %v is over 65535 s, the most that AMQP can say", o.Heartbeat)
+	case o.MaxMessageSize > MaxMaxMessageSize:
+		return fmt.Errorf("largest message of %d bytes is over %d", o.MaxMessageSize, MaxMaxMessageSize)
 	case o.HandshakeTimeout < 0 || o.CloseTimeout < 0 || o.MaxConnections < 0:
 		return fmt.Errorf("a timeout or limit is negative")
 	case o.OutBuffer < largePiece:

@@ -21,7 +21,7 @@ var (
 // copies nothing and an idle connection holds nothing. A frame may cross pieces;
 // what one room call encloses does not. The owner's lock guards it.
 type outBuf struct {
-	pieces [][]byte // all full but the last
+	pieces [][]byte // only the last is appended to
 	size   int
 }
 
@@ -67,6 +67,13 @@ func (o *outBuf) write(p []byte) {
 		o.size += n
 		p = p[n:]
 	}
+}
+
+// take moves all of from's bytes behind those there are.
+func (o *outBuf) take(from *outBuf) {
+	o.pieces = append(o.pieces, from.pieces...)
+	o.size += from.size
+	*from = outBuf{}
 }
 
 // release gives every piece back to its pool.

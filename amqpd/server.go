@@ -22,7 +22,11 @@ type Server struct {
 	opts   Options
 	start  []byte // connection.start's frame
 	limit  int    // of connections, 0 is none
-	alarm  atomic.Pointer[alarm]
+
+	// largeBytes is from where on a body goes through a file.
+	largeBytes uint64
+
+	alarm atomic.Pointer[alarm]
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{} // mu
@@ -50,7 +54,7 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 		o.ClusterName = "leveret@" + host
 	}
 	s := &Server{
-		broker: b, opts: o, start: startFrame(&o), limit: o.connectionLimit(maxOpenFiles()),
+		broker: b, opts: o, largeBytes: b.LargeBytes(), start: startFrame(&o), limit: o.connectionLimit(maxOpenFiles()),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 		stop:      make(chan struct{}),

@@ -29,6 +29,7 @@ type txReturn struct {
 	method wire.BasicPublish
 	props  amqp.Properties
 	body   []byte
+	large  *broker.Large // held, where the body is large
 }
 
 func (tx *transaction) settle(list []tagged, v verdict) {
@@ -49,7 +50,7 @@ func (c *conn) txSelect(ch *channel) error {
 
 // txPublish keeps a message for the commit: its bytes are copied, since the read
 // buffer moves on.
-func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte) bool {
+func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte, up *broker.Upload) bool {
 	c.published = true
 	all := bytes.Join([][]byte{m.Exchange, m.RoutingKey, props, body}, nil)
 	cut := func(n int) []byte {
@@ -64,15 +65,25 @@ func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Propertie
 	}
 	p := broker.Publishing{
 		Exchange: kept.method.Exchange, RoutingKey: kept.method.RoutingKey,
-		Props: kept.props, Body: kept.body, Reply: ch.replyConsumer,
+		Props: kept.props, Body: kept.body, Upload: up, Reply: ch.replyConsumer,
 	}
 	routed, err := ch.tx.batch.Publish(&p)
+	if errors.Is(err, broker.ErrNotStored) {
+		c.notStored(ch, err)
+		return false
+	}
 	if err != nil {
 		c.failMethod(ch, err, wire.IDBasicPublish)
 		return false
 	}
 	if !routed && m.Mandatory {
 		kept.props = p.Props // good until the batch is reset
+		if up != nil {
+			if kept.large, err = broker.FinishUpload(&p); err != nil {
+				c.notStored(ch, err)
+				return false
+			}
+		}
 		ch.tx.returned = append(ch.tx.returned, kept)
 	}
 	return true
@@ -100,14 +111,15 @@ func (c *conn) txCommit(ch *channel) error {
 	}
 	for i := range tx.returned {
 		r := &tx.returned[i]
-		c.sendReturn(ch, &r.method, r.props, r.body)
+		c.sendReturn(ch, &r.method, r.props, r.body, r.large)
 	}
 	c.reply(ch.id, &wire.TxCommitOk{})
 	for _, s := range tx.settled {
 		c.credit(ch, s.list)
 	}
 	c.touchAll()
-	tx.settled, tx.returned = nil, nil
+	tx.settled = nil
+	tx.dropReturned()
 	tx.batch.Atomic()
 	c.flush(false)
 	return nil
@@ -120,6 +132,16 @@ func (c *conn) txRollback(ch *channel) error {
 	c.undo(ch)
 	c.reply(ch.id, &wire.TxRollbackOk{})
 	return nil
+}
+
+// dropReturned forgets the messages that were to be returned.
+func (tx *transaction) dropReturned() {
+	for i := range tx.returned {
+		if l := tx.returned[i].large; l != nil {
+			l.Release()
+		}
+	}
+	tx.returned = nil
 }
 
 // undo drops what a transaction gathered: its messages were never there, its
@@ -135,5 +157,6 @@ func (c *conn) undo(ch *channel) {
 		}
 	}
 	c.mu.Unlock()
-	tx.settled, tx.returned = nil, nil
+	tx.settled = nil
+	tx.dropReturned()
 }

@@ -39,7 +39,15 @@ func (c *conn) drain() bool {
 		}
 		c.settleConfirms()
 		if c.flight.left() == 0 {
+			if c.streams.n > 0 && c.out.size < streamAhead {
+				if c.pump(); c.dead || c.writing {
+					continue
+				}
+			}
 			if c.out.size == 0 {
+				if c.streams.n > 0 {
+					continue
+				}
 				if c.stopWriter {
 					return false
 				}
@@ -79,7 +87,7 @@ func (c *conn) writeFlight() error {
 // roomAgain lets those go on that the full out buffer had stopped. c.mu is held,
 // and let go in between.
 func (c *conn) roomAgain() {
-	if c.out.size >= c.opts.OutBuffer/2 {
+	if c.backlog() > c.opts.OutBuffer/2 {
 		return
 	}
 	if c.readerWaits {
@@ -113,6 +121,10 @@ func (c *conn) respond() {
 	}
 	c.settleConfirms()
 	switch {
+	case c.streams.n > 0: // the writer's
+		c.mu.Unlock()
+		c.kick()
+		return
 	case c.flight.left() > 0: // the socket is full; the writer has been woken for it
 		c.mu.Unlock()
 		return
@@ -139,7 +151,7 @@ func (c *conn) respond() {
 	if err != nil {
 		c.abort()
 	}
-	more := c.inFlight > 0 || c.out.size > 0 || c.confirmsDue() || len(c.starved) > 0
+	more := c.inFlight > 0 || c.out.size > 0 || c.confirmsDue() || len(c.starved) > 0 || c.streams.n > 0
 	c.mu.Unlock()
 	if more {
 		c.kick()
@@ -152,7 +164,7 @@ func (c *conn) respond() {
 func (c *conn) reserve() bool {
 	for {
 		c.mu.Lock()
-		full := c.out.size+c.inFlight > 4*c.opts.OutBuffer
+		full := c.backlog()+c.inFlight > 4*c.opts.OutBuffer
 		dead := c.dead
 		c.readerWaits = full && !dead
 		c.mu.Unlock()
@@ -184,6 +196,7 @@ func (c *conn) abort() {
 		return
 	}
 	c.dead = true
+	c.dropStreams()
 	c.out.release()
 	c.nc.Close()
 	c.nudgeReader()
@@ -199,6 +212,7 @@ func (c *conn) endWriter() {
 	<-c.writerDone
 	c.mu.Lock()
 	c.dead = true
+	c.dropStreams()
 	c.flight.release()
 	c.out.release()
 	c.mu.Unlock()

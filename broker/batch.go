@@ -15,6 +15,10 @@ type Publishing struct {
 	// that is what a mandatory message returns with.
 	Props []byte
 	Body  []byte
+	// Upload, where it is set, is the body instead: whole, and not finished yet.
+	// Publish finishes it where some queue gets the message, which waits for the
+	// disk; else it stays the caller's.
+	Upload *Upload
 	// Confirm: somebody waits for the message to be on disk, so that the flush
 	// causes a commit.
 	Confirm bool
@@ -106,7 +110,19 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 		return false, nil
 	}
 	if r.limited {
-		b.mindLimits(r, len(p.Body))
+		b.mindLimits(r, p.size())
+	}
+	m := store.Message{
+		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
+		Persistent: mode == 2,
+	}
+	if p.Upload != nil {
+		err = b.publishLarge(p, m, r.locals)
+	} else {
+		b.index = append(b.index, int32(b.cur.Publish(m, r.locals)))
+	}
+	if err != nil {
+		return false, err
 	}
 	if r.epoch != b.epoch {
 		r.epoch = b.epoch
@@ -115,11 +131,6 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 		}
 	}
 	b.confirm = b.confirm || p.Confirm
-	i := b.cur.Publish(store.Message{
-		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
-		Persistent: mode == 2,
-	}, r.locals)
-	b.index = append(b.index, int32(i))
 	return r.routed, nil
 }
 

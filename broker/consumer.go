@@ -16,7 +16,7 @@ type Sink interface {
 	// Where it is 0 the consumer is left alone until it is touched.
 	Room(c *Consumer) int
 	// Offer takes leading deliveries while credit and out buffer allow, copies
-	// what it keeps, and returns how many it took. Where it took fewer than
+	// what it keeps (a Large it retains), and returns how many it took. Where it took fewer than
 	// all, the consumer is left alone until it is touched.
 	Offer(c *Consumer, ds []Delivery) int
 	// Flush is called, without a lock, after a run in which Offer took

@@ -378,7 +378,7 @@ func (r *runner) deliveries(q *localQueue, items []store.Item) []Delivery {
 		it := &items[i]
 		r.ds = append(r.ds, Delivery{
 			Queue: q, Seq: it.Seq, Redelivered: it.Redelivered,
-			Exchange: it.Exchange, RoutingKey: it.RoutingKey, Props: it.Props, Body: it.Body,
+			Exchange: it.Exchange, RoutingKey: it.RoutingKey, Props: it.Props, Body: it.Body, Large: it.Large,
 		})
 	}
 	return r.ds
@@ -392,4 +392,6 @@ type Delivery struct {
 	Redelivered          bool
 	Exchange, RoutingKey []byte
 	Props, Body          []byte
+	// Large is the body where it lies in a file; Body is then nil.
+	Large *Large
 }

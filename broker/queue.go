@@ -29,6 +29,9 @@ type Queue interface {
 	// acked, and the consumers. A remote engine may answer from what it last
 	// heard.
 	Counts() (ready, unacked, consumers int)
+	// SetAside takes a delivery out of the way whose large body cannot be read:
+	// see BodyDamaged. It is not offered again before a restart.
+	SetAside(seq uint64, cause error)
 
 	// def is the part that does not depend on the engine.
 	def() *queueDef

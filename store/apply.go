@@ -148,6 +148,8 @@ func (r *applier) init(s *Store, b *Batch) {
 // forget drops what an entry that has left its queue held.
 func (r *applier) forget(e index.Entry) {
 	switch {
+	case isLarge(e.Addr):
+		r.s.larges.forget(e.Addr)
 	case e.Sealed():
 		r.tally.sealed.add(&r.s.segments, e.Addr, -1, -int64(e.Len))
 	case e.Logged():
@@ -260,6 +262,7 @@ func (r *applier) do() {
 
 // finish does what needs no lock any more.
 func (r *applier) finish() {
+	r.b.letLargesGo()
 	if r.chunk != nil {
 		r.s.arena.Done(r.chunk, r.refs)
 		r.chunk, r.refs = nil, 0

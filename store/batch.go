@@ -20,6 +20,7 @@ type Batch struct {
 	removed []int // ready messages that a purge, trim or deletion took
 
 	rejections int
+	larges     int // publishes that hold one
 
 	run applier
 }
@@ -50,8 +51,9 @@ type trim struct{ messages, bytes int64 }
 // publishing is a message on its way.
 type publishing struct {
 	m        Message
-	first, n int // its queues
-	durables int // how many of them are durable, if it is persistent
+	large    *Large // its body, held; nil: it is m's
+	first, n int    // its queues
+	durables int    // how many of them are durable, if it is persistent
 	size     uint32
 	crc      uint32 // only of large ones
 	logged   bool   // durables > 0
@@ -67,6 +69,7 @@ func (s *Store) NewBatch() *Batch {
 
 // Reset empties the batch, for use again.
 func (b *Batch) Reset() {
+	b.letLargesGo()
 	clear(b.ops)
 	clear(b.pubs)
 	clear(b.queues)
@@ -93,6 +96,38 @@ func (b *Batch) Publish(m Message, queues []*Queue) (index int) {
 	b.pubs = append(b.pubs, publishing{m: m, first: len(b.queues), n: len(queues)})
 	b.queues = append(b.queues, queues...)
 	return index
+}
+
+// PublishLarge is Publish of a message whose body is a file: the one that m was
+// finished with. The batch holds it until it was applied or is reset.
+func (b *Batch) PublishLarge(l *Large, m Message, queues []*Queue) (index int) {
+	m.Body = nil
+	index = b.Publish(m, queues)
+	l.Retain()
+	b.pubs[index].large = l
+	b.larges++
+	return index
+}
+
+// body is how many bytes the message's body has.
+func (p *publishing) body() int64 {
+	if p.large != nil {
+		return p.large.size
+	}
+	return int64(len(p.m.Body))
+}
+
+func (b *Batch) letLargesGo() {
+	if b.larges == 0 {
+		return
+	}
+	for i := range b.pubs {
+		if p := &b.pubs[i]; p.large != nil {
+			p.large.Release()
+			p.large = nil
+		}
+	}
+	b.larges = 0
 }
 
 // Ack removes a message for good, whether it is claimed or ready. On one that

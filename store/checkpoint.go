@@ -92,6 +92,7 @@ func (c *checkpoints) loop() {
 			return
 		case <-c.wake:
 		case <-tick.C:
+			c.s.sweepLarges()
 			if !c.pays() {
 				continue
 			}

@@ -43,6 +43,7 @@ type Claim struct {
 	q      *Queue
 	pinned bool           // the log's cache
 	chunks []*arena.Chunk // pinned
+	larges []*Large       // retained
 	ahead  readAhead
 	sealed sealedReader
 }
@@ -126,8 +127,12 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 			break
 		}
 		sealed := e == nil || e.Sealed()
+		var body *Large
+		if !sealed && isLarge(e.Addr) {
+			body = q.s.larges.get(e.Addr)
+		}
 		if sealed || e.Logged() {
-			if failed && !sealed && e.Addr >= uint64(log.Durable()) {
+			if failed && !sealed && q.s.recorded(e, body) >= uint64(log.Durable()) {
 				// Its publisher was told that it failed.
 				q.ix.Ack(seq, seq, q.s.forget)
 				continue
@@ -145,13 +150,13 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 			q.skip(seq, e)
 			continue
 		}
-		blob, origin := c.bytes(seq, e, sealed)
+		blob, origin := c.bytes(seq, e, sealed, body)
 		if blob == nil {
 			c.ahead.seq, c.ahead.sealed = seq, sealed
 			status = Cold
 			break
 		}
-		it := Item{Seq: seq, Time: origin, Message: Message{Body: blob}}
+		it := Item{Seq: seq, Time: origin, Large: body, Message: Message{Body: blob}}
 		if e != nil {
 			it.Redelivered, it.Count = q.ix.Take(seq, e)
 		} else {
@@ -162,12 +167,21 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 	return status, marks && q.runsLow()
 }
 
-// bytes returns a message's blob or payload if it is in memory. Under q.mu.
-func (c *Claim) bytes(seq uint64, e *index.Entry, sealed bool) (blob []byte, origin int64) {
+// bytes returns a message's blob or payload if it is in memory; of a large one
+// that without its body. Under q.mu.
+func (c *Claim) bytes(seq uint64, e *index.Entry, sealed bool, body *Large) (blob []byte, origin int64) {
 	s := c.q.s
 	switch {
 	case sealed:
 		return c.sealed.payload(seq), fromSegment
+	case body != nil:
+		head := body.head.Load()
+		if head == nil {
+			return nil, 0
+		}
+		body.Retain()
+		c.larges = append(c.larges, body)
+		return *head, fromMemory
 	case e.Logged():
 		if blob = s.log.Cached(wal.LSN(e.Addr), int(e.Len)); blob != nil {
 			return blob, fromMemory
@@ -195,6 +209,10 @@ func (c *Claim) pin(chunk *arena.Chunk) bool {
 
 // forget is applier.forget for single entries.
 func (s *Store) forget(_ uint64, e index.Entry) {
+	if isLarge(e.Addr) {
+		s.larges.forget(e.Addr)
+		return
+	}
 	var t liveTally
 	t.add(&s.live, e.Addr, e.Len, -1)
 	t.flush(&s.live)
@@ -216,6 +234,9 @@ func (c *Claim) parse() {
 			if err == nil {
 				err = it.parseBlob(blob)
 			}
+		}
+		if it.Large != nil {
+			it.Body = nil
 		}
 		if err != nil {
 			c.q.setAside(it.Seq, err)
@@ -256,6 +277,11 @@ func (c *Claim) Release() {
 		c.chunks[i] = nil
 	}
 	c.chunks = c.chunks[:0]
+	for i, l := range c.larges {
+		l.Release()
+		c.larges[i] = nil
+	}
+	c.larges = c.larges[:0]
 	clear(c.Items)
 	c.Items = c.Items[:0]
 	c.ahead.released()

@@ -157,6 +157,13 @@ func claimReadable(t tb, s *Store, q *Queue, max int) (got []claimed, cold bool)
 		case Claimed:
 			for i := range c.Items {
 				it := &c.Items[i]
+				if it.Large != nil {
+					body, err := readLarge(it.Large)
+					if err != nil {
+						t.Fatalf("message %d: %v", it.Seq, err)
+					}
+					it.Body = []byte(body)
+				}
 				checkItem(t, it)
 				got = append(got, claimed{it.Seq, string(it.Body), it.Redelivered, it.Count})
 			}

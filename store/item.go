@@ -26,6 +26,9 @@ type Item struct {
 	Count uint32
 	// Time is when the message was published, in ms since 1970.
 	Time int64
+	// Large is the body where it lies in a file of its own; Body is then nil.
+	// It is valid as the slices are, and longer for who retains it.
+	Large *Large
 	Message
 }
 

@@ -34,6 +34,9 @@ type Options struct {
 	// goes to files that are never synced (folder spill/). Default 256 MiB.
 	// Negative: all stays in memory.
 	MemoryBytes int64
+	// LargeBytes is from where on a body should have a file of its own: who
+	// publishes asks for it by Store.LargeBytes. Default 1 MiB; negative: none.
+	LargeBytes int64
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -70,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 16 << 20
+	}
+	if o.LargeBytes == 0 {
+		o.LargeBytes = 1 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -47,7 +47,7 @@ func (r *applier) reserve() bool {
 				continue
 			}
 			r.lock(q)
-			if q.hold(int64(len(p.m.Body))) {
+			if q.hold(p.body()) {
 				r.held = append(r.held, reservation{p, q})
 			} else {
 				b.reject(p)
@@ -57,7 +57,7 @@ func (r *applier) reserve() bool {
 	if b.rejections > 0 {
 		for _, h := range r.held {
 			r.lock(h.q)
-			h.q.letGo(int64(len(h.p.m.Body)))
+			h.q.letGo(h.p.body())
 		}
 		r.held = r.held[:0]
 	}
@@ -83,6 +83,10 @@ func (r *applier) planPublish(p *publishing) error {
 		}
 	}
 	p.logged = p.durables > 0
+	if p.large != nil {
+		r.planLarge(p)
+		return nil
+	}
 	if p.logged {
 		r.size += record.WordSize + p.durables*record.PairSize + int(p.size)
 		r.records++
@@ -129,7 +133,7 @@ func (r *applier) publish(p *publishing) {
 // publishGuarded is publish where a queue may be gone or full.
 func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 	r.dest = r.dest[:0]
-	body := int64(len(p.m.Body))
+	body := p.body()
 	durables := 0
 	for _, q := range queues {
 		// Reservations come in the order of the publishes and their queues.
@@ -174,12 +178,16 @@ type written struct {
 	memory   index.Entry // for the others
 	recorded int64       // how many queues have the one,
 	kept     int64       // and the other
+	expected int64       // how many were to have a large one
 }
 
 // write puts a message into the log for its durable queues, and into the arena
 // for the others: what the log holds is then needed by durable queues alone, and
 // moving it to a segment moves it out of the log for good.
 func (r *applier) write(p *publishing, queues, durables int) (w written) {
+	if p.large != nil {
+		return r.writeLarge(p, queues, durables)
+	}
 	body := uint32(len(p.m.Body))
 	var blob []byte
 	if durables > 0 {
@@ -228,6 +236,10 @@ func (r *applier) push(q *Queue, w *written) {
 
 // settle closes the accounts of a message that was pushed.
 func (r *applier) settle(p *publishing, w *written) {
+	if p.large != nil {
+		p.large.t.change(p.large, w.recorded+w.kept-w.expected)
+		return
+	}
 	if w.recorded > 0 {
 		r.tally.log.add(&r.s.live, w.logged.Addr, p.size, w.recorded)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/arena"
+	"github.com/leveret-mq/leveret/internal/large"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -65,6 +66,11 @@ func (a *readAhead) read(q *Queue) bool {
 	if a.spent >= readClaim {
 		return false
 	}
+	if l := q.nextLarge(a.seq); l != nil {
+		err := l.load()
+		l.Release()
+		return a.judge(q, largeBit|l.number, err)
+	}
 	a.size = min(max(2*a.size, readFirst), readMost)
 	p, ok := a.plan(q, math.MaxUint64)
 	if !ok {
@@ -83,6 +89,13 @@ func (a *readAhead) read(q *Queue) bool {
 	if p.chunk != nil {
 		q.s.arena.Release(p.chunk, 1)
 	}
+	return a.judge(q, p.from, err)
+}
+
+// judge says what follows from an attempt to read the message that stopped take,
+// at addr:
+// see read.
+func (a *readAhead) judge(q *Queue, addr uint64, err error) bool {
 	if err == nil {
 		q.s.trouble.over(q)
 		return true
@@ -93,7 +106,7 @@ func (a *readAhead) read(q *Queue) bool {
 	}
 	q.mu.Lock()
 	seq, e, _ := q.ix.Peek()
-	mine := e != nil && seq == a.seq && !e.Sealed() && e.Addr == p.from
+	mine := e != nil && seq == a.seq && !e.Sealed() && e.Addr == addr
 	if mine {
 		q.ix.Take(seq, e)
 	}
@@ -195,7 +208,8 @@ func scarce(err error) bool {
 // harmed tells whether an error is about the message: it is not where the log
 // has it.
 func harmed(err error) bool {
-	return errors.Is(err, wal.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, wal.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, new(*large.CorruptError))
 }
 
 const (
@@ -303,6 +317,8 @@ func (q *Queue) setAside(seq uint64, cause error) {
 	var file string
 	var offset int64
 	switch {
+	case isLarge(e.Addr):
+		file = q.s.larges.dir.Name(e.Addr &^ largeBit)
 	case e.Sealed():
 		file = q.s.segments.name(e.Addr)
 	case e.Logged():

@@ -47,6 +47,10 @@ func (e *CorruptError) Unwrap() error { return e.Cause }
 // recover brings the store to the state that its files tell of, and opens the
 // log.
 func (s *Store) recover() error {
+	present, err := s.openLarges(filepath.Join(s.dir, largeFolder))
+	if err != nil {
+		return err
+	}
 	found, err := s.loadNewest()
 	if err != nil {
 		return err
@@ -68,7 +72,11 @@ func (s *Store) recover() error {
 		return errors.Join(&CorruptError{s.dir, err}, s.log.Close())
 	}
 	r.tally.flush(&s.live)
-	if err := s.segments.recovered(); err != nil {
+	err = s.segments.recovered()
+	if err == nil {
+		err = s.larges.recovered(present, s.log.Appended())
+	}
+	if err != nil {
 		return errors.Join(err, s.log.Close())
 	}
 	if s.marker.found, err = s.findMarker(); err != nil {
@@ -132,6 +140,7 @@ func (s *Store) forgetAll() {
 	s.catalog.slots, s.catalog.where, s.catalog.free = nil, nil, nil
 	s.live.init(s.opts.WAL.FileSize)
 	s.segments.forget()
+	s.larges.reset()
 	s.nextQueue.Store(firstQueue)
 }
 
@@ -141,7 +150,7 @@ func (s *Store) load(number uint64) error {
 	var l index.Loader
 	var q *Queue
 	var tally liveTally
-	gone := func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, -1) }
+	gone := func(e index.Entry) { s.found(&tally, e, -1) }
 	last := uint32(0)
 	name := snapshotName(checkpointPrefix, number)
 	size, err := s.readSnapshot(name, number, &h, func(kind byte, p []byte) error {
@@ -161,7 +170,7 @@ func (s *Store) load(number uint64) error {
 			last = max(last, id) // it may have been made after the header was
 			return nil
 		case kind == index.BlockEntries && q != nil:
-			return l.LoadEntries(p, func(e index.Entry) { tally.add(&s.live, e.Addr, e.Len, 1) })
+			return l.LoadEntries(p, func(e index.Entry) { s.found(&tally, e, 1) })
 		case kind == index.BlockRuns && q != nil:
 			return l.LoadRuns(p)
 		case kind == index.BlockAcks && q != nil:
@@ -270,11 +279,17 @@ func (r *replayer) queue(id uint32) *Queue {
 	return r.q
 }
 
-// gone is told of entries that leave a queue. What is in segments is counted when
-// all is replayed.
-func (r *replayer) gone(_ uint64, e index.Entry) {
-	if !e.Sealed() {
-		r.tally.add(&r.s.live, e.Addr, e.Len, -1)
+// gone is told of entries that leave a queue.
+func (r *replayer) gone(_ uint64, e index.Entry) { r.s.found(&r.tally, e, -1) }
+
+// found counts entries that recovery has, or has no more. What is in segments is
+// counted when all is replayed.
+func (s *Store) found(t *liveTally, e index.Entry, n int64) {
+	switch {
+	case isLarge(e.Addr):
+		s.larges.found(e, n)
+	case !e.Sealed():
+		t.add(&s.live, e.Addr, e.Len, n)
 	}
 }
 
@@ -293,12 +308,17 @@ func (r *replayer) record(lsn wal.LSN, p []byte) error {
 func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 	s := r.s
 	switch rec.Kind {
-	case record.Publish:
-		body, err := record.BodyLen(rec.Blob)
-		if err != nil {
-			return err
+	case record.Publish, record.PublishLarge:
+		var point index.Entry
+		if rec.Kind == record.PublishLarge {
+			point = index.MakeEntry(largeBit|rec.File, rec.Length, rec.Length-rec.Overhead, index.Logged)
+		} else {
+			body, err := record.BodyLen(rec.Blob)
+			if err != nil {
+				return err
+			}
+			point = index.MakeEntry(uint64(lsn)+uint64(len(p)-len(rec.Blob)), uint32(len(rec.Blob)), body, index.Logged)
 		}
-		addr := uint64(lsn) + uint64(len(p)-len(rec.Blob))
 		for i := range len(rec.Pairs) / record.PairSize {
 			id, seq, flags := rec.Pair(i)
 			q := r.queue(id)
@@ -308,12 +328,12 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 			if err := q.checkSeq(seq); err != nil {
 				return err
 			}
-			e := index.MakeEntry(addr, uint32(len(rec.Blob)), body, index.Logged)
+			e := point
 			if flags&record.PairMarked != 0 {
 				e.Flags |= index.Marked
 			}
 			if q.ix.Restore(seq, e) {
-				r.tally.add(&s.live, addr, e.Len, 1)
+				s.found(&r.tally, e, 1)
 			}
 		}
 	case record.Put:

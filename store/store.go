@@ -36,6 +36,7 @@ type Store struct {
 	arena     *arena.Arena
 	live      live
 	segments  segments
+	larges    larges
 
 	checkpoints checkpoints
 	retirer     retirer
@@ -115,6 +116,7 @@ func (s *Store) Close() error {
 	s.checkpoints.stop()
 	err := s.log.Err()
 	if err == nil {
+		s.sweepLarges()
 		err = s.checkpoints.write(true)
 	}
 	if cerr := s.log.Close(); err == nil {
@@ -164,6 +166,8 @@ type Stats struct {
 	LiveBytes    int64 // of their messages; one in several queues counts in each
 	ArenaBytes   int64 // of memory for messages that are not in the log
 	SpilledBytes int64 // of such messages, on disk
+	LargeFiles   int   // for large messages
+	LargeBytes   int64 // in their bodies
 	Checkpoints  int64 // written since Open; then of the newest:
 	LastReplay   wal.LSN
 	LastSize     int64 // in bytes
@@ -186,6 +190,7 @@ func (s *Store) Stats() Stats {
 		st.LogBytes += f.Size
 	}
 	st.LiveEntries, st.LiveBytes = s.live.size()
+	st.LargeFiles, st.LargeBytes = s.larges.stats()
 	c := &s.checkpoints
 	st.Checkpoints, st.LastReplay, st.LastSize = c.written.Load(), wal.LSN(c.lastReplay.Load()), c.lastSize.Load()
 	return st

@@ -13,6 +13,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/leveret-mq/leveret/amqpd"
 )
 
 // Config is what `leveret serve` can be told. A value comes from the flag, else
@@ -44,6 +46,9 @@ type Config struct {
 	// memory that there is, in the control group where that is less, or a size; 0
 	// turns it off. The default is RabbitMQ's.
 	MemoryLimit share `toml:"memory-limit"`
+	// MaxMessageSize is the longest body that is taken; a longer one closes its
+	// channel. The default and the most, 512 MiB, are RabbitMQ's.
+	MaxMessageSize size `toml:"max-message-size"`
 	// WALFileSize and CheckpointBytes are for tests that want rotation and
 	// checkpoints often; 0 takes the engine's defaults.
 	WALFileSize     int64 `toml:"wal-file-size"`
@@ -59,6 +64,7 @@ func defaultConfig() Config {
 		ShutdownTimeout: duration(10 * time.Second),
 		DiskFreeLimit:   50e6,
 		MemoryLimit:     share{percent: 40},
+		MaxMessageSize:  128 << 20,
 	}
 }
 
@@ -71,6 +77,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")
 	fs.Var(&c.DiskFreeLimit, "disk-free-limit", "block publishers where less is free on the disk; 0 never does")
 	fs.Var(&c.MemoryLimit, "memory-limit", "block publishers where the broker uses more memory: percent of what there is, or a size; 0 never does")
+	fs.Var(&c.MaxMessageSize, "max-message-size", "refuse longer bodies")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
 	for _, name := range []string{"wal-file-size", "checkpoint-bytes"} {
@@ -173,6 +180,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ShutdownTimeout < 0 {
 		return fmt.Errorf("--shutdown-timeout %s is negative", c.ShutdownTimeout.String())
+	}
+	if c.MaxMessageSize < 1 || c.MaxMessageSize > amqpd.MaxMaxMessageSize {
+		return fmt.Errorf("--max-message-size %s is not between 1 byte and 512MiB", c.MaxMessageSize.String())
 	}
 	if c.WALFileSize < 0 || c.CheckpointBytes < 0 {
 		return errors.New("--wal-file-size and --checkpoint-bytes cannot be negative")

@@ -104,7 +104,7 @@ func serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return explainOpen(cfg.DataDir, err)
 	}
-	srv, err := amqpd.NewServer(b, amqpd.Options{Logger: log, LeveretVersion: version})
+	srv, err := amqpd.NewServer(b, amqpd.Options{Logger: log, LeveretVersion: version, MaxMessageSize: uint64(cfg.MaxMessageSize)})
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}

@@ -124,6 +124,9 @@ func (b *Broker) Restart() {
 	b.start()
 }
 
+// Dir is the data directory.
+func (b *Broker) Dir() string { return b.opts.Dir }
+
 // Addr is HOST:PORT.
 func (b *Broker) Addr() string { return b.listener.Addr().String() }
 

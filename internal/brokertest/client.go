@@ -29,6 +29,8 @@ type Client struct {
 	t    testing.TB
 	buf  []byte
 	r, w int
+
+	partial map[uint16]*partial // by channel
 }
 
 // NewClient makes a client of a connection on which nothing has been said.
@@ -38,7 +40,8 @@ func NewClient(t testing.TB, nc net.Conn) *Client {
 		Tune:         wire.ConnectionTuneOk{ChannelMax: 2047, FrameMax: 131072},
 		Capabilities: []string{"authentication_failure_close", "consumer_cancel_notify", "connection.blocked", "basic.nack", "publisher_confirms"},
 		User:         "guest", Password: "guest", VHost: "/",
-		buf: make([]byte, 256<<10),
+		buf:     make([]byte, 256<<10),
+		partial: map[uint16]*partial{},
 	}
 }
 
@@ -84,38 +87,62 @@ func (c *Client) Frame() (wire.Frame, error) {
 	}
 }
 
-// ReadEvent reads the next event.
+// ReadEvent reads the next event: of contents that come on several channels at
+// once, the one that is whole first.
 func (c *Client) ReadEvent() (Event, error) {
-	f, err := c.Frame()
-	if err != nil || f.Type == wire.FrameHeartbeat {
-		return Event{}, err
-	}
-	m, err := wire.DecodeMethod(f.Payload)
-	if err != nil {
-		return Event{}, err
-	}
-	e := Event{Channel: f.Channel, Method: own(m)}
-	if !wire.Lookup(m.ID()).Content {
-		return e, nil
-	}
-	if f, err = c.Frame(); err != nil {
-		return e, err
-	}
-	h, err := wire.DecodeHeader(f.Payload)
-	if err != nil || f.Type != wire.FrameHeader || f.Channel != e.Channel {
-		return e, fmt.Errorf("content header owed, got %v, %v", f, err)
-	}
-	e.Props = append(amqp.Properties(nil), h.Properties...)
-	for uint64(len(e.Body)) < h.BodySize {
-		if f, err = c.Frame(); err != nil {
-			return e, err
+	for {
+		f, err := c.Frame()
+		if err != nil || f.Type == wire.FrameHeartbeat {
+			return Event{}, err
 		}
-		if f.Type != wire.FrameBody || f.Channel != e.Channel || len(f.Payload) == 0 {
-			return e, fmt.Errorf("content body owed, got %v", f)
+		p := c.partial[f.Channel]
+		if p == nil {
+			m, err := wire.DecodeMethod(f.Payload)
+			if err != nil {
+				return Event{}, err
+			}
+			e := Event{Channel: f.Channel, Method: own(m)}
+			if !wire.Lookup(m.ID()).Content {
+				return e, nil
+			}
+			c.partial[f.Channel] = &partial{Event: e}
+			continue
 		}
-		e.Body = append(e.Body, f.Payload...)
+		whole, err := p.add(f)
+		if err != nil {
+			return p.Event, err
+		}
+		if whole {
+			delete(c.partial, f.Channel)
+			return p.Event, nil
+		}
 	}
-	return e, nil
+}
+
+// partial is an event whose content is still coming.
+type partial struct {
+	Event
+	header  bool // it has come
+	missing uint64
+}
+
+// add takes a frame in and tells whether the content is whole.
+func (p *partial) add(f wire.Frame) (whole bool, err error) {
+	if !p.header {
+		h, err := wire.DecodeHeader(f.Payload)
+		if err != nil || f.Type != wire.FrameHeader {
+			return false, fmt.Errorf("content header owed, got %v, %v", f, err)
+		}
+		p.Props = append(amqp.Properties(nil), h.Properties...)
+		p.header, p.missing = true, h.BodySize
+		return p.missing == 0, nil
+	}
+	if n := uint64(len(f.Payload)); f.Type != wire.FrameBody || n == 0 || n > p.missing {
+		return false, fmt.Errorf("%d bytes of content body owed, got %v", p.missing, f)
+	}
+	p.Body = append(p.Body, f.Payload...)
+	p.missing -= uint64(len(f.Payload))
+	return p.missing == 0, nil
 }
 
 // own copies the slices of hot methods, which alias the buffer.
