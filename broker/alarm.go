@@ -7,8 +7,33 @@ import (
 	"time"
 )
 
-// diskInterval is how often the free space is asked for.
-const diskInterval = time.Second
+const (
+	// diskInterval is how often the free space is asked for.
+	diskInterval = 100 * time.Millisecond
+	// diskWindow is the number of looks back that tell how fast the disk fills up:
+	// a second. The alarm is raised when that much more, and the limit, would not
+	// fit: publishers hear of it a little later, and what they have sent before
+	// must have room too.
+	diskWindow = int(time.Second / diskInterval)
+)
+
+// diskWatch is what the goroutine that asks for the free space remembers.
+type diskWatch struct {
+	free    []uint64 // what was free at the last looks, oldest first
+	unknown bool     // it could not be told at the last one
+}
+
+// look notes what is free and tells how much went since the oldest look.
+func (w *diskWatch) look(free uint64) (went uint64) {
+	if len(w.free) > diskWindow {
+		w.free = w.free[:copy(w.free, w.free[1:])]
+	}
+	w.free = append(w.free, free)
+	if oldest := w.free[0]; oldest > free {
+		return oldest - free
+	}
+	return 0
+}
 
 // shortages are the resources of which there is too little.
 type shortages struct {
@@ -58,26 +83,34 @@ func (b *Broker) watchDisk() {
 	}
 	t := time.NewTicker(diskInterval)
 	defer t.Stop()
+	var w diskWatch
 	for {
 		select {
 		case <-t.C:
-			b.lookAtDisk()
+			b.lookAtDisk(&w)
 		case <-b.stop:
 			return
 		}
 	}
 }
 
-func (b *Broker) lookAtDisk() {
+func (b *Broker) lookAtDisk(w *diskWatch) {
 	if b.opts.DiskFreeLimit < 0 {
 		return
 	}
 	free, err := b.opts.Store.FS.Free(b.dir)
 	if err != nil {
-		b.log.Warn("free disk space is unknown", "dir", b.dir, "err", err)
+		if !w.unknown {
+			b.log.Warn("free disk space is unknown", "dir", b.dir, "err", err)
+		}
+		w.unknown = true
+		b.short.set(&b.short.disk, false)
+		return
 	}
-	short := err == nil && free < uint64(b.opts.DiskFreeLimit)
+	w.unknown = false
+	went := w.look(free)
+	short := free < uint64(b.opts.DiskFreeLimit)+went
 	if b.short.set(&b.short.disk, short) {
-		b.log.Warn("disk alarm changed", "low", short, "free", free, "limit", b.opts.DiskFreeLimit, "dir", b.dir)
+		b.log.Warn("disk alarm changed", "low", short, "free", free, "went_in_a_second", went, "limit", b.opts.DiskFreeLimit, "dir", b.dir)
 	}
 }

@@ -141,7 +141,7 @@ func Open(dir string, o Options) (*Broker, error) {
 			b.stats.Queues++
 		}
 	}
-	b.lookAtDisk()
+	b.lookAtDisk(new(diskWatch))
 	b.spawn(b.expiry.run)
 	b.spawn(b.watchDisk)
 	b.spawn(b.watchMemory)
