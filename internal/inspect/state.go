@@ -201,9 +201,7 @@ func (s *state) loadNewest() error {
 	}
 	s.reset()
 	s.header = index.Header{}
-	if s.alone = len(s.files.checkpoints) > 0; !s.alone {
-		return nil
-	}
+	s.alone = len(s.files.checkpoints) > 0
 	// Any catalog is better than none.
 	for i := len(s.files.catalogs) - 1; i >= 0; i-- {
 		t := newTopology()
@@ -290,15 +288,26 @@ func (s *state) replayLog() error {
 		return nil
 	}
 	oldest := list[0].Start
-	switch {
-	case s.checkpoint != nil:
-	case !list[0].Known:
-		s.problem(problem(walDir, true, "no checkpoint can be read, and where the log begins is unknown"))
-	case s.alone && oldest != 0:
-		s.problem(problem(walDir, true, "no checkpoint can be read, and the log begins at lsn %d: what was done before is lost", oldest))
-	case oldest != 0:
-		s.problem(problem(walDir, true, "there is no checkpoint, and the log begins at lsn %d", oldest))
-		s.alone = true
+	if s.checkpoint == nil {
+		// The log alone is enough if all of it is there.
+		whole := list[0].Known && oldest == 0
+		for i := 1; i < len(list) && whole; i++ {
+			whole = list[i].Known && list[i-1].End == list[i].Start
+		}
+		none := "there is no checkpoint"
+		if s.alone {
+			none = "no checkpoint can be read"
+		}
+		switch {
+		case whole:
+		case !list[0].Known:
+			s.problem(problem(walDir, true, "%s, and where the log begins is unknown", none))
+		case oldest != 0:
+			s.problem(problem(walDir, true, "%s, and the log begins at lsn %d: what was done before is not known", none, oldest))
+		default:
+			s.problem(problem(walDir, true, "%s, and parts of the log are missing", none))
+		}
+		s.alone = !whole
 	}
 	if s.checkpoint == nil {
 		s.replay = oldest
@@ -466,9 +475,14 @@ func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 		in := func(addr uint64) bool { return !isLarge(addr) && addr >= rec.From && addr < rec.To }
 		for i := range len(rec.Items) / record.SpanSize {
 			id, first, end := rec.Span(i)
-			if q := s.queues[id]; q != nil {
-				q.ix.Seal(first, end, rec.Segment, in, nil)
+			q := s.queues[id]
+			if q == nil {
+				continue
 			}
+			if (first >= end || end > q.ix.Next()) && !s.alone {
+				return fmt.Errorf("messages %d to %d of queue %d, which is at %d, cannot be in segment %d", first, end, id, q.ix.Next(), rec.Segment)
+			}
+			q.ix.Seal(first, end, rec.Segment, in, nil)
 		}
 		return nil
 	case record.Merged:

@@ -29,6 +29,9 @@ type world struct {
 	fs *vfs.Mem
 	s  *store.Store
 	n  int // messages so far
+
+	names map[*store.Queue]string
+	ever  content // what was published to the queues
 }
 
 // tiny makes files small, so that a few messages pass every border. Nothing
@@ -41,7 +44,7 @@ func tiny(fs vfs.FS) store.Options {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, fs: vfs.NewMem()}
+	w := &world{t: t, fs: vfs.NewMem(), names: map[*store.Queue]string{}, ever: content{}}
 	w.open()
 	return w
 }
@@ -78,6 +81,7 @@ func (w *world) kill() {
 func (w *world) do(fn func(b *store.Batch)) {
 	w.t.Helper()
 	b := w.s.NewBatch()
+	b.Atomic() // so that acks are waited for too
 	fn(b)
 	lsn, err := w.s.Apply(b, wal.Lazy, nil)
 	w.ok(err)
@@ -110,6 +114,7 @@ func (w *world) queue(name string) *store.Queue {
 		q = b.CreateQueue(true, store.QueueOptions{})
 		b.Put(queueKey(Name{"/", name}), catalog.QueueValue(q.ID(), false, nil))
 	})
+	w.names[q] = name
 	return q
 }
 
@@ -128,6 +133,9 @@ func (w *world) publish(n, size int, queues ...*store.Queue) {
 		w.n++
 		body := fmt.Sprintf("m%05d.", w.n)
 		body += strings.Repeat(string(rune('a'+w.n%26)), max(0, size-len(body)))
+		for _, q := range queues {
+			w.ever[w.names[q]] = append(w.ever[w.names[q]], fmt.Sprintf("m%05d %d key", w.n, len(body)))
+		}
 		w.do(func(b *store.Batch) {
 			b.Publish(store.Message{RoutingKey: []byte("key"), Props: amqp.NoProperties, Body: []byte(body), Persistent: true}, queues)
 		})
@@ -202,6 +210,41 @@ func (w *world) usual() {
 	w.ack(c, seqs[1])
 	w.requeue(c, seqs[0], seqs[2])
 	w.publish(3, 200, b)
+}
+
+// sealed is like usual, with segments: what lies in them is acked, requeued and
+// delivered, before and after checkpoints.
+func (w *world) sealed() {
+	w.t.Helper()
+	w.vhost("/")
+	w.exchange("x")
+	a, b, gone := w.queue("a"), w.queue("b"), w.queue("gone")
+	w.bind("x", "a")
+	w.publish(8, 100, a)
+	w.publish(5, 60, a, b, gone)
+	w.publish(2, 5000, b, a) // stored once
+	seqs := w.claim(a, 3)
+	w.ack(a, seqs[1])
+	w.requeue(a, seqs[0])
+	w.ok(w.s.Retire(true))
+	w.publish(10, 120, a, b)
+	seqs = w.claim(a, 4)
+	w.ack(a, seqs[0], seqs[3])
+	w.requeue(a, seqs[2])
+	w.ok(w.s.Checkpoint())
+	w.ack(b, w.claim(b, 2)...)
+	w.ok(w.s.Retire(true))
+	w.ok(w.s.Checkpoint())
+	c := w.queue("c")
+	w.remove(gone, "gone")
+	w.publish(6, 80, c, a)
+	w.ack(b, w.claim(b, 1)...)
+	seqs = w.claim(a, 9)
+	w.ack(a, seqs[4], seqs[5])
+	w.requeue(a, seqs[7])
+	w.ok(w.s.Retire(true))
+	w.publish(3, 200, b)
+	w.ack(a, seqs[6])
 }
 
 // content is what a directory's queues hold, by name: a line a message.
@@ -303,11 +346,12 @@ func sizeIn(t testing.TB, m vfs.FS, name string) int {
 type frozen struct {
 	t     testing.TB
 	files map[string][]byte
+	ids   map[uint32]string // names of queues
 }
 
 func freeze(t testing.TB, m vfs.FS) *frozen {
 	t.Helper()
-	f := &frozen{t, map[string][]byte{}}
+	f := &frozen{t: t, files: map[string][]byte{}}
 	for _, name := range tree(t, m, dataDir) {
 		h, err := m.Open(name)
 		if err != nil {
