@@ -71,6 +71,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 		}
 	}
 	r.finish()
+	if r.published > 0 && r.logging {
+		s.figures.published.Add(int64(r.published))
+	}
 	end := uint64(s.log.Appended())
 	s.checkpoints.appended(end)
 	s.retirer.appended(end)

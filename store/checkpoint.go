@@ -285,22 +285,23 @@ func (c *checkpoints) writeCatalog(number uint64) error {
 
 // snapshotWriter writes a snapshot file under a temporary name.
 type snapshotWriter struct {
-	fs     vfs.FS
-	dir    string
-	name   string // the final one
-	temp   string
-	f      vfs.File // nil when finished
-	buf    []byte
-	off    int64 // what is written
-	blocks uint64
-	err    error
+	fs      vfs.FS
+	dir     string
+	name    string // the final one
+	temp    string
+	f       vfs.File // nil when finished
+	buf     []byte
+	off     int64         // what is written
+	written *atomic.Int64 // the same, by all snapshots
+	blocks  uint64
+	err     error
 }
 
 // snapshotBuffer is how many bytes are gathered before they are written.
 const snapshotBuffer = 256 << 10
 
 func (c *checkpoints) create(prefix string, h index.Header) (*snapshotWriter, error) {
-	w := &snapshotWriter{fs: c.s.opts.FS, dir: c.s.dir}
+	w := &snapshotWriter{fs: c.s.opts.FS, dir: c.s.dir, written: &c.s.figures.checkpointBytes}
 	w.name = filepath.Join(w.dir, snapshotName(prefix, h.Number))
 	w.temp = w.name + tempSuffix
 	var err error
@@ -339,6 +340,7 @@ func (w *snapshotWriter) flush() {
 		w.err = fmt.Errorf("write %s at %d: %w", w.temp, w.off, err)
 	}
 	w.off += int64(len(w.buf))
+	w.written.Add(int64(len(w.buf)))
 	w.buf = w.buf[:0]
 }
 

@@ -243,7 +243,10 @@ func (c *script) step() error {
 	case n < 92 && !c.keepLog:
 		return c.s.Checkpoint()
 	case n < 98 || c.keepLog:
-		return c.s.Retire(true)
+		if err := c.s.Retire(true); err != nil || n < 95 {
+			return err
+		}
+		return c.s.Compact()
 	default:
 		if err := c.close(); err != nil {
 			return err

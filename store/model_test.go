@@ -310,6 +310,11 @@ func (m *model) retire(t *rapid.T) {
 	}
 }
 
+func (m *model) compact(t *rapid.T) {
+	compact(t, m.s)
+	checkTable(t, m.s)
+}
+
 func (m *model) stop(t *rapid.T) {
 	shut(t, m.s)
 	m.s = open(t, m.o)
@@ -403,6 +408,7 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 			"consuming":  m.consuming,
 			"checkpoint": m.checkpoint,
 			"retire":     m.retire,
+			"compact":    m.compact,
 			"stop":       m.stop,
 			"kill":       m.kill,
 		})

@@ -27,6 +27,14 @@ type Options struct {
 	// though the log is within its budget, when little else is going on. Default
 	// 10 s. Negative: never.
 	RetireAge time.Duration
+	// CompactSlack is how many bytes of segments may be dead on top of what is
+	// alive in them: beyond twice that and this, they are rewritten. Default 64 MiB.
+	CompactSlack int64
+	// CompactRate bounds, in bytes of segments a second, how fast that reads.
+	// Default 64 MiB.
+	CompactRate int64
+	// CompactAge is how old a segment must be to be rewritten. Default 10 s.
+	CompactAge time.Duration
 	// CacheBytes is how much of segments is kept in memory, decompressed. Default
 	// 16 MiB.
 	CacheBytes int64
@@ -49,6 +57,9 @@ func (o *Options) Validate() error {
 	if o.WALBudget < 0 {
 		return fmt.Errorf("store: log budget of %d bytes is negative", o.WALBudget)
 	}
+	if o.CompactSlack < 0 || o.CompactRate < 0 || o.CompactAge < 0 {
+		return fmt.Errorf("store: compaction with a slack of %d bytes, a rate of %d, an age of %v: none can be negative", o.CompactSlack, o.CompactRate, o.CompactAge)
+	}
 	if o.CacheBytes < 0 {
 		return fmt.Errorf("store: cache of %d bytes is negative", o.CacheBytes)
 	}
@@ -70,6 +81,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.RetireAge == 0 {
 		o.RetireAge = 10 * time.Second
+	}
+	if o.CompactSlack == 0 {
+		o.CompactSlack = 64 << 20
+	}
+	if o.CompactRate == 0 {
+		o.CompactRate = 64 << 20
+	}
+	if o.CompactAge == 0 {
+		o.CompactAge = 10 * time.Second
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 16 << 20

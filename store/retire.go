@@ -203,6 +203,7 @@ func (t *retirer) plan() {
 	wait := max(t.s.opts.WALBudget-size, t.s.fileSize()/8)
 	t.due.Store(uint64(t.s.log.Appended()) + uint64(wait))
 	t.throttle.plan(size)
+	t.s.figures.unretired.Store(size - int64(t.s.log.Appended()))
 }
 
 // Retire moves what is alive in the log to segments: what is due for it; with
@@ -240,12 +241,14 @@ func (s *Store) Retire(force bool) error {
 // segment, which was complete and synced before the record was written.
 func (t *retirer) retire(f wal.FileInfo) error {
 	begin := time.Now()
+	work := &t.s.figures.retirement
 	m, err := t.build(f, (*mover).scan)
 	if damage := (*wal.CorruptError)(nil); errors.As(err, &damage) {
 		t.s.opts.Logger.Error("log file is damaged; what can be read of it is moved message by message", "err", err)
 		m, err = t.build(f, (*mover).pick)
 	}
 	if err != nil {
+		work.done(begin, err)
 		return fmt.Errorf("retire %s: %w", f.Name, err)
 	}
 	if m.left > 0 {
@@ -254,9 +257,14 @@ func (t *retirer) retire(f wal.FileInfo) error {
 	if m.sealed != nil {
 		err = t.s.seal(m.sealed, f.Start, f.End, m.spans())
 		t.s.segments.built(m.sealed)
-		if err != nil {
-			return err
-		}
+		work.written.Add(m.sealed.size)
+		work.messages.Add(int64(m.n))
+	}
+	work.files.Add(1)
+	work.read.Add(f.Size)
+	work.done(begin, err)
+	if err != nil {
+		return err
 	}
 	// It may not look dead yet: the next file's first messages share a granule.
 	t.moved[f.Seq] = true

@@ -40,10 +40,13 @@ type Store struct {
 
 	checkpoints checkpoints
 	retirer     retirer
+	compactor   compactor
 	marker      marker
 	trouble     trouble
 
 	closed atomic.Bool
+
+	figures counters
 
 	// Counters.
 	reads     atomic.Int64
@@ -69,6 +72,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, opts: o.withDefaults()}
 	s.checkpoints.s = s
 	s.retirer.init(s)
+	s.compactor.init(s)
 	s.segments.init(s)
 	s.nextQueue.Store(firstQueue)
 	s.live.init(o.WAL.FileSize)
@@ -94,6 +98,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.checkpoints.start()
 	s.retirer.start()
+	s.compactor.start()
 	s.recoveryTime = time.Since(begin)
 	return s, nil
 }
@@ -112,6 +117,7 @@ func (s *Store) Close() error {
 		return wal.ErrClosed
 	}
 	s.retirer.throttle.letGo()
+	s.compactor.stop()
 	s.retirer.stop()
 	s.checkpoints.stop()
 	err := s.log.Err()

@@ -64,6 +64,7 @@ func (t *throttle) wait(size int) {
 	if wait < time.Millisecond {
 		return // timers are no finer; the debt stands
 	}
+	t.s.figures.throttled.Add(int64(wait))
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

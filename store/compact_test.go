@@ -1,0 +1,745 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/segment"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+func compact(t tb, s *Store) {
+	t.Helper()
+	if err := s.Compact(); err != nil {
+		t.Fatalf("compact: %v", err)
+	}
+}
+
+// noise is a body that does not compress.
+func noise(i, size int) string {
+	rng := rand.New(rand.NewPCG(uint64(i), 7))
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(33 + rng.IntN(90))
+	}
+	return fmt.Sprint(i, "|", string(b))
+}
+
+// fill publishes n messages of a size, and retires them in so many segments.
+func fill(t tb, s *Store, n, size, segments int, queues ...*Queue) {
+	t.Helper()
+	for i := range segments {
+		apply(t, s, func(b *Batch) {
+			for j := range n / segments {
+				b.Publish(text(noise(i*n/segments+j, size)), queues)
+			}
+		})
+		retire(t, s)
+	}
+}
+
+// ackAll acks all messages of a queue but those that keep tells.
+func ackAll(t tb, s *Store, q *Queue, keep func(seq uint64) bool) {
+	t.Helper()
+	apply(t, s, func(b *Batch) {
+		for seq := range q.ix.Next() {
+			if !keep(seq) {
+				b.Ack(q, seq)
+			}
+		}
+	})
+}
+
+// segmentBytes is what the segments take on disk.
+func segmentBytes(t tb, fs vfs.FS) (size int64) {
+	t.Helper()
+	for _, name := range segmentFiles(t, fs) {
+		f, err := fs.Open(filepath.Join(testDir, segmentFolder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := f.Size()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		size += n
+	}
+	return size
+}
+
+func wantSeqs(t tb, s *Store, q *Queue, want []uint64) {
+	t.Helper()
+	var got []uint64
+	for _, it := range claim(t, s, q, 1<<30) {
+		got = append(got, it.seq)
+		if !strings.HasPrefix(it.body, fmt.Sprint(it.seq, "|")) {
+			t.Fatalf("message %d has the body %.40q", it.seq, it.body)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("claimed %v, want %v", got, want)
+	}
+}
+
+func TestCompactionKeepsWhatIsAliveAndNoMore(t *testing.T) {
+	for _, how := range []string{"running", "stopped", "killed"} {
+		t.Run(how, func(t *testing.T) {
+			fs := vfs.NewMem()
+			o := tinyOptions(fs)
+			s := open(t, o)
+			q, r := newQueue(t, s, true), newQueue(t, s, true)
+			fill(t, s, 600, 100, 6, q, r)
+			var want []uint64
+			ackAll(t, s, q, func(seq uint64) bool {
+				if seq%7 == 3 {
+					want = append(want, seq)
+				}
+				return seq%7 == 3
+			})
+			ackAll(t, s, r, func(seq uint64) bool { return seq == 42 })
+			before := segmentBytes(t, fs)
+			compact(t, s)
+			if names := segmentFiles(t, fs); len(names) != 1 {
+				t.Errorf("%d segments are left: %v", len(names), names)
+			}
+			if after := segmentBytes(t, fs); after > before/5 {
+				t.Errorf("%d bytes of %d are left", after, before)
+			}
+			switch how {
+			case "stopped":
+				shut(t, s)
+				s = open(t, o)
+			case "killed":
+				s, fs = kill(t, s, fs, o)
+				o.FS = fs
+			}
+			wantSeqs(t, s, s.Queue(q.ID()), want)
+			wantSeqs(t, s, s.Queue(r.ID()), []uint64{42})
+			ackAll(t, s, s.Queue(q.ID()), func(uint64) bool { return false })
+			ackAll(t, s, s.Queue(r.ID()), func(uint64) bool { return false })
+			if err := s.Retire(false); err != nil {
+				t.Fatal(err)
+			}
+			if names := segmentFiles(t, fs); len(names) != 0 {
+				t.Errorf("drained segments are left: %v", names)
+			}
+			shut(t, s)
+		})
+	}
+}
+
+// TestOneUnackedOfManyPinsNoMoreThanABlock: whatever was around it.
+func TestOneUnackedOfManyPinsNoMoreThanABlock(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	o.WAL = wal.Options{FileSize: 1 << 20}
+	s := open(t, o)
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	const n = 20_000
+	fill(t, s, n, 300, 4, q)
+	claim(t, s, q, n)
+	ackAll(t, s, q, func(seq uint64) bool { return seq == 7777 })
+	for range 2 {
+		if err := s.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	compact(t, s)
+	if size := segmentBytes(t, fs); size > 64<<10 {
+		t.Errorf("one message of 300 bytes keeps %d", size)
+	}
+	if got := s.Stats(); got.LogBytes > 2<<20 {
+		t.Errorf("the log has %d bytes", got.LogBytes)
+	}
+	apply(t, s, func(b *Batch) { b.Requeue(q, 7777) })
+	wantSeqs(t, s, q, []uint64{7777})
+}
+
+// TestMergeHonoursWhatHappensMeanwhile does something to the queues at each
+// operation on the new segment's file: before the first, the merge has asked
+// nothing, behind it everything.
+func TestMergeHonoursWhatHappensMeanwhile(t *testing.T) {
+	type world struct {
+		s    *Store
+		q, r *Queue
+	}
+	out := func(w *world, q *Queue, n int) {
+		var c Claim
+		for range 3 {
+			if status := q.Claim(&c, n, false); status == Claimed {
+				break
+			}
+		}
+		c.Release()
+	}
+	lazily := func(t *testing.T, w *world, fn func(b *Batch)) {
+		b := w.s.NewBatch()
+		fn(b)
+		if _, err := w.s.Apply(b, wal.Lazy, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, do := range map[string]func(t *testing.T, w *world) map[uint64]bool{
+		"acks": func(t *testing.T, w *world) map[uint64]bool {
+			lazily(t, w, func(b *Batch) {
+				for seq := uint64(0); seq < 90; seq += 2 {
+					b.Ack(w.q, seq)
+				}
+			})
+			left := map[uint64]bool{}
+			for seq := range uint64(90) {
+				left[seq] = seq%2 == 1 && seq%3 == 0
+			}
+			return left
+		},
+		"purge": func(t *testing.T, w *world) map[uint64]bool {
+			lazily(t, w, func(b *Batch) { b.Purge(w.q) })
+			return nil
+		},
+		"trim": func(t *testing.T, w *world) map[uint64]bool {
+			lazily(t, w, func(b *Batch) { b.Trim(w.q, 0, -1) })
+			return nil
+		},
+		"delete": func(t *testing.T, w *world) map[uint64]bool {
+			lazily(t, w, func(b *Batch) { b.DeleteQueue(w.q) })
+			return nil
+		},
+		"claim and requeue": func(t *testing.T, w *world) map[uint64]bool {
+			out(w, w.q, 20)
+			lazily(t, w, func(b *Batch) { b.Requeue(w.q, 3); b.Ack(w.q, 6) })
+			left := map[uint64]bool{}
+			for seq := range uint64(90) {
+				left[seq] = seq%3 == 0 && seq != 6
+			}
+			return left
+		},
+	} {
+		for at := 1; ; at++ {
+			fs := vfs.NewMem()
+			o := tinyOptions(fs)
+			s := open(t, o)
+			w := &world{s: s, q: newQueue(t, s, true), r: newQueue(t, s, true)}
+			fill(t, s, 90, 100, 3, w.q, w.r)
+			for _, q := range []*Queue{w.q, w.r} {
+				ackAll(t, s, q, func(seq uint64) bool { return seq%3 == 0 })
+			}
+			var once sync.Once
+			var left map[uint64]bool
+			done := false
+			ops := 0
+			fs.OnOp(func(_ int, op vfs.Op, name string) {
+				if strings.Contains(name, segmentFolder) {
+					if ops++; ops == at {
+						once.Do(func() { left, done = do(t, w), true })
+					}
+				}
+			})
+			compact(t, s)
+			fs.OnOp(nil)
+			if !done {
+				shut(t, s)
+				if at < 5 {
+					t.Errorf("%s: a merge has %d operations", name, at-1)
+				}
+				break
+			}
+			s, fs = kill(t, s, fs, o)
+			o.FS = fs
+			var want, all []uint64
+			for seq := range uint64(90) {
+				if left[seq] {
+					want = append(want, seq)
+				}
+				if seq%3 == 0 {
+					all = append(all, seq)
+				}
+			}
+			if q := s.Queue(w.q.ID()); q != nil {
+				wantSeqs(t, s, q, want)
+			} else if len(want) > 0 || name != "delete" {
+				t.Fatalf("%s: the queue has gone", name)
+			}
+			wantSeqs(t, s, s.Queue(w.r.ID()), all)
+			checkTable(t, s)
+			shut(t, s)
+		}
+	}
+}
+
+// checkTable compares the table of segments with the queues and the folder.
+func checkTable(t tb, s *Store) {
+	t.Helper()
+	live := map[uint64]int64{}
+	s.Queues(func(q *Queue) bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for seq := q.ix.Floor(); seq < q.ix.Next(); seq++ {
+			if r, ok := q.ix.RunOf(seq); ok {
+				live[s.segments.resolve(r.Segment)]++
+			}
+		}
+		return true
+	})
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
+	for number, f := range s.segments.files {
+		if f.live != live[number] {
+			t.Fatalf("segment %d counts %d living messages, the queues have %d in it", number, f.live, live[number])
+		}
+		delete(live, number)
+	}
+	if len(live) > 0 {
+		t.Fatalf("the queues have messages in segments that there are not: %v", live)
+	}
+}
+
+// TestCheckpointsBetweenTheStepsOfAMerge: the record is appended, and one queue
+// after the other gets the new number, while a checkpoint is written; then the
+// process is killed.
+func TestCheckpointsBetweenTheStepsOfAMerge(t *testing.T) {
+	const queues = 3
+	for relabelled := range queues + 1 {
+		for _, twice := range []bool{false, true} {
+			fs := vfs.NewMem()
+			o := tinyOptions(fs)
+			s := open(t, o)
+			var qs []*Queue
+			for range queues {
+				qs = append(qs, newQueue(t, s, true))
+			}
+			fill(t, s, 60, 100, 3, qs...)
+			for _, q := range qs {
+				ackAll(t, s, q, func(seq uint64) bool { return seq%4 == 0 })
+			}
+			inputs := s.segments.list()
+			var readers []*segment.Reader
+			for _, f := range inputs {
+				readers = append(readers, s.segments.acquire(f.number).reader)
+			}
+			number, err := s.segments.allocate()
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := asker{s: s, inputs: inputs}
+			info, err := segment.Merge(fs, s.segments.dir, number, readers, segment.MergeOptions{Keep: a.keep, Any: a.any})
+			if err != nil || info.Records != 15*queues {
+				t.Fatal(info, err)
+			}
+			f, err := s.compactor.record(info, inputs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range qs[:relabelled] {
+				q.ix.Relabel(s.segments.resolve)
+			}
+			if err := s.Checkpoint(); err != nil {
+				t.Fatal(err)
+			}
+			if twice {
+				apply(t, s, func(b *Batch) { b.Ack(qs[0], 0) })
+				if err := s.relabel(inputs); err != nil {
+					t.Fatal(err)
+				}
+				s.segments.built(f)
+				if err := s.Checkpoint(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, f := range inputs {
+				s.segments.release(f)
+			}
+			if twice {
+				if err := s.Retire(false); err != nil {
+					t.Fatal(err)
+				}
+				if names := segmentFiles(t, fs); len(names) != 1 {
+					t.Errorf("left are %v", names)
+				}
+			}
+			s, fs = kill(t, s, fs, o)
+			for i, q := range qs {
+				var want []uint64
+				for seq := uint64(0); seq < 60; seq += 4 {
+					if !twice || i > 0 || seq > 0 {
+						want = append(want, seq)
+					}
+				}
+				wantSeqs(t, s, s.Queue(q.ID()), want)
+			}
+			checkTable(t, s)
+			if names := segmentFiles(t, fs); !slices.Equal(names, []string{segment.Name(number)}) {
+				t.Errorf("left are %v", names)
+			}
+			shut(t, s)
+		}
+	}
+}
+
+// TestOldSegmentsGoWhenTheRecordIsDurable: before that, they are what a crash
+// comes back to.
+func TestOldSegmentsGoWhenTheRecordIsDurable(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, tinyOptions(fs))
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	fill(t, s, 90, 100, 3, q)
+	ackAll(t, s, q, func(seq uint64) bool { return seq%3 == 0 })
+	removed := 0
+	merged := wal.LSN(0)
+	fs.OnOp(func(_ int, op vfs.Op, name string) {
+		if !strings.Contains(name, segmentFolder) {
+			return
+		}
+		switch op {
+		case vfs.OpRemove:
+			removed++
+			if merged == 0 || s.Durable() < merged {
+				t.Errorf("%s goes when %d is durable, and the record stands at %d", name, s.Durable(), merged)
+			}
+		case vfs.OpRename:
+			merged = s.log.Appended() + 1
+		}
+	})
+	compact(t, s)
+	fs.OnOp(nil)
+	if removed != 3 {
+		t.Errorf("%d segments went", removed)
+	}
+}
+
+// TestPowerCutAtEveryOperationOfACompaction looks, before each operation on the
+// files from the retirement to the second checkpoint behind a merge, at what a
+// power cut could leave, and cuts some of the recoveries too.
+func TestPowerCutAtEveryOperationOfACompaction(t *testing.T) {
+	const seeds, images = 3, 8
+	checked, again := 0, 0
+	seen := map[string]int{}
+	for seed := range uint64(seeds) {
+		fs := vfs.NewMem()
+		c := newScript(t, 100+seed, tinyOptions(fs))
+		if err := c.open(); err != nil {
+			t.Fatal(err)
+		}
+		failed := ""
+		report := &reporter{fail: func(msg string) { failed = msg }}
+		watch := func(n int, op vfs.Op, name string) {
+			if failed != "" {
+				return
+			}
+			seen[fmt.Sprint(op, filepath.Ext(name))]++
+			e := c.expect()
+			for desc, img := range fs.Images(vfs.ImageOptions{MaxImages: images, Seed: uint64(n)}) {
+				checked++
+				report.run(func() {
+					what := fmt.Sprintf("seed %d, before operation %d (%v %s), image %q", seed, n, op, name, desc)
+					if checked%11 == 0 {
+						again += cutRecovery(report, &e, what, img)
+						return
+					}
+					e.check(report, what, tinyOptions(img), checked%5 == 0)
+				})
+			}
+		}
+		step := func(n int) {
+			for range n {
+				if err := c.step(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for range 3 {
+			for range 3 {
+				step(12)
+				if err := c.s.Retire(true); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fs.OnOp(watch)
+			if err := c.s.Compact(); err != nil {
+				t.Fatal(err)
+			}
+			step(2)
+			for range 2 {
+				if err := c.s.Checkpoint(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.s.Compact(); err != nil {
+				t.Fatal(err)
+			}
+			fs.OnOp(nil)
+		}
+		if err := c.close(); err != nil {
+			t.Fatal(err)
+		}
+		if failed != "" {
+			t.Fatal(failed)
+		}
+	}
+	if checked < 500 || again < 100 || seen["rename.tmp"] < 4 || seen["remove.seg"] < 4 {
+		t.Errorf("only %d images were checked, %d recoveries cut; operations: %v", checked, again, seen)
+	}
+	t.Logf("%d images, %d recoveries cut; %v", checked, again, seen)
+}
+
+// cutRecovery cuts the recovery of an image at each of its operations, and checks
+// what the next one finds.
+func cutRecovery(t tb, e *expectation, what string, img *vfs.Mem) (cuts int) {
+	for n := img.Ops() + 1; ; n++ {
+		fs := img.Restart()
+		fs.CutAt(n - img.Ops() + fs.Ops())
+		s, err := Open(testDir, tinyOptions(fs))
+		if err == nil {
+			err = s.Close()
+		}
+		if err == nil {
+			return cuts
+		}
+		cuts++
+		for desc, second := range fs.Images(vfs.ImageOptions{MaxImages: 2, Seed: uint64(n)}) {
+			e.check(t, fmt.Sprintf("%s, recovery cut at %d, image %q", what, n, desc), tinyOptions(second), false)
+		}
+	}
+}
+
+// TestMergeThatFailsLeavesEverything fails each call to the file system that a
+// compaction makes in the segments' folder.
+func TestMergeThatFailsLeavesEverything(t *testing.T) {
+	for _, rule := range []vfs.Rule{
+		{Ops: vfs.OpMutating &^ vfs.OpRemove, Err: syscall.ENOSPC},
+		{Ops: vfs.OpOpen | vfs.OpRead | vfs.OpSize, Err: syscall.EIO},
+	} {
+		failed := 0
+		for rule.At = 1; ; rule.At++ {
+			mem := vfs.NewMem()
+			efs := vfs.NewErrFS(mem)
+			o := tinyOptions(efs)
+			o.CacheBytes = 1
+			s := open(t, o)
+			q := newQueue(t, s, true)
+			fill(t, s, 90, 100, 3, q)
+			var want []uint64
+			ackAll(t, s, q, func(seq uint64) bool {
+				if seq%3 == 0 {
+					want = append(want, seq)
+				}
+				return seq%3 == 0
+			})
+			rule.Name = "*.seg*"
+			injection := efs.Add(rule)
+			err := s.Compact()
+			n := injection.Failed()
+			if (err != nil) != (n > 0) {
+				t.Fatalf("call %d: %v, %d failed", rule.At, err, n)
+			}
+			efs.Clear()
+			if s.Err() != nil {
+				t.Fatalf("call %d: the log fails for it: %v", rule.At, s.Err())
+			}
+			compact(t, s)
+			if names := segmentFiles(t, mem); len(names) > 2 || n == 0 && len(names) != 1 {
+				t.Errorf("call %d: left are %v", rule.At, names)
+			}
+			checkTable(t, s)
+			wantSeqs(t, s, q, want)
+			shut(t, s)
+			s = open(t, o)
+			if names := segmentFiles(t, mem); len(names) != 1 {
+				t.Errorf("call %d: left after a restart are %v", rule.At, names)
+			}
+			wantSeqs(t, s, s.Queue(q.ID()), want)
+			shut(t, s)
+			if n == 0 {
+				break
+			}
+			failed++
+		}
+		if failed < 3 {
+			t.Errorf("only %d calls failed", failed)
+		}
+	}
+}
+
+func TestDamagedSegmentIsLeftAlone(t *testing.T) {
+	fs := vfs.NewMem()
+	var log bytes.Buffer
+	o := tinyOptions(fs)
+	o.Logger = logTo(&log)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	fill(t, s, 400, 100, 4, q)
+	ackAll(t, s, q, func(seq uint64) bool { return seq%4 == 0 })
+	shut(t, s)
+	name := filepath.Join(testDir, segmentFolder, segmentFiles(t, fs)[1])
+	if err := fs.Corrupt(name, func(data []byte) []byte {
+		data[len(data)/3] ^= 1
+		return data
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	compact(t, s)
+	if names := segmentFiles(t, fs); len(names) != 2 || !slices.Contains(names, filepath.Base(name)) {
+		t.Errorf("left are %v, %s is damaged", names, name)
+	}
+	if !strings.Contains(log.String(), name) {
+		t.Errorf("the log does not name it:\n%s", log.String())
+	}
+	var want []uint64
+	for seq := uint64(0); seq < 400; seq += 4 {
+		if seq < 100 || seq >= 200 {
+			want = append(want, seq)
+		}
+	}
+	var got []uint64
+	for _, it := range claim(t, s, s.Queue(q.ID()), 400) {
+		if it.seq < 100 || it.seq >= 200 {
+			got = append(got, it.seq)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("claimed %v, want %v", got, want)
+	}
+	shut(t, s)
+}
+
+// TestSegmentsAreCompactedInTheBackground: nobody asks, space follows what is
+// alive, and queues stay in few segments.
+func TestSegmentsAreCompactedInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		o := tinyOptions(fs)
+		o.CompactSlack = 64 << 10
+		s := open(t, o)
+		q := newQueue(t, s, true)
+		fill(t, s, 2000, 200, 20, q)
+		<-time.After(o.withDefaults().CompactAge / 2)
+		if n := len(segmentFiles(t, fs)); n != 20 {
+			t.Errorf("%d segments before their time", n)
+		}
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if n := len(segmentFiles(t, fs)); n > 4 {
+			t.Errorf("a backlog is in %d segments", n)
+		}
+		whole := segmentBytes(t, fs)
+		ackAll(t, s, q, func(seq uint64) bool { return seq%20 == 0 })
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if size := segmentBytes(t, fs); size > whole/10 {
+			t.Errorf("a twentieth is alive, and of %d bytes %d are left", whole, size)
+		}
+		m := s.Metrics()
+		if m.Compaction.Runs < 2 || m.Compaction.Read == 0 || m.Compaction.Written == 0 || m.Compaction.Failed != 0 {
+			t.Errorf("metrics: %+v", m.Compaction)
+		}
+		work := m.Compaction
+		<-time.After(10 * time.Minute)
+		synctest.Wait()
+		if again := s.Metrics().Compaction; again != work {
+			t.Errorf("it goes on with nothing to do: %+v, then %+v", work, again)
+		}
+		shut(t, s)
+	})
+}
+
+func TestCloseEndsAMerge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		o := tinyOptions(fs)
+		o.CompactSlack = 1 << 10
+		o.CompactRate = 10 // bytes a second: it would take hours
+		s := open(t, o)
+		q := newQueue(t, s, true)
+		fill(t, s, 900, 300, 9, q)
+		<-time.After(time.Minute)
+		begin := time.Now()
+		shut(t, s)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("close took %v", took)
+		}
+		s = open(t, o)
+		if got := claim(t, s, s.Queue(q.ID()), 1000); len(got) != 900 {
+			t.Errorf("%d messages come", len(got))
+		}
+		if err := s.Close(); err != nil && !errors.Is(err, wal.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestChoiceOfSegments: sizes and shares, and what is merged.
+func TestChoiceOfSegments(t *testing.T) {
+	const mb = 1 << 20
+	type seg struct {
+		size  int64
+		share float64
+	}
+	many := func(n int, s seg) (list []seg) {
+		for range n {
+			list = append(list, s)
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name string
+		segs []seg
+		busy bool
+		mode pickMode
+		want []int // indexes
+	}{
+		{"nothing", nil, false, pickBackground, nil},
+		{"one that is whole", []seg{{60 * mb, 1}}, false, pickBackground, nil},
+		{"half dead, below the constant", []seg{{60 * mb, 0.4}}, false, pickBackground, nil},
+		{"half dead, above", []seg{{500 * mb, 0.4}}, false, pickBackground, []int{0}},
+		{"half alive", []seg{{500 * mb, 0.5}}, false, pickBackground, nil},
+		{"thin", []seg{{60 * mb, 0.01}}, false, pickBackground, []int{0}},
+		{"thin and tiny", []seg{{900 << 10, 0.01}}, false, pickBackground, nil},
+		{"thin and tiny ones", many(4, seg{900 << 10, 0.01}), false, pickBackground, []int{0, 1, 2, 3}},
+		{"thin, busy", []seg{{60 * mb, 0.01}}, true, pickBackground, []int{0}},
+		{"the thinnest until it is enough", []seg{{100 * mb, 0.9}, {100 * mb, 0.3}, {100 * mb, 0.2}, {100 * mb, 0.31}, {100 * mb, 0.32}}, false, pickBackground, []int{2, 1, 3}},
+		{"seven of a class", many(7, seg{20 * mb, 1}), false, pickBackground, nil},
+		{"eight of a class", many(8, seg{20 * mb, 1}), false, pickBackground, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"eight of a class, busy", many(8, seg{20 * mb, 1}), true, pickBackground, nil},
+		{"eight of several classes", append(many(4, seg{20 * mb, 1}), many(4, seg{100 * mb, 1})...), false, pickBackground, nil},
+		{"eight large ones", many(8, seg{300 * mb, 1}), false, pickBackground, nil},
+		{"eight of 200 MB", many(8, seg{200 * mb, 1}), false, pickBackground, []int{0, 1, 2, 3, 4}},
+		{"all: a third dead", []seg{{mb, 0.6}, {mb, 0.8}}, false, pickAll, []int{0}},
+		{"all: two of a class", []seg{{20 * mb, 1}, {200 * mb, 1}, {30 * mb, 1}}, false, pickAll, []int{0, 2}},
+		{"all: one of each class", []seg{{20 * mb, 1}, {200 * mb, 1}}, false, pickAll, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := &compactor{s: &Store{opts: Options{}.withDefaults()}}
+			var all []candidate
+			var total, live int64
+			for i, s := range c.segs {
+				x := candidate{f: &sealed{number: uint64(i)}, size: s.size, share: s.share}
+				if s.share < 1 {
+					x.dead = 1
+				}
+				total, live = total+x.size, live+x.live()
+				all = append(all, x)
+			}
+			var got []int
+			for _, f := range k.choose(all, total, live, c.mode, c.busy) {
+				got = append(got, int(f.number))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("chosen are %v, want %v", got, c.want)
+			}
+		})
+	}
+}
