@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/json"
-	"fmt"
 	"testing"
 )
 
@@ -64,6 +63,6 @@ func TestFlowOfDocumentsArrivesWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if res.Consumed != n || res.Disordered != 0 {
-		t.Error(fmt.Sprintf("%d consumed, %d out of order", res.Consumed, res.Disordered))
+		t.Errorf("%d consumed, %d out of order", res.Consumed, res.Disordered)
 	}
 }
