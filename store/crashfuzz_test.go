@@ -13,7 +13,14 @@ import (
 func crash(t testing.TB, seed uint64, steps, cut, again int) {
 	fs := vfs.NewMem()
 	c := newScript(t, seed, tinyOptions(fs))
-	fs.CutAt(cut)
+	var e *expectation // at the cut: what is delivered after it leaves no trace
+	fs.OnOp(func(n int, _ vfs.Op, _ string) {
+		if n == cut {
+			now := c.expect()
+			e = &now
+			fs.Cut()
+		}
+	})
 	err := c.open()
 	for range steps {
 		if err != nil {
@@ -21,9 +28,12 @@ func crash(t testing.TB, seed uint64, steps, cut, again int) {
 		}
 		err = c.step()
 	}
-	e := c.expect()
 	if c.s != nil {
-		c.s.Close()
+		c.close()
+	}
+	if e == nil {
+		now := c.expect()
+		e = &now
 	}
 	for desc, img := range fs.Images(vfs.ImageOptions{MaxImages: 4, Seed: uint64(cut)}) {
 		what := fmt.Sprintf("seed %d, cut at operation %d, image %q", seed, cut, desc)
