@@ -245,6 +245,15 @@ func (a *acks) reset() {
 	*a = acks{}
 }
 
+// some tells whether any of [lo, hi), all in one chunk, may be in the set.
+func (a *acks) some(floor, lo, hi uint64) bool {
+	if len(a.chunks) == 0 {
+		return a.near != 0 && lo <= floor+64 && floor < hi
+	}
+	i := lo>>chunkShift - a.first
+	return lo>>chunkShift >= a.first && i < uint64(len(a.chunks)) && a.chunks[i].n > 0
+}
+
 // copyTo sets the bits of [lo, hi), all in one chunk, in that chunk's set, and
 // tells whether there are some.
 func (a *acks) copyTo(set *chunkBits, floor, lo, hi uint64) (some bool) {
@@ -290,13 +299,16 @@ func (a *acks) word(floor, no uint64) uint64 {
 
 // count returns how many of [from, to) are in the set.
 func (a *acks) count(floor, from, to uint64) (n uint64) {
+	if len(a.chunks) == 0 {
+		from, to = max(from, floor+1), min(to, floor+65)
+	} else {
+		from, to = max(from, a.first<<chunkShift), min(to, (a.first+uint64(len(a.chunks)))<<chunkShift)
+	}
 	for seq := from; seq < to; {
 		end := min((seq|63)+1, to)
-		if seq&chunkMask == 0 && to-seq >= chunkSize && len(a.chunks) > 0 {
+		if len(a.chunks) > 0 && seq&chunkMask == 0 && to-seq >= chunkSize {
 			end = seq + chunkSize
-			if i := seq>>chunkShift - a.first; seq>>chunkShift >= a.first && i < uint64(len(a.chunks)) {
-				n += uint64(a.chunks[i].n)
-			}
+			n += uint64(a.chunks[seq>>chunkShift-a.first].n)
 		} else {
 			n += uint64(bits.OnesCount64(a.word(floor, seq>>6) & mask(seq&63, (end-1)&63+1)))
 		}

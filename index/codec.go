@@ -11,6 +11,9 @@ import (
 // damaged file must not make the bitmap eat the memory.
 const maxSpan = 1 << 38
 
+// maxBytes bounds what a queue's runs come to, so that sums do not overflow.
+const maxBytes = 1 << 60
+
 // The tag that begins an entry.
 const (
 	tagGap       = 1 << iota // numbers are missing before it: how many

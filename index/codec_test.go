@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
@@ -36,44 +37,109 @@ func sample() *Queue {
 	return q
 }
 
+// sampleOfRuns is one with all that a snapshot says of runs.
+func sampleOfRuns() *Queue {
+	q := &Queue{}
+	q.Skip(10)
+	for i := range uint64(12) {
+		flags := uint32(Logged)
+		if i == 3 {
+			flags = 0 // transient
+		}
+		q.Push(MakeEntry(4096+i*150, 130, 100, flags))
+	}
+	q.Ack(11, 11, nil)
+	q.Seal(10, 16, 300, all, nil)
+	q.Seal(18, 22, 299, all, nil)
+	for range 4 {
+		if seq, e, _ := q.Peek(); e == nil {
+			q.TakeSealed(seq, 130, 100)
+		} else {
+			q.Take(seq, e)
+		}
+	}
+	q.Requeue(12)
+	q.RaiseMark(15)
+	return q
+}
+
 // snapshot writes a checkpoint file with one queue.
 func snapshot(q *Queue, exact bool) []byte {
-	f := Header{Number: 3, Replay: 1 << 33, Catalog: 2, NextQueue: 8}.Append(nil)
-	at := len(f)
-	f = q.AppendState(BeginBlock(f, BlockState), 7, exact)
-	EndBlock(f, at)
-	at = len(f)
-	f, _ = q.AppendEntries(BeginBlock(f, BlockEntries), q.Floor(), q.Next(), 1000, exact)
-	EndBlock(f, at)
-	return AppendEnd(f, 2)
+	f := Header{Number: 3, Replay: 1 << 33, Catalog: 2, NextQueue: 8, NextSegment: 301}.Append(nil)
+	w := snapshotWriter{q: q, exact: exact, limit: 1000}
+	for w.step() {
+	}
+	for _, p := range w.pieces {
+		at := len(f)
+		f = append(BeginBlock(f, p.kind), p.payload...)
+		EndBlock(f, at)
+	}
+	return AppendEnd(f, uint64(len(w.pieces)))
 }
 
 func TestSnapshotFormatIsWrittenDown(t *testing.T) {
 	for _, c := range []struct {
 		name  string
+		q     *Queue
 		exact bool
 		want  string
 	}{
-		{"as the log promised", false, goldenPromised},
-		{"exact", true, goldenExact},
+		{"as the log promised", sample(), false, goldenPromised},
+		{"exact", sample(), true, goldenExact},
+		{"runs as the log promised", sampleOfRuns(), false, goldenRunsPromised},
+		{"runs exact", sampleOfRuns(), true, goldenRunsExact},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want, err := hex.DecodeString(strings.Join(strings.Fields(c.want), ""))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := snapshot(sample(), c.exact); !bytes.Equal(got, want) {
+			if got := snapshot(c.q, c.exact); !bytes.Equal(got, want) {
 				t.Errorf("the format changed; old data could not be read. Got\n%s", hex.Dump(got))
 			}
 		})
 	}
 }
 
+const goldenRunsPromised = `
+	894c5653 4e41500a 02000000 08000000
+	03000000 00000000 00000000 02000000
+	02000000 00000000 2d010000 00000000
+	00000000 31638c43
+	7e8f88be 04000000 01 07 0a 0c 0f
+	be61f4af 0d000000 02 0a
+	  7d 02 8201 1e 01
+	  03 03 884e
+	  02 28
+	d7573452 0f000000 04 0a 06 d804 04 8804 78
+	  02 04 01 04 8804 78
+	b46fd9bc 07000000 05 0a 00 02 0b 00 01 00
+	50923b1e 08000000 00 0400000000000000
+`
+
+const goldenRunsExact = `
+	894c5653 4e41500a 02000000 08000000
+	03000000 00000000 00000000 02000000
+	02000000 00000000 2d010000 00000000
+	00000000 31638c43
+	5ab39be0 04000000 01 07 0a 0c 00
+	b5d24e28 10000000 02 0a
+	  5c 8201 1e
+	  71 01 01
+	  51 01
+	  03 01 884e
+	  02 28
+	d7573452 0f000000 04 0a 06 d804 04 8804 78
+	  02 04 01 04 8804 78
+	b46fd9bc 07000000 05 0a 00 02 0b 00 01 00
+	50923b1e 08000000 00 0400000000000000
+`
+
 const goldenPromised = `
 	894c5653 4e41500a 02000000 08000000
 	03000000 00000000 00000000 02000000
-	02000000 00000000 00000000 00000000
-	00000000 57777a9c
+	02000000 00000000 2d010000 00000000
+	00000000 31638c43
 	d576a0e3 04000000 01 07 0a 09 0f
 	c341da68 1c000000 02 0a
 	  1e 8040 8201 1e
@@ -89,8 +155,8 @@ const goldenPromised = `
 const goldenExact = `
 	894c5653 4e41500a 02000000 08000000
 	03000000 00000000 00000000 02000000
-	02000000 00000000 00000000 00000000
-	00000000 57777a9c
+	02000000 00000000 2d010000 00000000
+	00000000 31638c43
 	f14ab3bd 04000000 01 07 0a 09 00
 	d099f371 1c000000 02 0a
 	  1e 8040 8201 1e
@@ -128,15 +194,18 @@ func load(b []byte) (Header, map[uint32]*Queue, error) {
 			return Header{}, nil, err
 		case kind == BlockState:
 			done(id)
-			if id, l, err = LoadState(p); err != nil {
-				return Header{}, nil, err
-			}
+			id, l, err = LoadState(p)
 		case kind == BlockEntries && l.q != nil:
-			if err := l.LoadEntries(p, nil); err != nil {
-				return Header{}, nil, err
-			}
+			err = l.LoadEntries(p, nil)
+		case kind == BlockRuns && l.q != nil:
+			err = l.LoadRuns(p)
+		case kind == BlockAcks && l.q != nil:
+			err = l.LoadAcks(p)
 		default:
-			return Header{}, nil, errors.New("block is not expected here")
+			err = errors.New("block is not expected here")
+		}
+		if err != nil {
+			return Header{}, nil, err
 		}
 	}
 }
@@ -146,7 +215,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Header{Number: 3, Replay: 1 << 33, Catalog: 2, NextQueue: 8}); h != want {
+	if want := (Header{Number: 3, Replay: 1 << 33, Catalog: 2, NextQueue: 8, NextSegment: 301}); h != want {
 		t.Errorf("header %+v, want %+v", h, want)
 	}
 	q := queues[7]
@@ -171,7 +240,12 @@ func TestSnapshotRoundTrip(t *testing.T) {
 }
 
 func TestEachFlippedByteOfASnapshotIsFound(t *testing.T) {
-	b := snapshot(sample(), false)
+	for _, q := range []*Queue{sample(), sampleOfRuns()} {
+		flipEachByte(t, snapshot(q, false))
+	}
+}
+
+func flipEachByte(t *testing.T, b []byte) {
 	for i := range b {
 		for _, x := range []byte{1, 0x80, 0xff} {
 			bad := slices.Clone(b)
@@ -191,12 +265,14 @@ func TestEachFlippedByteOfASnapshotIsFound(t *testing.T) {
 	}
 }
 
-func TestNewerFormatIsNotTakenForDamage(t *testing.T) {
-	b := Header{Number: 1}.Append(nil)
-	le.PutUint32(b[8:], snapshotVersion+1)
-	le.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli))
-	if _, _, err := load(b); !errors.Is(err, ErrVersion) {
-		t.Errorf("%v, want %v", err, ErrVersion)
+func TestOtherFormatsAreNotTakenForDamage(t *testing.T) {
+	for _, version := range []uint32{1, snapshotVersion + 1} {
+		b := Header{Number: 1}.Append(nil)
+		le.PutUint32(b[8:], version)
+		le.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli))
+		if _, _, err := load(b); !errors.Is(err, ErrVersion) {
+			t.Errorf("version %d: %v, want %v", version, err, ErrVersion)
+		}
 	}
 }
 
@@ -248,6 +324,7 @@ func TestImpossibleBlocksAreRefused(t *testing.T) {
 		"overhead":           append(append(u(10), tagLen|tagOverhead), u(100, 101)...),
 		"huge overhead":      append(append(u(10), tagOverhead), u(1<<24)...),
 		"too many":           append(u(14), 0, 0),
+		"address in a run":   append(u(10), tagSealed|tagAddr, 2),
 	} {
 		_, l, err := LoadState(u(7, 10, 5, 0))
 		if err != nil {
@@ -259,8 +336,65 @@ func TestImpossibleBlocksAreRefused(t *testing.T) {
 	}
 }
 
+func TestImpossibleRunsAreRefused(t *testing.T) {
+	u := func(v ...uint64) (b []byte) {
+		for _, x := range v {
+			b = binary.AppendUvarint(b, x)
+		}
+		return b
+	}
+	load := func(runs, acks []byte) error {
+		_, l, err := LoadState(u(7, 10, 90, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if runs != nil {
+			if err := l.LoadRuns(runs); err != nil {
+				return err
+			}
+		}
+		return l.LoadAcks(acks)
+	}
+	good := u(10, 90, 2, 90, 900, 90)
+	for name, runs := range map[string][]byte{
+		"none":            nil,
+		"short":           good[:4],
+		"empty":           u(10, 0, 2, 0, 0, 0),
+		"past the end":    u(10, 91, 2, 90, 900, 90),
+		"overflow":        u(1<<64-1, 90, 2, 90, 900, 90),
+		"wide overflow":   u(10, 1<<64-1, 2, 90, 900, 90),
+		"overlap":         append(u(10, 90, 2, 90, 900, 90), u(1<<64-50, 1, 2, 1, 10, 1)...),
+		"no message":      u(10, 90, 2, 0, 900, 90),
+		"too many bytes":  u(10, 90, 2, 90, maxBytes+1, 90),
+		"more than bytes": u(10, 90, 2, 90, 900, 901),
+	} {
+		if load(runs, u(10)) == nil {
+			t.Errorf("runs with %s: no error", name)
+		}
+	}
+	for name, acks := range map[string][]byte{
+		"empty":          nil,
+		"no number":      u(10, 0),
+		"chunk":          u(10, 1, 1, 0, 5),
+		"chunk overflow": u(10, 1<<64-1, 1, 0, 5),
+		"order":          u(10, 0, 1, 0, 5, 0, 1, 0, 5),
+		"range":          u(10, 0, 1, 65530, 6),
+		"wide range":     u(10, 0, 1, 0, 1<<64-1),
+		"short ranges":   u(10, 0, 2, 0, 5),
+		"short bits":     append(u(10, 0, 0), make([]byte, 100)...),
+	} {
+		if load(good, acks) == nil {
+			t.Errorf("acks with %s: no error", name)
+		}
+	}
+	if err := load(good, u(200, 0, 1, 20, 5)); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzSnapshot(f *testing.F) {
 	f.Add(snapshot(sample(), false))
+	f.Add(snapshot(sampleOfRuns(), false))
 	f.Add(snapshot(new(Queue), true))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, queues, err := load(b); err == nil {
@@ -274,41 +408,63 @@ func FuzzSnapshot(f *testing.F) {
 // FuzzBlocks is behind the checksums: whatever is accepted must be a queue that
 // works and that is written again as it was read.
 func FuzzBlocks(f *testing.F) {
-	q := sample()
-	entries, _ := q.AppendEntries(nil, q.Floor(), q.Next(), 1000, false)
-	f.Add(q.AppendState(nil, 7, false), entries)
-	f.Add([]byte{1, 0, 0xff, 0xff, 3, 0}, []byte{0, tagGap | tagLen, 0xff, 0xff, 2, 9})
-	f.Fuzz(func(t *testing.T, state, entries []byte) {
-		id, l, err := LoadState(state)
+	for _, q := range []*Queue{sample(), sampleOfRuns()} {
+		var p [6][]byte
+		w := snapshotWriter{q: q, limit: 1000}
+		for w.step() {
+		}
+		for _, piece := range w.pieces {
+			p[piece.kind] = piece.payload
+		}
+		f.Add(p[BlockState], p[BlockEntries], p[BlockRuns], p[BlockAcks])
+	}
+	f.Add([]byte{1, 0, 0xff, 0xff, 3, 0}, []byte{0, tagGap | tagLen, 0xff, 0xff, 2, 9}, []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, state, entries, runs, acks []byte) {
+		_, l, err := LoadState(state)
 		if err != nil || l.LoadEntries(entries, nil) != nil {
 			return
 		}
+		if len(runs) > 0 && (l.LoadRuns(runs) != nil || l.LoadAcks(acks) != nil) {
+			return
+		}
 		q := l.Done(nil)
-		again, _ := q.AppendEntries(nil, q.Floor(), q.Next(), 1<<30, false)
-		id2, l2, err := LoadState(q.AppendState(nil, id, false))
-		if err != nil || id2 != id {
-			t.Fatalf("state of %d: %v", id, err)
+		write := func(q *Queue) []piece {
+			w := snapshotWriter{q: q, limit: 1 << 30}
+			for w.step() {
+			}
+			return w.pieces
 		}
-		if err := l2.LoadEntries(again, nil); err != nil {
-			t.Fatalf("entries: %v", err)
-		}
-		q2 := l2.Done(nil)
+		again := write(&q)
+		q2 := loadPieces(t, again, map[uint64]int{})
 		if q2.Ready() != q.Ready() || q2.Next() != q.Next() || q2.Floor() != q.Floor() || q2.ReadyBytes() != q.ReadyBytes() {
 			t.Fatalf("read again: %d ready, next %d, floor %d; was %d, %d, %d", q2.Ready(), q2.Next(), q2.Floor(), q.Ready(), q.Next(), q.Floor())
 		}
-		if b, _ := q2.AppendEntries(nil, q2.Floor(), q2.Next(), 1<<30, false); !bytes.Equal(b, again) {
-			t.Fatal("entries are written differently the second time")
+		if b := write(&q2); !slices.EqualFunc(b, again, func(a, b piece) bool { return a.kind == b.kind && bytes.Equal(a.payload, b.payload) }) {
+			t.Fatalf("it is written differently the second time: %x, then %x", again, b)
 		}
 		q.Recovered()
-		for seq, e, ok := q.Peek(); ok; seq, e, ok = q.Peek() {
-			q.Take(seq, e)
+		if q.Next()-q.Floor() < 1<<12 {
+			checkQueue(t, &q)
+		}
+		for range 1 << 12 {
+			seq, e, ok := q.Peek()
+			if !ok {
+				break
+			}
+			if e != nil {
+				q.Take(seq, e)
+			} else {
+				q.TakeSealed(seq, 100, 50)
+			}
 			if rand.N(2) == 0 {
 				q.Ack(seq, seq, nil)
 			}
 		}
+		purged := q.Purge(func(uint64, uint64) {})
+		purged.Each(func(Entry) {})
 		q.Ack(0, q.Next(), nil)
-		if q.Len() != 0 || q.Floor() != q.Next() {
-			t.Fatalf("%d left, floor %d of %d", q.Len(), q.Floor(), q.Next())
+		if q.Len() != 0 || q.Floor() != q.Next() || q.ReadyBytes() != 0 {
+			t.Fatalf("%d left with %d bytes, floor %d of %d", q.Len(), q.ReadyBytes(), q.Floor(), q.Next())
 		}
 	})
 }

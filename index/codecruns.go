@@ -76,9 +76,13 @@ func (q *Queue) notInRuns(set *chunkBits, lo, hi uint64) (full, some bool) {
 	if q.acks.nextClear(q.floor, lo, hi) == hi {
 		return true, true
 	}
+	seq, e := q.pages.next(lo, hi)
+	if e == nil && !q.acks.some(q.floor, lo, hi) {
+		return false, false
+	}
 	clear(set[:])
 	some = q.acks.copyTo(set, q.floor, lo, hi)
-	for seq, e := q.pages.next(lo, hi); e != nil; seq, e = q.pages.next(seq+1, hi) {
+	for ; e != nil; seq, e = q.pages.next(seq+1, hi) {
 		if e.Flags&Logged == 0 {
 			set[seq&chunkMask>>6] |= 1 << (seq & 63)
 			some = true

@@ -153,7 +153,7 @@ func (l *Loader) LoadRuns(p []byte) error {
 	}
 	l.runs = true
 	r := reader{p: p}
-	prev, segment := uint64(0), uint64(0)
+	prev, segment, total := uint64(0), uint64(0), uint64(0)
 	for len(r.p) > 0 {
 		first := prev + r.uvarint()
 		span := r.uvarint()
@@ -164,10 +164,11 @@ func (l *Loader) LoadRuns(p []byte) error {
 			return errShort
 		case first < prev || span == 0 || span > l.q.next || first > l.q.next-span:
 			return fmt.Errorf("run of %d numbers from %d on does not follow %d, or passes %d", span, first, prev, l.q.next)
-		case live == 0 || length > 1<<62 || overhead > length:
+		case live == 0 || length > maxBytes-total || overhead > length:
 			return fmt.Errorf("run from %d on has impossible sizes: %d messages, %d bytes, %d of them no bodies", first, live, length, overhead)
 		}
 		prev = first + span
+		total += length
 		l.loaded = append(l.loaded, run{first: first, end: prev, segment: segment,
 			bare: size{n: live, bytes: int64(length), body: int64(length - overhead)}})
 	}
