@@ -63,6 +63,9 @@ const walPartial = "wal.partial"
 // nameless begins the names that queues get whose own are lost.
 const nameless = "salvaged-queue-"
 
+// largeQueue is the queue of large bodies of which nobody knows whose they were.
+const largeQueue = "salvaged-large-bodies"
+
 // Salvage reads what can be read of the directory dir and writes it to a new
 // one, `to`, which must be empty or missing. dir stays as it is.
 func Salvage(dir, to string, o Options) (*Salvaged, error) {
@@ -128,10 +131,11 @@ type saver struct {
 	to  string
 	log *wal.Log
 
-	resurrected map[uint32][]resurrected // what segments hold beyond what is known, without a checkpoint
-	heap        savings
-	copied      map[uint64]copiedFile // large files, by their old numbers
-	large       *large.Dir
+	resurrected  map[uint32][]resurrected // what segments hold beyond what is known, without a checkpoint
+	heap         savings
+	copied       map[uint64]copiedFile // large files, by their old numbers
+	lostAndFound uint32                // the queue of large files that no record names; 0: none
+	large        *large.Dir
 
 	pending []byte // records of the batch at hand
 	ends    []int  // where each ends
@@ -186,6 +190,7 @@ func (w *saver) save() error {
 	if err := w.resurrect(); err != nil {
 		return err
 	}
+	orphans := w.orphans()
 	if err := w.saveCatalog(); err != nil {
 		return err
 	}
@@ -195,6 +200,11 @@ func (w *saver) save() error {
 		c.prepare(w.resurrected[id])
 		w.total += int64(c.q.ix.Len()) + int64(len(c.loose)) + int64(len(c.found))
 		if err := w.advance(c); err != nil {
+			return err
+		}
+	}
+	for seq, e := range orphans {
+		if err := w.saveLarge(w.s.queues[w.lostAndFound], uint64(seq), e); err != nil {
 			return err
 		}
 	}
@@ -423,6 +433,41 @@ func (w *saver) saveSealed(c *saving, end uint64) error {
 		c.runs = c.runs[1:]
 	}
 	return nil
+}
+
+// orphans lists, where there is no checkpoint, the large files that no record
+// names any more, and makes a queue for them.
+func (w *saver) orphans() (list []index.Entry) {
+	if !w.s.alone {
+		return nil
+	}
+	places := w.s.places()
+	for _, number := range w.s.files.large {
+		if _, ok := findPlace(places, largeBit|number); ok {
+			continue
+		}
+		if r, err := w.src.large.Reader(number); err == nil {
+			head := len(r.Head())
+			list = append(list, index.MakeEntry(largeBit|number, uint32(int64(head)+r.Size()), uint32(r.Size()), index.Logged))
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	w.lostAndFound = 1
+	for id := range w.s.queues {
+		w.lostAndFound = max(w.lostAndFound, id+1)
+	}
+	for key, value := range w.s.topo.records {
+		if id, _, ok := queueRecord(key, value); ok {
+			w.lostAndFound = max(w.lostAndFound, id+1)
+		}
+	}
+	w.s.add(w.lostAndFound)
+	name := Name{"/", largeQueue}
+	w.s.topo.put(queueKey(name), catalog.QueueValue(w.lostAndFound, false, nil))
+	w.report.Named = append(w.report.Named, Target{w.lostAndFound, name})
+	return list
 }
 
 func (w *saver) saveFound(q *queue, list []resurrected) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"path/filepath"
@@ -25,6 +26,7 @@ type state struct {
 	queues map[uint32]*queue
 
 	checkpoint *snapshotFile // that it begins with; nil: the log alone
+	spare      *spare
 	header     index.Header
 	alone      bool // no checkpoint can be read, though there were some: what was acked may count as alive
 
@@ -179,15 +181,19 @@ func (s *state) reset() {
 	s.topo, s.queues, s.merged, s.deleted = newTopology(), map[uint32]*queue{}, map[uint64]uint64{}, map[uint32]bool{}
 }
 
-// loadNewest takes the newest checkpoint that can be read, with its catalog.
+// loadNewest takes the newest checkpoint that can be read, with its catalog. If
+// there is none, it leaves in spare the newest that is whole but for its catalog.
 func (s *state) loadNewest() error {
 	for i := len(s.files.checkpoints) - 1; i >= 0; i-- {
 		sf := &s.files.checkpoints[i]
 		s.reset()
 		err := s.loadCheckpoint(sf)
-		if err == nil {
-			s.checkpoint = sf
-			return nil
+		whole := err == nil
+		if whole {
+			if err = s.loadCatalog(sf); err == nil {
+				s.checkpoint, s.spare = sf, nil
+				return nil
+			}
 		}
 		bad := (*badSnapshot)(nil)
 		if !errors.As(err, &bad) {
@@ -198,19 +204,27 @@ func (s *state) loadNewest() error {
 			p.Cause += "; a broker falls back to the checkpoint before"
 		}
 		s.problem(p)
+		if whole && s.spare == nil {
+			s.spare = &spare{sf, s.header, s.queues}
+		}
 	}
 	s.reset()
 	s.header = index.Header{}
 	s.alone = len(s.files.checkpoints) > 0
-	// Any catalog is better than none.
-	for i := len(s.files.catalogs) - 1; i >= 0; i-- {
-		t := newTopology()
-		if err := readCatalog(s.opts, &s.files.catalogs[i], t); err == nil {
-			s.topo = t
-			break
+	// What can be read of any catalog is better than nothing.
+	for i := len(s.files.catalogs) - 1; i >= 0 && len(s.topo.records) == 0; i-- {
+		if err := salvageCatalog(s.opts, &s.files.catalogs[i], s.topo); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// spare is a checkpoint whose catalog is damaged. A broker does not take it.
+type spare struct {
+	file   *snapshotFile
+	header index.Header
+	queues map[uint32]*queue
 }
 
 func readCatalog(o Options, sf *snapshotFile, t *topology) error {
@@ -220,6 +234,31 @@ func readCatalog(o Options, sf *snapshotFile, t *topology) error {
 		}
 		return t.block(p)
 	})
+}
+
+// salvageCatalog reads what can be read of a catalog.
+func salvageCatalog(o Options, sf *snapshotFile, t *topology) error {
+	f, err := o.FS.Open(sf.name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := index.NewReader(f, sf.size)
+	if err != nil {
+		r = index.NewHeadless(f, sf.size)
+	}
+	for {
+		kind, p, err := r.Next()
+		if err == nil && kind == index.BlockCatalog {
+			_ = t.block(p)
+		} else if err == io.EOF {
+			return nil
+		} else if err != nil {
+			if _, ok := r.Skip(); !ok {
+				return nil
+			}
+		}
+	}
 }
 
 func (s *state) loadCheckpoint(sf *snapshotFile) error {
@@ -257,6 +296,11 @@ func (s *state) loadCheckpoint(sf *snapshotFile) error {
 	if q != nil {
 		q.ix = l.Done(nil)
 	}
+	return nil
+}
+
+// loadCatalog reads the catalog that goes with the checkpoint just loaded.
+func (s *state) loadCatalog(sf *snapshotFile) error {
 	if s.header.Catalog == 0 {
 		return nil
 	}
@@ -308,6 +352,10 @@ func (s *state) replayLog() error {
 			s.problem(problem(walDir, true, "%s, and parts of the log are missing", none))
 		}
 		s.alone = !whole
+		if !whole && s.spare != nil {
+			s.alone, s.checkpoint, s.header, s.queues = false, s.spare.file, s.spare.header, s.spare.queues
+			s.replay = wal.LSN(s.header.Replay)
+		}
 	}
 	if s.checkpoint == nil {
 		s.replay = oldest

@@ -451,7 +451,7 @@ func (v *verifier) large() (Check, error) {
 				continue // it is younger than the list
 			}
 			v.report.Unreadable += int64(p.n)
-			v.problem(problem(v.src.large.Name(number), false, "the file is missing, and a message of %d bytes is in it", p.size))
+			v.problem(problem(v.src.large.Name(number), true, "the file is missing, and a message of %d bytes is in it", p.size))
 		}
 	}
 	return c, nil

@@ -247,6 +247,45 @@ func (w *world) sealed() {
 	w.ack(a, seqs[6])
 }
 
+// upload publishes a large message.
+func (w *world) upload(size int, queues ...*store.Queue) {
+	w.t.Helper()
+	w.n++
+	u, err := w.s.NewUpload(int64(size), true)
+	w.ok(err)
+	body := fmt.Sprintf("m%05d.%s", w.n, strings.Repeat("L", size-7))
+	_, err = u.Write([]byte(body))
+	w.ok(err)
+	m := store.Message{RoutingKey: []byte("key"), Props: amqp.NoProperties, Persistent: true}
+	l, err := u.Finish(m)
+	w.ok(err)
+	for _, q := range queues {
+		w.ever[w.names[q]] = append(w.ever[w.names[q]], fmt.Sprintf("m%05d %d key", w.n, size))
+	}
+	w.do(func(b *store.Batch) { b.PublishLarge(l, m, queues) })
+	l.Release()
+}
+
+// larges has messages in files of their own between others, in segments and not.
+func (w *world) larges() {
+	w.t.Helper()
+	w.vhost("/")
+	a, b := w.queue("a"), w.queue("b")
+	w.publish(3, 80, a)
+	w.upload(10<<10, a)
+	w.publish(3, 80, a, b)
+	w.upload(70<<10, a, b)
+	w.upload(1000, b)
+	w.ok(w.s.Retire(true))
+	w.ok(w.s.Checkpoint())
+	w.ack(a, w.claim(a, 5)[3])
+	w.publish(2, 80, b)
+	w.upload(5000, b)
+	w.ok(w.s.Checkpoint())
+	w.upload(2000, a)
+	w.publish(2, 80, a)
+}
+
 // content is what a directory's queues hold, by name: a line a message.
 type content map[string][]string
 
@@ -278,8 +317,21 @@ func read(t testing.TB, m vfs.FS, dir string) content {
 		for {
 			status := q.Claim(&c, 100, true)
 			for _, it := range c.Items {
-				name, _, _ := strings.Cut(string(it.Body), ".")
-				lines = append(lines, fmt.Sprintf("%s %d %s redelivered=%v count=%d", name, len(it.Body), it.RoutingKey, it.Redelivered, it.Count))
+				body := it.Body
+				if it.Large != nil {
+					r, err := it.Large.Open()
+					if err == nil {
+						body = make([]byte, it.Large.Size())
+						if n, rerr := r.ReadAt(body, 0); n < len(body) {
+							err = rerr
+						}
+					}
+					if err != nil {
+						continue // as who delivers it would
+					}
+				}
+				name, _, _ := strings.Cut(string(body), ".")
+				lines = append(lines, fmt.Sprintf("%s %d %s redelivered=%v count=%d", name, len(body), it.RoutingKey, it.Redelivered, it.Count))
 			}
 			c.Release()
 			if status == store.Unmarked {
