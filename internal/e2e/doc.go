@@ -14,6 +14,7 @@
 //	badinput_test.go                 bytes, frames and clients that misbehave
 //	crash_test.go, ledger/           kill -9 under load, again and again, and the book
 //	                                 that says afterwards what must, may and must not be there
+//	memory_test.go                   more messages than memory
 //	cli_test.go, restart_test.go     the command line, stopping, restarting, damaged files
 //	broker_test.go, client_test.go   the harness: the process, and short-hands for clients
 //
