@@ -6,23 +6,40 @@ import (
 )
 
 // Acks above the floor are bits in chunks of 64 Ki sequence numbers. A chunk
-// has memory only while it has both set and unset bits.
+// has memory only while it has both set and unset bits, and then in blocks of
+// 4 Ki, so that a hundred thousand queues with a gap each are not 8 KiB each.
 const (
 	chunkShift = 16
 	chunkSize  = 1 << chunkShift
 	chunkMask  = chunkSize - 1
+	blockShift = 12
+	blockWords = 1 << blockShift / 64
 )
 
-type chunkBits [chunkSize / 64]uint64
+type bitBlock [blockWords]uint64
 
-// chunkPool serves all queues. Chunks in it are all zero.
-var chunkPool = sync.Pool{New: func() any { return new(chunkBits) }}
+// chunkBits are the blocks of a chunk; those without set bits may be nil.
+type chunkBits [chunkSize >> blockShift]*bitBlock
+
+// The pools serve all queues. What is in them is all zero.
+var (
+	blockPool = sync.Pool{New: func() any { return new(bitBlock) }}
+	chunkPool = sync.Pool{New: func() any { return new(chunkBits) }}
+)
 
 // ackChunk is 64 Ki sequence numbers: n of them are gone, and bits says which
 // unless that is none or all.
 type ackChunk struct {
 	bits *chunkBits
 	n    int
+}
+
+// word returns the bits of the 64 numbers from w*64 on, of a chunk with bits.
+func (c *ackChunk) word(w uint64) uint64 {
+	if b := c.bits[w/blockWords]; b != nil {
+		return b[w%blockWords]
+	}
+	return 0
 }
 
 func (c *ackChunk) full() bool { return c.n == chunkSize }
@@ -49,7 +66,7 @@ func (a *acks) has(floor, seq uint64) bool {
 	if c.bits == nil {
 		return c.full()
 	}
-	return c.bits[seq&chunkMask>>6]>>(seq&63)&1 != 0
+	return c.word(seq&chunkMask>>6)>>(seq&63)&1 != 0
 }
 
 // nextClear returns the first number from seq on, below end, that is not in the
@@ -74,7 +91,7 @@ func (a *acks) nextClear(floor, seq, end uint64) uint64 {
 			seq = (seq | chunkMask) + 1
 			continue
 		}
-		if clear := ^c.bits[seq&chunkMask>>6] >> (seq & 63); clear != 0 {
+		if clear := ^c.word(seq&chunkMask>>6) >> (seq & 63); clear != 0 {
 			seq += uint64(bits.TrailingZeros64(clear))
 			return min(seq, end)
 		}
@@ -155,8 +172,13 @@ func (c *ackChunk) add(lo, hi uint64) {
 		if w == hi>>6 {
 			m &= ^uint64(0) >> (63 - hi&63)
 		}
-		c.n += bits.OnesCount64(m &^ c.bits[w])
-		c.bits[w] |= m
+		b := c.bits[w/blockWords]
+		if b == nil {
+			b = blockPool.Get().(*bitBlock)
+			c.bits[w/blockWords] = b
+		}
+		c.n += bits.OnesCount64(m &^ b[w%blockWords])
+		b[w%blockWords] |= m
 	}
 	if c.full() {
 		c.release()
@@ -165,8 +187,12 @@ func (c *ackChunk) add(lo, hi uint64) {
 
 func (c *ackChunk) release() {
 	if c.bits != nil {
-		if c.n != 0 {
-			clear(c.bits[:])
+		for i, b := range c.bits {
+			if b != nil {
+				clear(b[:])
+				blockPool.Put(b)
+				c.bits[i] = nil
+			}
 		}
 		chunkPool.Put(c.bits)
 		c.bits = nil
@@ -199,7 +225,7 @@ func (a *acks) rise(floor, to uint64) uint64 {
 			a.pop()
 			continue
 		}
-		run := uint64(bits.TrailingZeros64(^(c.bits[to&chunkMask>>6] >> (to & 63))))
+		run := uint64(bits.TrailingZeros64(^(c.word(to&chunkMask>>6) >> (to & 63))))
 		if run == 0 {
 			break
 		}
@@ -215,9 +241,13 @@ func (a *acks) rise(floor, to uint64) uint64 {
 // remove clears the bits [lo, hi) of a chunk that has bits.
 func (c *ackChunk) remove(lo, hi uint64) {
 	for w := lo >> 6; w<<6 < hi; w++ {
+		b := c.bits[w/blockWords]
+		if b == nil {
+			continue
+		}
 		m := mask(max(lo, w<<6)-w<<6, min(hi-w<<6, 64))
-		c.n -= bits.OnesCount64(c.bits[w] & m)
-		c.bits[w] &^= m
+		c.n -= bits.OnesCount64(b[w%blockWords] & m)
+		b[w%blockWords] &^= m
 	}
 }
 
@@ -256,7 +286,7 @@ func (a *acks) some(floor, lo, hi uint64) bool {
 
 // copyTo sets the bits of [lo, hi), all in one chunk, in that chunk's set, and
 // tells whether there are some.
-func (a *acks) copyTo(set *chunkBits, floor, lo, hi uint64) (some bool) {
+func (a *acks) copyTo(set *flatBits, floor, lo, hi uint64) (some bool) {
 	for seq := lo; seq < hi; {
 		w := seq & chunkMask >> 6
 		end := min((seq|63)+1, hi)
@@ -294,7 +324,7 @@ func (a *acks) word(floor, no uint64) uint64 {
 	case c.bits == nil:
 		return 0
 	}
-	return c.bits[no&(chunkSize/64-1)]
+	return c.word(no & (chunkSize/64 - 1))
 }
 
 // count returns how many of [from, to) are in the set.

@@ -35,6 +35,9 @@ func (q *Queue) AppendRuns(dst []byte, end uint64, resolve func(segment uint64) 
 	return dst, from, to
 }
 
+// flatBits are the bits of a chunk in one piece.
+type flatBits [chunkSize / 64]uint64
+
 // AppendAcks appends a block that says which messages of a span are not in the
 // runs that AppendRuns wrote: gone, or in memory only. It looks at up to limit
 // chunks of 64 Ki and returns where the next block begins: to when all is done.
@@ -44,7 +47,7 @@ func (q *Queue) AppendAcks(dst []byte, from, to uint64, limit int) ([]byte, uint
 	if from = max(from, q.floor); from >= to {
 		return dst, to
 	}
-	var set chunkBits
+	var set flatBits
 	prev := uint64(0)
 	for no := from >> chunkShift; no <= (to-1)>>chunkShift; no++ {
 		base := no << chunkShift
@@ -72,7 +75,7 @@ func (q *Queue) AppendAcks(dst []byte, from, to uint64, limit int) ([]byte, uint
 
 // notInRuns gathers which of [lo, hi), all in one chunk, are gone or transient.
 // full says that all of them are, without set.
-func (q *Queue) notInRuns(set *chunkBits, lo, hi uint64) (full, some bool) {
+func (q *Queue) notInRuns(set *flatBits, lo, hi uint64) (full, some bool) {
 	if q.acks.nextClear(q.floor, lo, hi) == hi {
 		return true, true
 	}
@@ -92,7 +95,7 @@ func (q *Queue) notInRuns(set *chunkBits, lo, hi uint64) (full, some bool) {
 }
 
 // appendChunk appends the bits as ranges, or as they are where that is shorter.
-func appendChunk(dst []byte, set *chunkBits) []byte {
+func appendChunk(dst []byte, set *flatBits) []byte {
 	at := len(dst)
 	var ranges []byte
 	n, prev := uint64(0), uint64(0)
@@ -115,7 +118,7 @@ func appendChunk(dst []byte, set *chunkBits) []byte {
 
 // nextBit returns the first bit from i on that is set or, with flip all ones,
 // unset; chunkSize where there is none.
-func nextBit(set *chunkBits, i, flip uint64) uint64 {
+func nextBit(set *flatBits, i, flip uint64) uint64 {
 	for i < chunkSize {
 		if w := (set[i>>6] ^ flip) >> (i & 63); w != 0 {
 			return i + uint64(bits.TrailingZeros64(w))

@@ -541,10 +541,11 @@ func TestAcksEqualAPlainSet(t *testing.T) {
 			}
 		}
 		a.reset()
-		b := chunkPool.Get().(*chunkBits)
-		if *b != (chunkBits{}) {
-			t.Fatal("a chunk in the pool is not zero")
+		b, c := blockPool.Get().(*bitBlock), chunkPool.Get().(*chunkBits)
+		if *b != (bitBlock{}) || *c != (chunkBits{}) {
+			t.Fatal("what is in the pools is not zero")
 		}
-		chunkPool.Put(b)
+		blockPool.Put(b)
+		chunkPool.Put(c)
 	})
 }

@@ -187,3 +187,19 @@ func BenchmarkInRun(b *testing.B) {
 		q.InRun(uint64(i) & (1<<20 - 1))
 	}
 }
+
+func TestAGapCostsLittle(t *testing.T) {
+	const n = 2000
+	queues := make([]*Queue, n)
+	before := heapInUse()
+	for i := range queues {
+		queues[i] = sealedQueue(2000)
+		queues[i].Ack(1000, 1100, nil)
+	}
+	if each := (heapInUse() - before) / n; each > 2<<10 {
+		t.Errorf("a queue with a gap in its run takes %d bytes", each)
+	} else {
+		t.Logf("%d bytes", each)
+	}
+	runtime.KeepAlive(queues)
+}
