@@ -53,7 +53,7 @@ func crash(t testing.TB, seed uint64, steps, cut, again int) {
 
 // TestPowerCutDuringRecovery cuts runs of many kinds, and the recoveries.
 func TestPowerCutDuringRecovery(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		crash(t, 1000+seed, 120, int(20+seed*37%400), int(1+seed%25))
 	}
 }

@@ -13,7 +13,8 @@ import (
 type Options struct {
 	// FS is where the files are. Default: the operating system.
 	FS vfs.FS
-	// WAL sets up the log. Its Logger, where nil, is Logger.
+	// WAL sets up the log. Its Logger, where nil, is Logger; its CacheSize and
+	// MaxStaged, where 0, are 32 MiB each: what is read late comes from the files.
 	WAL wal.Options
 	// CheckpointBytes is how many bytes of log may follow a checkpoint before
 	// the next one. Default 32 MiB. A large backlog in the log makes it more,
@@ -102,6 +103,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.WAL.Logger == nil {
 		o.WAL.Logger = o.Logger
+	}
+	if o.WAL.CacheSize == 0 {
+		o.WAL.CacheSize = 32 << 20
+	}
+	if o.WAL.MaxStaged == 0 {
+		o.WAL.MaxStaged = 32 << 20
 	}
 	return o
 }

@@ -152,7 +152,7 @@ func (t *retirer) clock(now time.Time) {
 		}
 	}
 	t.closed = known
-	if f := files[len(files)-1]; f.Active && f.Size >= quietDeadFile && now.Sub(t.quiet) >= t.s.opts.RetireAge {
+	if f := files[len(files)-1]; f.Active && f.Size >= quietDeadFile && t.aged(now, t.quiet) {
 		_, bytes := t.s.live.within(f)
 		if f.Size >= quietFile || bytes < f.Size/2 {
 			t.quiet = now // and not again at once
@@ -161,6 +161,12 @@ func (t *retirer) clock(now time.Time) {
 			}
 		}
 	}
+}
+
+// aged tells whether something that began then is old enough to retire.
+func (t *retirer) aged(now, then time.Time) bool {
+	age := t.s.opts.RetireAge
+	return age >= 0 && now.Sub(then) >= age
 }
 
 // next returns the file to retire next.
@@ -174,7 +180,7 @@ func (t *retirer) next(now time.Time) (wal.FileInfo, bool) {
 		return f, true
 	}
 	seen, ok := t.closed[f.Seq]
-	return f, ok && now.Sub(seen) >= t.s.opts.RetireAge && uint64(t.s.log.Appended())-t.grown < quietBytes && now.Sub(t.quiet) >= retireEvery
+	return f, ok && t.aged(now, seen) && uint64(t.s.log.Appended())-t.grown < quietBytes && now.Sub(t.quiet) >= retireEvery
 }
 
 // unretired lists the log's files in which something is alive, and those behind
