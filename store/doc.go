@@ -47,14 +47,38 @@ a piece of the log's files that was read ahead. An ack clears the entry; its
 record is written with whatever is committed next.
 
 What is in the log is counted by granule (a 64th of a log file). When nothing
-points into a file, and two checkpoints lie behind it, the file is removed. A
-message that outlives its file's others keeps that file; moving such survivors to
-sealed files (folder segments/) is the engine's next storey.
+points into a file, and two checkpoints lie behind it, the file is removed. Most
+messages are gone by then, and were written once.
+
+# Retirement
+
+When the files in which something is alive pass Options.WALBudget, or when all is
+quiet, the oldest is retired: it is read from its beginning to its end, and what
+its queues still have of it is copied to a segment (package segment, folder
+segments/), compressed, queue by queue. When that is complete and on disk, Sealed
+records say so, a few thousand messages at a time, and with each, under the append
+lock, the queues' entries become runs (package index). So a message that was acked
+before is not written again, one that is acked meanwhile is a bit in its queue,
+and a backlog in segments costs memory for its runs and not for its messages. A
+message of a run gets an entry again when it is claimed. What cannot be read of a
+damaged file stays in it.
+
+The table of segments counts what is alive in each. A segment that is empty is
+removed as soon as what emptied it is durable: recovery then ends in the same
+state without its file. One of which little is alive is rewritten, and many small
+ones become one (compact.go): the Merged record makes a number stand for others,
+at one stroke, and the runs are relabelled behind that. Numbers never come back.
+
+Retirement is faster than a disk takes messages. Where it is not, publishers pay
+for their bytes with time, more the farther the log is beyond its budget
+(throttle.go); acks and consumers do not.
 
 # Files
 
 	LOCK                  held while the store is open
 	wal/                  the log: package wal
+	segments/             sealed files: package segment; the checkpoint and the log say
+	                      which are in use, and Open removes the others
 	checkpoint-<number>   the queues' state: package index; the two newest are kept
 	catalog-<number>      the catalog that goes with a checkpoint; written if it changed
 	*.tmp                 being written; removed by the next Open
@@ -84,6 +108,10 @@ it began, and recovery replays the log from there over it.
 	no checkpoint can be read               the log alone, if it goes back to its beginning; else
 	                                        Open refuses
 	commit torn                             the log up to it (package wal)
+	a segment is being written              a file that no run names: it goes
+	some Sealed records durable             those messages in the segment, the others in the log
+	a segment is removed                    the file or not: nothing alive is in it
+	a segment's file missing                Open refuses, and names the file
 
 The rules that this rests on, each of which a test breaks when it is broken:
 
@@ -98,10 +126,13 @@ The rules that this rests on, each of which a test breaks when it is broken:
     nothing pointed into the file, and the one before that needs no replay of it.
     Whatever emptied the file is durable with that checkpoint.
  5. The delivered mark is durable before a message beyond it leaves.
+ 6. A record names a segment only when its file is complete, synced, and so is its
+    name. The file goes when the record that empties it (acks, or Merged) is
+    durable; every state that recovery may begin with replays that record.
 
 # Locks
 
-	log's append lock  →  Queue.mu  →  leaves: arena, live, registry, catalog
+	retirer, compactor  →  log's append lock  →  Queue.mu  →  leaves: arena, live, segments, registry, catalog
 
 The append lock is never taken under a Queue.mu. Nothing is waited for, and no
 file touched, under any of them. A claim's pin of the log's cache blocks nobody.
@@ -117,7 +148,9 @@ each other.
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files
 	mark.go        what may have been delivered
-	live.go        what the log's files hold
+	sealed.go      from segments                 live.go        what the log's files hold
+	segments.go    the table of segments         retire.go      moving messages there
+	compact.go     rewriting segments            throttle.go    pacing publishers
 	catalog.go     keys and values
 	checkpoint.go  writing snapshots, removing files
 	recover.go     reading them, replaying the log
