@@ -395,6 +395,9 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 		if rapid.Bool().Draw(t, "own checkpoints") {
 			m.o.CheckpointBytes = 16 << 10
 		}
+		if rapid.Bool().Draw(t, "spill") {
+			m.o.MemoryBytes, m.o.spillChunk = 512, 256
+		}
 		m.size = rapid.SampledFrom([]int{0, 10, 100}).Draw(t, "size of all")
 		m.s = open(t, m.o)
 		defer func() { m.s.Close() }()

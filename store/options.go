@@ -48,6 +48,8 @@ type Options struct {
 	LargeBytes int64
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
+
+	spillChunk int // of tests, which want to spill a few bytes
 }
 
 // Validate reports the first option that makes no sense.

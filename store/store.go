@@ -89,7 +89,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	// Before the log, which may need the room that an earlier process has left
 	// filled.
-	s.arena, err = arena.Open(filepath.Join(dir, memFolder), arena.Options{FS: fs, Limit: s.opts.MemoryBytes, Logger: s.opts.Logger})
+	s.arena, err = arena.Open(filepath.Join(dir, memFolder), arena.Options{FS: fs, Limit: s.opts.MemoryBytes, ChunkSize: s.opts.spillChunk, Logger: s.opts.Logger})
 	if err != nil {
 		return nil, errors.Join(err, s.lock.Close())
 	}

@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	// ChunkSize is what a chunk holds, in bytes, but for one that holds what is
-	// larger.
+	// ChunkSize is the default of Options.ChunkSize, in bytes.
 	ChunkSize = 1 << 20
 	// spares is how many empty chunks are kept for later.
 	spares = 4
@@ -29,12 +28,20 @@ type Options struct {
 	// Limit is how many bytes of chunks may be in memory before some are
 	// spilled. Default 256 MiB. Negative: nothing is spilled.
 	Limit int64
+	// ChunkSize is what a chunk holds, in bytes, but for one that holds what is
+	// larger. Default 1 MiB.
+	ChunkSize int
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
 // Validate reports the first option that makes no sense.
-func (o *Options) Validate() error { return nil }
+func (o *Options) Validate() error {
+	if o.ChunkSize < 0 {
+		return fmt.Errorf("arena: chunks of %d bytes", o.ChunkSize)
+	}
+	return nil
+}
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
@@ -42,6 +49,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Limit == 0 {
 		o.Limit = 256 << 20
+	}
+	if o.ChunkSize == 0 {
+		o.ChunkSize = ChunkSize
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -121,7 +131,7 @@ const onDisk = -1
 func (a *Arena) Reserve(n int, refs int64) (c *Chunk, off int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n > ChunkSize {
+	if n > a.opts.ChunkSize {
 		c = &Chunk{buf: make([]byte, n)}
 		a.insert(c)
 		a.full.push(c)
@@ -129,7 +139,7 @@ func (a *Arena) Reserve(n int, refs int64) (c *Chunk, off int) {
 		if a.cur != nil && a.cur.refs.Load() == 1 {
 			a.off, a.cur.given = 0, 0 // all its messages have gone
 		}
-		if a.cur == nil || a.off+n > ChunkSize {
+		if a.cur == nil || a.off+n > a.opts.ChunkSize {
 			a.begin()
 		}
 		c, off = a.cur, a.off
@@ -155,7 +165,7 @@ func (a *Arena) begin() {
 		c.buf, a.spare[k-1] = a.spare[k-1], nil
 		a.spare = a.spare[:k-1]
 	} else {
-		c.buf = make([]byte, ChunkSize)
+		c.buf = make([]byte, a.opts.ChunkSize)
 	}
 	a.insert(c)
 	c.refs.Store(1)
@@ -207,7 +217,7 @@ func (a *Arena) discard(c *Chunk) {
 
 // drop frees a chunk's memory. Under mu; nobody has a pin.
 func (a *Arena) drop(c *Chunk) {
-	if c.size == ChunkSize && len(a.spare) < spares {
+	if c.size == a.opts.ChunkSize && len(a.spare) < spares {
 		a.spare = append(a.spare, c.buf)
 	}
 	c.buf = nil

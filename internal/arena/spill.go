@@ -119,7 +119,7 @@ func (a *Arena) grow(n int64) {
 }
 
 // slack is how far memory may pass the limit before appenders are held up.
-func (a *Arena) slack() int64 { return min(max(a.opts.Limit/8, 4*ChunkSize), 64<<20) }
+func (a *Arena) slack() int64 { return min(max(a.opts.Limit/8, 4*int64(a.opts.ChunkSize)), 64<<20) }
 
 // rouse gives the spiller cause to look. The first time it begins its life. Under
 // mu.
