@@ -1,50 +1,16 @@
+//go:build !race
+
 package segment
 
 import (
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"math"
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/leveret-mq/leveret/internal/vfs"
 )
-
-// resum writes the checksum of p.
-func resum(p, sum []byte) { le.PutUint32(sum, crc32.Checksum(p, castagnoli)) }
-
-// salvage reads all that can be read of a segment and tells which records are
-// said to be damaged. It fails where a read gives what was never written.
-func salvage(r *Reader, want []item) (got []item, lost []*BlockError, err error) {
-	err = r.Scan(func(queue uint32, seq uint64, payload []byte) error {
-		it := item{queue: queue, seq: seq, payload: string(payload)}
-		i, ok := slices.BinarySearchFunc(want, it, byKey)
-		if !ok || want[i] != it {
-			return fmt.Errorf("%d/%d %.40q was never written", queue, seq, payload)
-		}
-		got = append(got, it)
-		return nil
-	}, func(e *BlockError) error {
-		lost = append(lost, e)
-		return nil
-	})
-	return got, lost, err
-}
-
-// damagedItems make a small file with all kinds of blocks, some compressed.
-func damagedItems() (Options, []item) {
-	items := goldenItems()
-	for i := range 40 {
-		items = append(items, item{queue: 20, seq: uint64(i), payload: "again and again and again and again"})
-	}
-	for i := range 10 {
-		items = append(items, item{queue: uint32(30 + i), seq: uint64(i), payload: "a little"})
-	}
-	return Options{BlockSize: 96 * 4}, items
-}
 
 func TestEachFlippedByteIsDetected(t *testing.T) {
 	o, items := damagedItems()
@@ -86,13 +52,6 @@ func TestEachFlippedByteIsDetected(t *testing.T) {
 			}
 		})
 	}
-}
-
-// isDamageError tells whether an error is all about damage.
-func isDamageError(err error) bool {
-	var corrupt *CorruptError
-	var block *BlockError
-	return errors.As(err, &corrupt) || errors.As(err, &block)
 }
 
 // covered counts the records that are said to be damaged.
@@ -137,12 +96,6 @@ func TestEachTruncationIsDetected(t *testing.T) {
 	if least != len(want) {
 		t.Errorf("without the last byte of the footer there are %d records of %d", least, len(want))
 	}
-}
-
-// rewrite changes a finished segment.
-func rewrite(t *testing.T, m *vfs.Mem, number uint64, fn func(data []byte) []byte) {
-	t.Helper()
-	must(t, m.Corrupt(filepath.Join(testDir, Name(number)), fn))
 }
 
 func TestWithoutDirectoryOnlyBadBlocksAreLost(t *testing.T) {

@@ -10,3 +10,6 @@ func TestMain(m *testing.M) {
 	poison = true // whoever reads memory that was given back shall see it
 	goleak.VerifyTestMain(m)
 }
+
+// Tests of one goroutine are built without the race detector, which would only
+// make them slow: see their build tags.
