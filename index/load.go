@@ -280,6 +280,9 @@ func (l *Loader) dropAcked(was uint64, gone func(Entry)) {
 // their own are not a run's; nor are those that were acked since it was written.
 func (l *Loader) placeRuns() {
 	q := l.q
+	if len(l.loaded) == 0 && len(l.held.refs) == 0 {
+		return
+	}
 	s := &sealed{runs: l.loaded, held: l.held}
 	for seq, e := s.held.next(0, q.next); e != nil; seq, e = s.held.next(seq+1, q.next) {
 		if s.at(seq) == nil || q.Gone(seq) || q.pages.get(seq) != nil {

@@ -22,7 +22,8 @@ type Queue struct {
 	acks   acks              // what is gone above the floor
 	heap   seqHeap           // ready again, all below cursor; stale ones are skipped
 	counts map[uint64]uint32 // delivery counts of those that have one
-	aside  []uint64          // unreadable messages, kept for who repairs the files
+	aside  []uint64          // unreadable messages, kept for who repairs the files; some may have gone
+	asides int               // those that have not
 }
 
 // Next is the sequence number that the next message gets.
@@ -47,10 +48,10 @@ func (q *Queue) Ready() int { return q.ready }
 func (q *Queue) Unacked() int { return q.unacked }
 
 // Aside is the number of messages that were found unreadable.
-func (q *Queue) Aside() int { return len(q.aside) }
+func (q *Queue) Aside() int { return q.asides }
 
 // Len is the number of messages that are not gone.
-func (q *Queue) Len() int { return q.ready + q.unacked + len(q.aside) }
+func (q *Queue) Len() int { return q.ready + q.unacked + q.asides }
 
 // ReadyBytes is the sum of the ready messages' bodies.
 func (q *Queue) ReadyBytes() int64 { return q.readyBytes }
@@ -281,6 +282,7 @@ func (q *Queue) SetAside(seq uint64) {
 	e.setState(aside)
 	q.unacked--
 	q.aside = append(q.aside, seq)
+	q.asides++
 }
 
 // Ack removes the messages from first to last, ready ones too, and calls gone
@@ -318,8 +320,7 @@ func (q *Queue) drop(seq uint64, e *Entry) Entry {
 	case claimed:
 		q.unacked--
 	case aside:
-		i := slices.Index(q.aside, seq)
-		q.aside = slices.Delete(q.aside, i, i+1)
+		q.leaveAside(seq)
 	default:
 		q.ready--
 		q.readyBytes -= old.Body()
@@ -340,6 +341,21 @@ func (q *Queue) drop(seq uint64, e *Entry) Entry {
 	q.sealed.held.remove(seq)
 	q.dropIfEmpty(r)
 	return old
+}
+
+// leaveAside takes a message off the list of those set aside: at once where it
+// is the last, with many others where they are the greater part.
+func (q *Queue) leaveAside(seq uint64) {
+	if q.asides--; q.asides == 0 {
+		q.aside = nil
+	} else if len(q.aside) > 2*q.asides+keepHeap {
+		q.aside = slices.DeleteFunc(q.aside, func(s uint64) bool { return s == seq || !q.isAside(s) })
+	}
+}
+
+func (q *Queue) isAside(seq uint64) bool {
+	e := q.entry(seq)
+	return e != nil && e.state() == aside
 }
 
 // bury makes [from, to) gone.

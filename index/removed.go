@@ -70,7 +70,7 @@ func (q *Queue) Loose() int { return len(q.heap) + len(q.aside) + 1 }
 // ranges of numbers, ascending, that the log must say to be gone.
 func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	r := Removed{Ready: q.ready}
-	seqs := slices.Clone(q.aside)
+	seqs := slices.DeleteFunc(slices.Clone(q.aside), func(seq uint64) bool { return !q.isAside(seq) })
 	for _, seq := range q.heap {
 		if e := q.entry(seq); e != nil && e.state() == requeued {
 			seqs = append(seqs, seq)

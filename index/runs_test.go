@@ -81,8 +81,28 @@ func heapInUse() int64 {
 func TestADrainOfARunAllocatesNothing(t *testing.T) {
 	q := sealedQueue(400_000)
 	drain(q, 10_000)
-	if n := testing.AllocsPerRun(100, func() { drain(q, 1000) }); n > 0.5 {
-		t.Errorf("%v allocations for 1,000 messages, want none", n)
+	if n := testing.AllocsPerRun(1000, func() { drain(q, 100) }); n > 0.5 {
+		t.Errorf("%v allocations for 100 messages, want none", n)
+	}
+}
+
+func TestAMillionSetAsideArePurgedAtOnce(t *testing.T) {
+	const n = 1_000_000
+	q := sealedQueue(n)
+	for range n {
+		seq, _, _ := q.Peek()
+		q.TakeSealed(seq, 150, 90)
+		q.SetAside(seq)
+	}
+	for seq := uint64(0); seq < n; seq += 2 {
+		q.Ack(seq, seq, nil)
+	}
+	if q.Aside() != n/2 || q.Len() != n/2 {
+		t.Fatalf("%d of %d are aside", q.Aside(), q.Len())
+	}
+	removed := q.Purge(func(first, last uint64) {})
+	if q.Len() != 0 || len(removed.Runs) != 1 || removed.Runs[0].Live != n/2 {
+		t.Errorf("%d left, removed %+v", q.Len(), removed.Runs)
 	}
 }
 
