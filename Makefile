@@ -12,7 +12,9 @@ ROUNDS   ?= 200
 # detector; allocation counts are only true without it, so both runs stand.
 RACE := ./internal/... ./wal/... ./index/... ./store/... ./broker/... ./amqpd/... ./bench/... ./cmd/...
 
-.PHONY: all build run test check fmt vet staticcheck unit race e2e deps fuzz crash bench clean
+SCALE    ?= 1
+
+.PHONY: all build run test check fmt vet staticcheck unit race e2e deps fuzz crash bench bench-store clean
 
 all: build
 
@@ -65,6 +67,11 @@ crash: build
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./wal ./store ./broker/... ./amqpd/...
+
+# What the storage engine promises, measured: a table, in half an hour. SCALE=0.01
+# is a trial of a minute.
+bench-store: build
+	$(GO) run ./bench/cmd/storebench -broker $(BIN) -dir /var/tmp -scale $(SCALE)
 
 clean:
 	rm -rf bin

@@ -28,7 +28,8 @@ var layers = [][]string{
 	{"amqpd"},
 	{"httpd"},
 	{"bench"},
-	{"cmd/leveret", "bench/cmd/amqpbench"},
+	{"bench/figures"},
+	{"cmd/leveret", "bench/cmd/amqpbench", "bench/cmd/storebench"},
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.
