@@ -220,6 +220,10 @@ func (b *Broker) Durable() wal.LSN { return b.store.Durable() }
 // or nil.
 func (b *Broker) Err() error { return b.store.Err() }
 
+// Damaged counts the messages that could not be read from disk since Open and
+// were set aside; their queues went on.
+func (b *Broker) Damaged() int64 { return b.store.Stats().DamagedBlobs }
+
 // Wait blocks until everything below lsn is on disk.
 func (b *Broker) Wait(lsn wal.LSN) error { return b.wait(lsn) }
 

@@ -18,6 +18,10 @@
 // An alarm is no 503: whoever restarts what is not well, or takes it out of the
 // balance, would keep away the consumers that are to make room.
 //
+// "damaged_messages" counts those that could not be read from disk since the
+// start and were set aside, while their queues went on; the broker's log names
+// file, offset and cause. They make no 503 either: a restart does not mend them.
+//
 // "version" names the release. There are no secrets in the answer but the paths
 // in an error; it needs no login.
 //

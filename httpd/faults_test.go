@@ -1,10 +1,13 @@
 package httpd_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -306,39 +309,91 @@ func TestDamagedLogRefusesToStart(t *testing.T) {
 			settle[*wire.BasicAck](pub, i+1)
 		}
 		image := f.mem.Restart() // as after kill -9
-		names, err := image.ReadDir("data/wal")
-		if err != nil || len(names) == 0 {
-			t.Fatal(names, err)
-		}
-		name := filepath.Join("data/wal", names[0])
-		h, err := image.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		size, err := h.Size()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, size)
-		if _, err := h.ReadAt(b, 0); err != nil {
-			t.Fatal(err)
-		}
-		h.Close()
-		b[size/2] ^= 1
-		if err := image.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-		if h, err = image.Create(name); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := h.WriteAt(b, 0); err != nil {
-			t.Fatal(err)
-		}
-		h.Close()
+		name := flip(t, image, "data/wal")
 		o := f.o.Broker
 		o.Store.FS = image
-		if _, err := broker.Open("data", o); err == nil || !strings.Contains(err.Error(), names[0]) || !strings.Contains(err.Error(), "offset") {
+		if _, err := broker.Open("data", o); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "offset") {
 			t.Errorf("opened: %v", err)
+		}
+	})
+}
+
+// flip inverts a bit in the middle of the first file in a folder, whose name it
+// returns.
+func flip(t *testing.T, fs vfs.FS, dir string) (base string) {
+	t.Helper()
+	names, err := fs.ReadDir(dir)
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	name := filepath.Join(dir, names[0])
+	h, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := h.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, size)
+	if _, err := h.ReadAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	b[size/2] ^= 1
+	if err := fs.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if h, err = fs.Create(name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.WriteAt(b, 0); err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	return names[0]
+}
+
+// A block of a segment that is damaged costs the messages in it, which are counted
+// and named in the log; the queue goes on behind them.
+func TestDamagedSegmentBlockIsSetAside(t *testing.T) {
+	withFaulty(t, broker.Options{}, func(f *faulty) {
+		const n = 4000
+		pub := f.publisher()
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range uint64(n) {
+			body := fmt.Appendf(nil, "%06d ", i)
+			for range 12 { // what does not compress makes more than a block
+				body = binary.LittleEndian.AppendUint64(body, rng.Uint64())
+			}
+			pub.Publish(1, "", "q", brokertest.Persistent, string(body))
+			settle[*wire.BasicAck](pub, i+1)
+		}
+		time.Sleep(time.Minute) // the log's older files become a segment
+		pub.Conn.Close()
+		f.Stop()
+		name := flip(t, f.mem, "data/segments")
+		f.start()
+		sub := f.login()
+		sub.Consume(1, wire.BasicConsume{Queue: "q", NoAck: true})
+		got, last := 0, -1
+		for last != n-1 {
+			e := brokertest.ExpectEvent[*wire.BasicDeliver](sub, 1)
+			i, err := strconv.Atoi(string(e.Body[:6]))
+			if err != nil || i <= last {
+				t.Fatalf("message %q after number %d: %v", e.Body[:6], last, err)
+			}
+			last = i
+			got++
+		}
+		if lost := n - got; lost == 0 || lost > n/4 {
+			t.Errorf("%d of %d messages were lost with a block", lost, n)
+		}
+		if h := f.http.Health(); h.Status != httpd.OK || h.Damaged != int64(n-got) {
+			t.Errorf("health %+v, and %d were lost", h, n-got)
+		}
+		if !f.log.has("set aside") || !f.log.has(name) || !f.log.has("offset") {
+			t.Errorf("the log does not name %s", name)
 		}
 	})
 }

@@ -10,6 +10,7 @@ type Health struct {
 	Status  Status `json:"status"`
 	Alarm   string `json:"alarm,omitempty"` // why publishers are held up
 	Error   string `json:"error,omitempty"` // what the log has failed with
+	Damaged int64  `json:"damaged_messages,omitempty"`
 	Version string `json:"version"`
 }
 
@@ -36,7 +37,7 @@ func (s Status) code() int {
 func (s *Server) Health() Health {
 	h := Health{Status: Starting, Version: s.opts.Version}
 	if b := s.broker.Load(); b != nil {
-		h.Status, h.Alarm = OK, (*b).Alarm()
+		h.Status, h.Alarm, h.Damaged = OK, (*b).Alarm(), (*b).Damaged()
 		if h.Alarm != "" {
 			h.Status = Blocked
 		}

@@ -44,6 +44,8 @@ type Broker interface {
 	Alarm() string
 	// Err is the failure after which nothing persistent is taken, or nil.
 	Err() error
+	// Damaged counts the messages that could not be read and were set aside.
+	Damaged() int64
 }
 
 // Server answers requests. It may serve before there is a broker.

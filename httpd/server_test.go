@@ -20,12 +20,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a broker in any state.
 type fake struct {
-	alarm string
-	err   error
+	alarm   string
+	err     error
+	damaged int64
 }
 
-func (f fake) Alarm() string { return f.alarm }
-func (f fake) Err() error    { return f.err }
+func (f fake) Alarm() string  { return f.alarm }
+func (f fake) Err() error     { return f.err }
+func (f fake) Damaged() int64 { return f.damaged }
 
 func mustServer(t *testing.T, o Options) *Server {
 	t.Helper()
@@ -48,7 +50,7 @@ func TestHealthOfEachState(t *testing.T) {
 		"well":     {fake{}, false, 200, `{"status":"ok","version":"v1"}`},
 		"alarm":    {fake{alarm: "low on disk"}, false, 200, `{"status":"blocked","alarm":"low on disk","version":"v1"}`},
 		"failed":   {fake{err: broken}, false, 503, `{"status":"failed","error":"` + broken.Error() + `","version":"v1"}`},
-		"both": {fake{"low on disk", broken}, false, 503,
+		"both": {fake{alarm: "low on disk", err: broken}, false, 503,
 			`{"status":"failed","alarm":"low on disk","error":"` + broken.Error() + `","version":"v1"}`},
 		"stopping":        {fake{}, true, 503, `{"status":"stopping","version":"v1"}`},
 		"never was ready": {nil, true, 503, `{"status":"stopping","version":"v1"}`},
