@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
 )
 
 // maxGroup bounds in bytes what one fdatasync covers when frames have piled
@@ -403,16 +405,20 @@ func (l *Log) writeSeal() error {
 }
 
 // write puts b, which begins at lsn, in its place in the file.
-func (f *file) write(b []byte, lsn LSN) error {
-	n, err := f.h.WriteAt(b, f.offset(lsn))
+func (f *file) write(b []byte, lsn LSN) error { return writeAt(f.h, b, f.name, f.offset(lsn)) }
+
+// writeAt writes b to the file that is to have a name; its error has that and
+// the offset.
+func writeAt(h vfs.File, b []byte, name string, off int64) error {
+	n, err := h.WriteAt(b, off)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
 		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-			err = pe.Err // its path is the temporary one that the file was made under
+			err = pe.Err // its path is the one that the file was made under
 		}
-		return fmt.Errorf("write %s at %d: %w", f.name, f.offset(lsn), err)
+		return fmt.Errorf("write %s at %d: %w", name, off, err)
 	}
 	return nil
 }

@@ -165,10 +165,8 @@ func createFile(fsys vfs.FS, dir string, hdr fileHeader, fill func(f *file) erro
 	err = func() error {
 		var b [fileHeaderSize]byte
 		hdr.encode(&b)
-		if n, err := h.WriteAt(b[:], 0); err != nil {
-			return fmt.Errorf("write %s at 0: %w", temp, err)
-		} else if n < len(b) {
-			return fmt.Errorf("write %s at 0: %w", temp, io.ErrShortWrite)
+		if err := writeAt(h, b[:], temp, 0); err != nil {
+			return err
 		}
 		if fill != nil {
 			if err := fill(f); err != nil {
