@@ -127,3 +127,40 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMerge merges eight segments, of which every other record is alive; MB
+// are of the records that go in.
+func BenchmarkMerge(b *testing.B) {
+	for _, queues := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("%dqueues", queues), func(b *testing.B) {
+			const size, each = 100, 80000
+			list := benchPayloads(size)
+			fsys, dir := benchDir(b)
+			var inputs []*Reader
+			for i := range 8 {
+				build, err := Create(fsys, dir, uint64(i), Options{})
+				must(b, err)
+				for n := range each {
+					must(b, build.Add(uint32(n%queues), uint64(i*each+n), list[n%len(list)]))
+				}
+				_, err = build.Finish()
+				must(b, err)
+				inputs = append(inputs, Open(fsys, dir, uint64(i), nil))
+			}
+			b.SetBytes(8 * each * size)
+			b.ReportAllocs()
+			b.ResetTimer()
+			start := cpuTime(b)
+			for range b.N {
+				_, err := Merge(fsys, dir, 99, inputs, MergeOptions{Keep: half})
+				must(b, err)
+				must(b, Remove(fsys, dir, 99))
+			}
+			used := cpuTime(b) - start
+			b.ReportMetric(float64(b.N*8*each*size)/1e6/used.Seconds(), "MB/cpu-s")
+			for _, r := range inputs {
+				must(b, r.Close())
+			}
+		})
+	}
+}

@@ -493,17 +493,22 @@ func (b *Builder) finish() (Info, error) {
 	info.Size = b.off
 	err = b.file.Close()
 	b.close()
-	if err != nil {
-		return Info{}, errors.Join(err, b.fs.Remove(filepath.Join(b.dir, tempName(b.header.number))))
+	temp, name := filepath.Join(b.dir, tempName(b.header.number)), filepath.Join(b.dir, Name(b.header.number))
+	if err == nil {
+		err = b.fs.Rename(temp, name)
 	}
-	name := filepath.Join(b.dir, Name(b.header.number))
-	if err := b.fs.Rename(filepath.Join(b.dir, tempName(b.header.number)), name); err != nil {
-		return Info{}, errors.Join(err, b.fs.Remove(filepath.Join(b.dir, tempName(b.header.number))))
+	if err == nil {
+		err = b.fs.SyncDir(b.dir)
 	}
-	if err := b.fs.SyncDir(b.dir); err != nil {
-		return Info{}, errors.Join(err, b.fs.Remove(name))
+	if err == nil {
+		return info, nil
 	}
-	return info, nil
+	for _, name := range []string{temp, name} { // a rename that fails may have been done
+		if e := b.fs.Remove(name); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return Info{}, err
 }
 
 // footer is what ends a file with this directory.

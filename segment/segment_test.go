@@ -118,6 +118,13 @@ func same(t testing.TB, got, want []item) {
 	}
 }
 
+// half keeps the records with even seqs.
+func half(_ uint32, seqs []uint64, _ int, live []bool) {
+	for i, seq := range seqs {
+		live[i] = seq%2 == 0
+	}
+}
+
 // text is n bytes that compress, about as JSON does.
 func text(rng *rand.Rand, n int) string {
 	var b bytes.Buffer
