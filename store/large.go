@@ -91,6 +91,7 @@ func (u *Upload) Finish(m Message) (*Large, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.s.figures.large.Add(u.Size() + int64(len(head)))
 	return u.s.larges.add(number, u.Size(), head), nil
 }
 

@@ -35,7 +35,7 @@ type Metrics struct {
 	WriteAmplification float64
 	// Published is the bytes of persistent messages that were published to
 	// durable queues, as blobs: body, properties, exchange, routing key and 24
-	// bytes. A fan-out counts once.
+	// bytes. A fan-out counts once, and so do large messages.
 	Published int64
 	Written   Written
 
@@ -134,6 +134,7 @@ func (w *work) metrics() Work {
 // counters are what the rest of the store counts for Metrics.
 type counters struct {
 	published              atomic.Int64 // added to once a batch
+	large                  atomic.Int64 // bytes of large messages' files
 	retirement, compaction work
 	throttled              atomic.Int64 // ns
 	unretired              atomic.Int64 // bytes, less the log's end at the time
@@ -148,7 +149,7 @@ func (s *Store) Metrics() Metrics {
 		Damaged:    s.damaged.Load(),
 		Retirement: s.figures.retirement.metrics(),
 		Compaction: s.figures.compaction.metrics(),
-		Published:  s.figures.published.Load(),
+		Published:  s.figures.published.Load() + s.figures.large.Load(),
 		Recovery:   Recovery{Time: s.recoveryTime, Messages: s.recovered, FellBack: s.fellBack},
 	}
 	for _, f := range s.log.Files() {
@@ -157,6 +158,8 @@ func (s *Store) Metrics() Metrics {
 	}
 	m.Log.Messages, m.Log.Live = s.live.size()
 	m.Log.Raw = m.Log.Live
+	m.Large.Files, m.Large.Bytes = s.larges.stats()
+	m.Large.Messages, m.Large.Live, m.Large.Raw = int64(m.Large.Files), m.Large.Bytes, m.Large.Bytes
 	s.segments.metrics(&m)
 	m.Cache = CacheMetrics{s.segments.cache.Stats(), s.opts.CacheBytes}
 	ar := s.arena.Stats()
@@ -168,6 +171,7 @@ func (s *Store) Metrics() Metrics {
 	m.CheckpointsWritten, m.CheckpointSize = c.written.Load(), c.lastSize.Load()
 	m.Checkpoints = m.CheckpointSize
 	m.Written.Log = int64(m.WAL.Bytes)
+	m.Written.Large = s.figures.large.Load()
 	m.Written.Checkpoints = s.figures.checkpointBytes.Load()
 	m.Throttled = time.Duration(s.figures.throttled.Load())
 	m.Unretired = max(0, s.figures.unretired.Load()+int64(s.log.Appended()))
