@@ -63,7 +63,8 @@ func withFaulty(t *testing.T, o broker.Options, test func(f *faulty)) {
 		f.fs = vfs.NewErrFS(f.mem)
 		o.Logger = slog.New(slog.NewTextHandler(f.log, nil))
 		o.Reserve = -1
-		o.Store = store.Options{FS: f.fs, WAL: wal.Options{FileSize: 256 << 10, ChunkSize: 64 << 10, CacheSize: 128 << 10, MaxStaged: 256 << 10}}
+		o.Store.FS = f.fs
+		o.Store.WAL = wal.Options{FileSize: 256 << 10, ChunkSize: 64 << 10, CacheSize: 128 << 10, MaxStaged: 256 << 10}
 		f.o = brokertest.Options{NoListener: true, Dir: "data", Broker: o}
 		f.start()
 		test(f)
@@ -297,6 +298,57 @@ func TestFullDiskHoldsConfirmsBack(t *testing.T) {
 		settle[*wire.BasicAck](pub, 1)
 		if !f.log.has("the disk has room again") {
 			t.Error("the log does not tell that it goes on")
+		}
+	})
+}
+
+// The same while the log is over its budget, so that segments are built on the
+// full disk, and dropped, and built again.
+func TestFullDiskUnderRetirement(t *testing.T) {
+	o := broker.Options{DiskFreeLimit: -1, Store: store.Options{WALBudget: 512 << 10, CheckpointBytes: 64 << 10}}
+	withFaulty(t, o, func(f *faulty) {
+		pub := f.publisher()
+		f.leave(5 << 19)
+		const n = 4000
+		go func() {
+			rng := rand.New(rand.NewPCG(1, 2))
+			for i := range n {
+				body := fmt.Appendf(nil, "%06d ", i)
+				for len(body) < 1000 { // does not compress
+					body = binary.LittleEndian.AppendUint64(body, rng.Uint64())
+				}
+				pub.Publish(1, "", "q", brokertest.Persistent, string(body))
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			settle[*wire.BasicAck](pub, n)
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-done:
+			t.Error("the disk had room for all: the test proves nothing")
+		default:
+		}
+		f.expectHealth(200, httpd.OK)
+		f.leave(16 << 20)
+		<-done
+		time.Sleep(time.Minute)
+		pub.Conn.Close()
+		f.Stop()
+		if names, err := f.mem.ReadDir("data/segments"); err != nil || len(names) == 0 {
+			t.Errorf("no segment was made: %v", err)
+		}
+		f.start()
+		sub := f.login()
+		sub.Consume(1, wire.BasicConsume{Queue: "q", NoAck: true})
+		for i := range n {
+			e := brokertest.ExpectEvent[*wire.BasicDeliver](sub, 1)
+			if want := fmt.Sprintf("%06d ", i); !strings.HasPrefix(string(e.Body), want) {
+				t.Fatalf("message %.6q, want %s", e.Body, want)
+			}
 		}
 	})
 }
