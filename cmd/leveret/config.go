@@ -49,10 +49,15 @@ type Config struct {
 	// MaxMessageSize is the longest body that is taken; a longer one closes its
 	// channel. The default and the most, 512 MiB, are RabbitMQ's.
 	MaxMessageSize size `toml:"max-message-size"`
-	// WALFileSize and CheckpointBytes are for tests that want rotation and
-	// checkpoints often; 0 takes the engine's defaults.
-	WALFileSize     int64 `toml:"wal-file-size"`
-	CheckpointBytes int64 `toml:"checkpoint-bytes"`
+	// The rest is for tests that want the engine to do often what it does seldom;
+	// 0 takes its defaults. See store.Options.
+	WALFileSize     int64    `toml:"wal-file-size"`
+	CheckpointBytes int64    `toml:"checkpoint-bytes"`
+	WALBudget       int64    `toml:"wal-budget"`
+	RetireAge       duration `toml:"retire-age"`
+	CompactSlack    int64    `toml:"compact-slack"`
+	CompactAge      duration `toml:"compact-age"`
+	LargeBytes      int64    `toml:"large-bytes"`
 }
 
 func defaultConfig() Config {
@@ -68,6 +73,9 @@ func defaultConfig() Config {
 	}
 }
 
+// hidden are the flags that only tests know.
+var hidden = []string{"wal-file-size", "checkpoint-bytes", "wal-budget", "retire-age", "compact-slack", "compact-age", "large-bytes"}
+
 // bind declares the flags of c, whose present values are the defaults.
 func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` of the log and the checkpoints")
@@ -80,7 +88,12 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Var(&c.MaxMessageSize, "max-message-size", "refuse longer bodies")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
-	for _, name := range []string{"wal-file-size", "checkpoint-bytes"} {
+	fs.Int64Var(&c.WALBudget, "wal-budget", c.WALBudget, "`bytes` of log that may hold messages before they move to segments")
+	fs.Var(&c.RetireAge, "retire-age", "when messages move to segments though the log is small")
+	fs.Int64Var(&c.CompactSlack, "compact-slack", c.CompactSlack, "`bytes` of segments that may be dead")
+	fs.Var(&c.CompactAge, "compact-age", "how old a segment must be to be rewritten")
+	fs.Int64Var(&c.LargeBytes, "large-bytes", c.LargeBytes, "`bytes` of a body that has a file of its own")
+	for _, name := range hidden {
 		if err := fs.MarkHidden(name); err != nil {
 			panic(err) // the name was declared above
 		}
@@ -184,8 +197,8 @@ func (c *Config) Validate() error {
 	if c.MaxMessageSize < 1 || c.MaxMessageSize > amqpd.MaxMaxMessageSize {
 		return fmt.Errorf("--max-message-size %s is not between 1 byte and 512MiB", c.MaxMessageSize.String())
 	}
-	if c.WALFileSize < 0 || c.CheckpointBytes < 0 {
-		return errors.New("--wal-file-size and --checkpoint-bytes cannot be negative")
+	if min(c.WALFileSize, c.CheckpointBytes, c.WALBudget, c.CompactSlack) < 0 {
+		return errors.New("--wal-file-size, --checkpoint-bytes, --wal-budget and --compact-slack cannot be negative")
 	}
 	return nil
 }

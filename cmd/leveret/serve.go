@@ -107,6 +107,11 @@ func serve(ctx context.Context, cfg Config) error {
 		Store: store.Options{
 			Logger:          log,
 			CheckpointBytes: cfg.CheckpointBytes,
+			WALBudget:       cfg.WALBudget,
+			RetireAge:       time.Duration(cfg.RetireAge),
+			CompactSlack:    cfg.CompactSlack,
+			CompactAge:      time.Duration(cfg.CompactAge),
+			LargeBytes:      cfg.LargeBytes,
 			WAL:             wal.Options{FileSize: cfg.WALFileSize, Logger: log},
 		},
 	})

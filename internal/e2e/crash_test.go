@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -51,7 +52,10 @@ func TestKillNine(t *testing.T) {
 		t.Errorf("and %d more", more)
 	}
 	totals := c.l.Totals()
-	t.Logf("%v: %+v; slowest start %v", time.Since(began).Round(time.Millisecond), totals, c.slowestStart)
+	t.Logf("%v: %+v; slowest start %v; %d segments", time.Since(began).Round(time.Millisecond), totals, c.slowestStart, c.segments)
+	if c.command == "" && rounds >= 10 && (c.segments < rounds/2 || c.large == 0) {
+		t.Errorf("the engine hardly moved anything: segments up to number %d, large bodies up to %d", c.segments, c.large)
+	}
 	if totals.Confirmed < 50*rounds || totals.Redelivered < rounds || totals.Acked < 20*rounds {
 		t.Errorf("too little happened for this to prove anything: %+v", totals)
 	}
@@ -93,6 +97,8 @@ type crash struct {
 	transients   []string // names of transient queues of the life before
 	nextTopology int
 	slowestStart time.Duration
+	segments     int // the highest number of a segment file that was seen
+	large        int // of a file with a large body
 
 	ending atomic.Bool // the broker is being killed: errors are expected
 }
@@ -170,6 +176,12 @@ func (c *crash) begin() {
 		if c.rng.IntN(3) > 0 {
 			// Small files and frequent checkpoints, so that a round sees several of each.
 			args = []string{"--wal-file-size", fmt.Sprint(1 << (18 + c.rng.IntN(5))), "--checkpoint-bytes", fmt.Sprint(1 << (16 + c.rng.IntN(6)))}
+		}
+		if c.rng.IntN(4) > 0 {
+			// What outlives a moment moves to segments, these are rewritten soon, and
+			// some bodies have files of their own.
+			args = append(args, "--wal-file-size", fmt.Sprint(1<<(16+c.rng.IntN(4))), "--wal-budget", fmt.Sprint(1<<(16+c.rng.IntN(4))), "--retire-age", "1ms",
+				"--compact-slack", fmt.Sprint(1<<(12+c.rng.IntN(6))), "--compact-age", "1ms", "--large-bytes", fmt.Sprint(1<<(12+c.rng.IntN(7))))
 		}
 		c.broker, err = launch(c.dir, c.addr, args...)
 		if err == nil {
@@ -406,6 +418,8 @@ func (c *crash) load() {
 	if words := c.broker.complaint(); words != "" {
 		c.t.Errorf("the broker's log: %s", words)
 	}
+	c.segments = max(c.segments, highest(c.dir, "segments"))
+	c.large = max(c.large, highest(c.dir, "large"))
 	cancel()
 	done := make(chan struct{})
 	go func() { clients.Wait(); close(done) }()
@@ -419,4 +433,18 @@ func (c *crash) load() {
 	} else {
 		c.l.Crashed()
 	}
+}
+
+// highest is the highest number in the names of files in a folder of the data
+// directory. Numbers are never used twice.
+func highest(dir, folder string) int {
+	names, _ := filepath.Glob(filepath.Join(dir, folder, "*"))
+	most := 0
+	for _, name := range names {
+		number, _, _ := strings.Cut(filepath.Base(name), ".")
+		if n, err := strconv.Atoi(number); err == nil {
+			most = max(most, n)
+		}
+	}
+	return most
 }
