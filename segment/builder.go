@@ -146,6 +146,7 @@ func create(fsys vfs.FS, dir string, h fileHeader, o Options) (*Builder, error) 
 		}
 	}
 	if err != nil {
+		_ = fsys.Remove(temp) // it may be there all the same
 		return nil, err
 	}
 	o = o.withDefaults()
