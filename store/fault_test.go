@@ -238,7 +238,7 @@ func TestDamagedMessageIsSetAside(t *testing.T) {
 }
 
 func TestEachFlippedByteIsNoticedOrHarmless(t *testing.T) {
-	// A store with a checkpoint, a catalog and some log behind them.
+	// A store with a segment, a checkpoint, a catalog and some log behind them.
 	fs := vfs.NewMem()
 	o := tinyOptions(fs)
 	s := open(t, o)
@@ -246,6 +246,7 @@ func TestEachFlippedByteIsNoticedOrHarmless(t *testing.T) {
 	for i := range 4 {
 		publish(t, s, text(fmt.Sprint("message ", i)), q)
 	}
+	retire(t, s)
 	apply(t, s, func(b *Batch) { b.Put("key", []byte("value")) })
 	for range 2 {
 		if err := s.Checkpoint(); err != nil {
@@ -262,7 +263,7 @@ func TestEachFlippedByteIsNoticedOrHarmless(t *testing.T) {
 	shut(t, s)
 
 	sizes := map[string]int{}
-	for _, dir := range []string{testDir, testDir + "/" + walFolder} {
+	for _, dir := range []string{testDir, testDir + "/" + walFolder, testDir + "/" + segmentFolder} {
 		names, err := before.ReadDir(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -273,7 +274,7 @@ func TestEachFlippedByteIsNoticedOrHarmless(t *testing.T) {
 			}
 		}
 	}
-	if len(sizes) < 4 {
+	if len(sizes) < 5 {
 		t.Fatalf("only %d files", len(sizes))
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
