@@ -334,7 +334,11 @@ func (c *Cursor) load(d *directory, p place, next []entry, disk bool) (b *Block,
 	if damage != nil {
 		return nil, damage, nil
 	}
-	return cache.add(k, b), nil, nil
+	b = cache.add(k, b)
+	if c.r.closed.Load() {
+		cache.forget(c.r.id) // Close may have done so before the block came
+	}
+	return b, nil, nil
 }
 
 // fetch returns the bytes of a block in the file, from the window if they are

@@ -56,8 +56,8 @@ func Open(fsys vfs.FS, dir string, number uint64, c *Cache) *Reader {
 func (r *Reader) Number() uint64 { return r.number }
 
 // Close closes the file and forgets the blocks in the cache. It waits for reads
-// of the file to end. Blocks that somebody holds stay; every Find from now on
-// fails with fs.ErrClosed.
+// of the file to end. Blocks that somebody holds stay, and a Cursor may go on in
+// the one that it holds; what needs another fails with fs.ErrClosed.
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
