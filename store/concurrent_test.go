@@ -13,7 +13,7 @@ import (
 )
 
 // TestPublishersAndConsumersSideBySide runs several of both on a few queues,
-// beside checkpoints, and kills the store in the end: what was confirmed and
+// beside checkpoints, retirement and compaction, and kills the store in the end: what was confirmed and
 // not acked is there once, in order, and says so where it was delivered.
 func TestPublishersAndConsumersSideBySide(t *testing.T) {
 	const publishers, messages, nQueues = 3, 3000, 3
@@ -149,6 +149,15 @@ func TestPublishersAndConsumersSideBySide(t *testing.T) {
 			}
 		}
 	})
+	// So do segments.
+	consumers.Go(func() {
+		for !stop.Load() {
+			retire(t, s)
+			if err := s.Compact(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	wg.Wait()
 	stop.Store(true)
 	consumers.Wait()
@@ -161,6 +170,9 @@ func TestPublishersAndConsumersSideBySide(t *testing.T) {
 				}
 			}
 		}
+	}
+	if n := s.Metrics().Retirement.Messages; n == 0 {
+		t.Errorf("no message went through a segment")
 	}
 	want := dump(t, s)
 	s, _ = kill(t, s, fs, o)
