@@ -572,3 +572,80 @@ func BenchmarkSpillAndRead(b *testing.B) {
 		}
 	}
 }
+
+// Whichever call fails, once or from then on, no message is lost and none is
+// another.
+func TestEachCallFailsInTurn(t *testing.T) {
+	// What is left after a crash, so that Open has something to do.
+	left := vfs.NewMem()
+	synctest.Test(t, func(t *testing.T) {
+		a := open(t, Options{FS: left, Limit: 1 << 10, ChunkSize: 1 << 10})
+		var id uint64 = 1000
+		for range 6 {
+			put(a, id, 500, 1)
+		}
+		settled(t, a)
+		left = left.Restart()
+		shut(t, a)
+	})
+	run := func(t *testing.T, rule vfs.Rule) (calls int) {
+		synctest.Test(t, func(t *testing.T) {
+			mem := left.Restart()
+			fs := vfs.NewErrFS(mem)
+			injected := fs.Add(rule)
+			a, err := Open(dir, Options{FS: fs, Limit: 4 << 10, ChunkSize: 1 << 10})
+			if err != nil {
+				calls = injected.Calls()
+				return // the folder cannot be read: nothing was promised
+			}
+			var all []blob
+			for id := range uint64(40) {
+				a.Pace()
+				all = append(all, put(a, id, 500, 1))
+				if id%3 == 0 {
+					drop(a, all[len(all)/2])
+					all = append(all[:len(all)/2], all[len(all)/2+1:]...)
+				}
+				synctest.Wait()
+			}
+			for _, b := range all {
+				p, _, err := get(a, b)
+				if err != nil && !rule.Sticky {
+					p, _, err = get(a, b) // it is there, and may be read later
+				}
+				want := make([]byte, b.n)
+				if b.fill(want); err == nil && !bytes.Equal(p, want) {
+					t.Errorf("message %d is another", b.id)
+				} else if err != nil && !rule.Sticky {
+					t.Errorf("message %d: %v", b.id, err)
+				}
+			}
+			fs.Clear()
+			time.Sleep(2 * retryAfter)
+			if settled(t, a); a.Pressed() {
+				t.Error("still pressed when all works again")
+			}
+			for _, b := range all {
+				check(t, a, b)
+				drop(a, b)
+			}
+			if st := settled(t, a); st.Memory > 1<<10 || st.Disk != 0 {
+				t.Errorf("%v are left", st)
+			}
+			shut(t, a)
+			calls = injected.Calls()
+		})
+		return calls
+	}
+	all := run(t, vfs.Rule{})
+	if all < 50 {
+		t.Fatalf("only %d calls", all)
+	}
+	for at := 1; at <= all; at++ {
+		for _, rule := range []vfs.Rule{{At: at}, {At: at, Sticky: true}, {At: at, After: true}, {At: at, Err: syscall.ENOSPC, Short: -1}} {
+			if run(t, rule); t.Failed() {
+				t.Fatalf("call %d of %d: %+v", at, all, rule)
+			}
+		}
+	}
+}
