@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"math"
 	"math/bits"
 	"path/filepath"
 	"slices"
@@ -229,7 +228,7 @@ func (b *Builder) part(queue uint32, seq uint64, n int) (p *part, gap uint64, er
 	if p.any && seq <= p.last {
 		return nil, 0, fmt.Errorf("record %d of queue %d comes after %d", seq, queue, p.last)
 	}
-	if p.count == math.MaxUint32 || p.count > 0 && len(p.buf)+maxHead+n > b.opts.BlockSize {
+	if p.count > 0 && len(p.buf)+maxHead+n > b.opts.BlockSize {
 		if err := b.writePart(p); err != nil {
 			return nil, 0, err
 		}
