@@ -73,11 +73,12 @@ func (q *Queue) Get(seq uint64) (Entry, bool) {
 
 // entry finds an entry, in a run or not.
 func (q *Queue) entry(seq uint64) *Entry {
-	e := q.pages.get(seq)
-	if e == nil && q.sealed != nil {
-		e = q.sealed.held.get(seq)
+	if q.sealed != nil {
+		if e := q.sealed.held.get(seq); e != nil {
+			return e
+		}
 	}
-	return e
+	return q.pages.get(seq)
 }
 
 // told is an entry as the caller is told of it: one in a run with its segment.
