@@ -78,9 +78,6 @@ func (b *Broker) Alarm() string {
 
 // watchDisk keeps the alarm up to date.
 func (b *Broker) watchDisk() {
-	if b.opts.DiskFreeLimit < 0 {
-		return
-	}
 	t := time.NewTicker(diskInterval)
 	defer t.Stop()
 	var w diskWatch
@@ -94,23 +91,24 @@ func (b *Broker) watchDisk() {
 	}
 }
 
+// lookAtDisk raises or ends the alarm. A full disk raises it without a limit too,
+// and where it is a quota that is used up, which does not show in what is free.
 func (b *Broker) lookAtDisk(w *diskWatch) {
-	if b.opts.DiskFreeLimit < 0 {
-		return
-	}
-	free, err := b.opts.Store.FS.Free(b.dir)
-	if err != nil {
-		if !w.unknown {
+	full := b.store.Full()
+	short := full
+	var free, went uint64
+	if limit := b.opts.DiskFreeLimit; limit >= 0 {
+		var err error
+		free, err = b.opts.Store.FS.Free(b.dir)
+		if err == nil {
+			went = w.look(free)
+			short = short || free < uint64(limit)+went
+		} else if !w.unknown {
 			b.log.Warn("free disk space is unknown", "dir", b.dir, "err", err)
 		}
-		w.unknown = true
-		b.short.set(&b.short.disk, false)
-		return
+		w.unknown = err != nil
 	}
-	w.unknown = false
-	went := w.look(free)
-	short := free < uint64(b.opts.DiskFreeLimit)+went
 	if b.short.set(&b.short.disk, short) {
-		b.log.Warn("disk alarm changed", "low", short, "free", free, "went_in_a_second", went, "limit", b.opts.DiskFreeLimit, "dir", b.dir)
+		b.log.Warn("disk alarm changed", "low", short, "free", free, "went_in_a_second", went, "limit", b.opts.DiskFreeLimit, "full", full, "dir", b.dir)
 	}
 }

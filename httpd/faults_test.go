@@ -123,10 +123,20 @@ func (f *faulty) expectHealth(code int, want httpd.Status, parts ...string) {
 	}
 }
 
-// settle reads confirms up to a tag and tells whether they were all of the type M.
-func settle[M wire.Method](c *brokertest.Client, to uint64) {
+// settle reads confirms up to a tag, all of which must be of the type M.
+func settle[M wire.Method](t *testing.T, c *brokertest.Client, to uint64) {
+	t.Helper()
 	for tag := uint64(0); tag < to; {
-		switch m := any(brokertest.Expect[M](c, 1)).(type) {
+		e := c.Next()
+		switch e.Method.(type) {
+		case *wire.ConnectionBlocked, *wire.ConnectionUnblocked:
+			continue
+		}
+		if _, ok := e.Method.(M); !ok {
+			t.Errorf("got %v, want confirms up to %d", e, to)
+			return
+		}
+		switch m := e.Method.(type) {
 		case *wire.BasicAck:
 			tag = m.DeliveryTag
 		case *wire.BasicNack:
@@ -139,7 +149,7 @@ func TestFailedSync(t *testing.T) {
 	withFaulty(t, broker.Options{}, func(f *faulty) {
 		pub := f.publisher()
 		pub.Publish(1, "", "q", brokertest.Persistent, "kept")
-		settle[*wire.BasicAck](pub, 1)
+		settle[*wire.BasicAck](t, pub, 1)
 		f.expectHealth(200, httpd.OK)
 
 		// The sync that is to confirm these hangs, then fails.
@@ -153,7 +163,7 @@ func TestFailedSync(t *testing.T) {
 		synctest.Wait()
 		f.expectHealth(200, httpd.OK)
 		close(hang)
-		settle[*wire.BasicNack](pub, 101)
+		settle[*wire.BasicNack](t, pub, 101)
 		f.expectHealth(503, httpd.Failed, ".wal", syscall.EIO.Error())
 		if !f.log.has("write-ahead log failed") || !f.log.has(".wal") {
 			t.Error("the log does not tell")
@@ -161,7 +171,7 @@ func TestFailedSync(t *testing.T) {
 
 		// Publishes are refused, and who cannot be told by a nack is told why.
 		pub.Publish(1, "", "q", brokertest.Persistent, "refused")
-		settle[*wire.BasicNack](pub, 102)
+		settle[*wire.BasicNack](t, pub, 102)
 		deaf := f.login()
 		deaf.Publish(1, "", "q", brokertest.Persistent, "refused")
 		if text := deaf.ExpectClose(541); !strings.Contains(text, syscall.EIO.Error()) {
@@ -177,7 +187,7 @@ func TestFailedSync(t *testing.T) {
 		}
 		sub.Send(1, &wire.BasicAck{DeliveryTag: e.Method.(*wire.BasicDeliver).DeliveryTag})
 		pub.Publish(1, "", "q", nil, "transient")
-		settle[*wire.BasicAck](pub, 103)
+		settle[*wire.BasicAck](t, pub, 103)
 		for {
 			if e := brokertest.ExpectEvent[*wire.BasicDeliver](sub, 1); string(e.Body) == "transient" {
 				break
@@ -282,10 +292,10 @@ func TestDiskThatFillsUpIsMetBeforeItIsFull(t *testing.T) {
 }
 
 // Where there is no limit, or others were faster, what is not on disk waits and
-// is confirmed when there is room.
+// is confirmed when there is room; publishers are told.
 func TestFullDiskHoldsConfirmsBack(t *testing.T) {
 	withFaulty(t, broker.Options{DiskFreeLimit: -1}, func(f *faulty) {
-		pub := f.publisher()
+		pub, other := f.publisher(), f.login()
 		f.leave(0)
 		pub.Publish(1, "", "q", brokertest.Persistent, "waits")
 		time.Sleep(time.Minute)
@@ -293,12 +303,16 @@ func TestFullDiskHoldsConfirmsBack(t *testing.T) {
 		if !f.log.has("the disk is full") {
 			t.Error("the log does not tell")
 		}
-		f.expectHealth(200, httpd.OK)
+		f.expectHealth(200, httpd.Blocked, "low on disk")
+		other.Publish(1, "", "q", nil, "held up")
+		brokertest.Expect[*wire.ConnectionBlocked](other, 0)
 		f.leave(1 << 20)
-		settle[*wire.BasicAck](pub, 1)
+		settle[*wire.BasicAck](t, pub, 1)
+		brokertest.Expect[*wire.ConnectionUnblocked](other, 0)
 		if !f.log.has("the disk has room again") {
 			t.Error("the log does not tell that it goes on")
 		}
+		f.expectHealth(200, httpd.OK)
 	})
 }
 
@@ -324,7 +338,7 @@ func TestFullDiskUnderRetirement(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			settle[*wire.BasicAck](pub, n)
+			settle[*wire.BasicAck](t, pub, n)
 		}()
 		time.Sleep(time.Minute)
 		select {
@@ -332,7 +346,7 @@ func TestFullDiskUnderRetirement(t *testing.T) {
 			t.Error("the disk had room for all: the test proves nothing")
 		default:
 		}
-		f.expectHealth(200, httpd.OK)
+		f.expectHealth(200, httpd.Blocked, "low on disk")
 		f.leave(16 << 20)
 		<-done
 		time.Sleep(time.Minute)
@@ -358,7 +372,7 @@ func TestDamagedLogRefusesToStart(t *testing.T) {
 		pub := f.publisher()
 		for i := range uint64(20) {
 			pub.Publish(1, "", "q", brokertest.Persistent, "kept")
-			settle[*wire.BasicAck](pub, i+1)
+			settle[*wire.BasicAck](t, pub, i+1)
 		}
 		image := f.mem.Restart() // as after kill -9
 		name := flip(t, image, "data/wal")
@@ -419,7 +433,7 @@ func TestDamagedSegmentBlockIsSetAside(t *testing.T) {
 				body = binary.LittleEndian.AppendUint64(body, rng.Uint64())
 			}
 			pub.Publish(1, "", "q", brokertest.Persistent, string(body))
-			settle[*wire.BasicAck](pub, i+1)
+			settle[*wire.BasicAck](t, pub, i+1)
 		}
 		time.Sleep(time.Minute) // the log's older files become a segment
 		pub.Conn.Close()

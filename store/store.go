@@ -109,6 +109,9 @@ func (s *Store) GiveUp() {
 	s.retirer.throttle.letGo()
 }
 
+// Full tells whether the log waits for room on a full disk.
+func (s *Store) Full() bool { return s.log.Full() }
+
 // Close writes a last checkpoint, after which a restart has nothing to replay
 // and knows exactly what was delivered, and closes the log. Nobody may use the
 // store meanwhile or after.

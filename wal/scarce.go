@@ -53,6 +53,9 @@ func (l *Log) postpone(err error) {
 // goroutines in Wait or Lead; Close does it itself.
 func (l *Log) GiveUp() { l.giveUp.Do(func() { close(l.closing) }) }
 
+// Full tells whether a commit is waiting for room on a full disk.
+func (l *Log) Full() bool { return l.full.Load() }
+
 // writeFrame writes a frame into its place in f, and waits where the disk is
 // full: see Options.FullDiskWait. It tells how long it has waited. By the owner
 // of busy, without mu.
@@ -62,6 +65,8 @@ func (l *Log) writeFrame(f *file, b []byte, lsn LSN) (waited time.Duration, err 
 		return 0, err
 	}
 	l.opts.Logger.Warn("the disk is full; what waits for the log waits until there is room", "file", f.name, "err", err)
+	l.full.Store(true)
+	defer l.full.Store(false)
 	var limit <-chan time.Time
 	if l.opts.FullDiskWait > 0 {
 		t := time.NewTimer(l.opts.FullDiskWait)

@@ -107,12 +107,12 @@ func TestFullDiskIsWaitedOut(t *testing.T) {
 			t.Fatalf("went on without room: %v", err)
 		default:
 		}
-		if err := l.Err(); err != nil {
-			t.Fatal(err)
+		if err := l.Err(); err != nil || !l.Full() {
+			t.Fatal(err, l.Full())
 		}
 		m.SetCapacity(1 << 30)
-		if err := <-done; err != nil {
-			t.Fatal(err)
+		if err := <-done; err != nil || l.Full() {
+			t.Fatal(err, l.Full())
 		}
 		for i, err := range w.errs {
 			if err != nil {

@@ -140,6 +140,7 @@ type Log struct {
 	durable  atomic.Uint64 // end of the last synced frame
 	boundary atomic.Uint64 // start of the open frame
 	failure  atomic.Pointer[error]
+	full     atomic.Bool // a write waits for room; written by the owner of busy
 
 	// mu is the append lock: held from Begin to End, and for moments by a
 	// commit. It guards everything down to the blank line.
