@@ -83,7 +83,7 @@ func Salvage(dir, to string, o Options) (*Salvaged, error) {
 		return nil, err
 	}
 	defer src.close()
-	w := &saver{s: s, src: src, to: to, copied: map[uint64]copiedFile{}, report: Salvaged{
+	w := &saver{s: s, src: src, again: again{dir: dir, opts: o}, to: to, copied: map[uint64]copiedFile{}, report: Salvaged{
 		Dir: dir, To: to, Problems: s.problems, Again: s.alone,
 		Losses: []Loss{}, Named: []Target{}, Dropped: []string{},
 	}}
@@ -93,6 +93,7 @@ func Salvage(dir, to string, o Options) (*Salvaged, error) {
 	if w.report.Problems == nil {
 		w.report.Problems = []Problem{}
 	}
+	defer w.again.close()
 	if err := w.run(); err != nil {
 		return nil, err
 	}
@@ -126,10 +127,11 @@ func checkTarget(o Options, dir, to string) error {
 
 // saver writes a salvage.
 type saver struct {
-	s   *state
-	src *sources
-	to  string
-	log *wal.Log
+	s     *state
+	src   *sources
+	again again
+	to    string
+	log   *wal.Log
 
 	resurrected  map[uint32][]resurrected // what segments hold beyond what is known, without a checkpoint
 	heap         savings
@@ -539,9 +541,6 @@ func (w *saver) saveLogged(group []*saving) error {
 	slices.SortFunc(group, func(a, b *saving) int { return cmp.Compare(a.q.id, b.q.id) })
 	e := group[0].head
 	blob, err := w.src.logged(e)
-	if errors.Is(err, fs.ErrNotExist) && w.s.moved() {
-		return err
-	}
 	if err != nil {
 		file, off, ok := w.s.log.Locate(lsnOf(e))
 		if !ok {
@@ -648,7 +647,40 @@ func (w *saver) copyLarge(old uint64) (number uint64, err error) {
 	return number, nil
 }
 
+// lost is told of messages that cannot be read. Where a broker runs meanwhile,
+// they may be gone or elsewhere by now.
 func (w *saver) lost(l loss) error {
+	if w.s.moved() && !w.s.alone {
+		left := loss{queue: l.queue, file: l.file, offset: l.offset}
+		q := w.s.queues[l.queue]
+		for seq := l.first; seq <= l.last; seq++ {
+			if _, ok := q.ix.InRun(seq); !ok && l.n > 1 {
+				continue
+			}
+			m, gone, err := w.again.read(l.queue, seq)
+			switch {
+			case gone:
+				continue
+			case err == nil && m.large != nil:
+				err = w.saveLarge(q, seq, m.entry)
+			case err == nil:
+				err = w.savePayload(q, seq, m.blob[record.BlobCheck:])
+			default:
+				if left.n == 0 {
+					left.first = seq
+				}
+				left.n++
+				left.last, left.cause = seq, err
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if l = left; l.n == 0 {
+			return nil
+		}
+	}
 	w.report.Lost += int64(l.n)
 	if len(w.report.Losses) < maxLosses {
 		w.report.Losses = append(w.report.Losses, Loss{

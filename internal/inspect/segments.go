@@ -163,8 +163,6 @@ func (b *sources) run(q *queue, r index.Run, from, end uint64, fn func(seq uint6
 			}
 			from = stop
 			continue
-		case errors.Is(err, fs.ErrNotExist) && b.s.moved():
-			return err // the look is old
 		case err != nil:
 			return miss(from, end, -1, err)
 		}
@@ -257,6 +255,9 @@ func (s *state) statSegments(st *Stat) error {
 		if live.Live > 0 {
 			missing = append(missing, number)
 		}
+	}
+	if len(missing) > 0 && s.moved() {
+		return nil // a broker has drained them
 	}
 	slices.Sort(missing)
 	for _, number := range missing {

@@ -116,7 +116,7 @@ func (s *state) close() {
 
 // attempts bounds how often a look is repeated, because a broker removed what
 // was to be read.
-const attempts = 10
+const attempts = 25
 
 // load reads the state of dir. What is wrong is in its problems; the error is
 // for what keeps it from being looked at at all.
@@ -124,7 +124,7 @@ func load(dir string, o Options) (*state, error) {
 	for attempt := 1; ; attempt++ {
 		s := &state{dir: dir, opts: o}
 		err := s.load()
-		if err == nil && (len(s.problems) == 0 || attempt > 2 || !s.moved()) {
+		if err == nil && (len(s.problems) == 0 || attempt == attempts || !s.moved()) {
 			return s, nil
 		}
 		if err != nil && (!errors.Is(err, fs.ErrNotExist) || attempt == attempts) {
@@ -135,11 +135,12 @@ func load(dir string, o Options) (*state, error) {
 	}
 }
 
-// moved tells whether a broker has written a checkpoint since s was read, so
+// moved tells whether a broker has made or removed files since s was read, so
 // that what seems to be missing may be so rightly.
 func (s *state) moved() bool {
 	now, err := list(s.opts.FS, s.dir)
-	return err == nil && !slices.Equal(now.checkpoints, s.files.checkpoints)
+	return err != nil || !slices.Equal(now.checkpoints, s.files.checkpoints) ||
+		!slices.Equal(now.segments, s.files.segments) || !slices.Equal(now.large, s.files.large)
 }
 
 func (s *state) load() error {

@@ -45,15 +45,11 @@ type Check struct {
 // the log, the checkpoints, the segments, the large files and the catalog say of
 // each other.
 //
-// While a broker runs, what shows a problem is looked at again, from a newer
-// checkpoint if there is one.
+// While a broker runs, what shows a problem is looked at again.
 func Verify(dir string, o Options) (*Verified, error) {
 	o = o.withDefaults()
 	for attempt := 1; ; attempt++ {
 		v, err := verify(dir, o)
-		if err == nil && v.moved && attempt < attempts {
-			continue
-		}
 		if errors.Is(err, fs.ErrNotExist) && attempt < attempts {
 			continue
 		}
@@ -68,8 +64,8 @@ type verifier struct {
 	s      *state
 	src    *sources
 	report Verified
-	moved  bool // there are problems, and there is a newer checkpoint now
-	at     int  // problems before the check at hand
+	again  again
+	at     int // problems before the check at hand
 	known  map[where]bool
 }
 
@@ -79,11 +75,12 @@ func verify(dir string, o Options) (*verifier, error) {
 		return nil, err
 	}
 	defer s.close()
-	v := &verifier{s: s, known: map[where]bool{}, report: Verified{Dir: dir, Checks: []Check{}, Problems: []Problem{}, Torn: s.torn != nil}}
+	v := &verifier{s: s, again: again{dir: dir, opts: o}, known: map[where]bool{}, report: Verified{Dir: dir, Checks: []Check{}, Problems: []Problem{}, Torn: s.torn != nil}}
 	if v.src, err = s.sources(); err != nil {
 		return nil, err
 	}
 	defer v.src.close()
+	defer v.again.close()
 	for _, check := range []func() (Check, error){v.snapshots, v.log, v.catalog, v.messages, v.segments, v.large} {
 		c, err := check()
 		if err != nil {
@@ -93,7 +90,6 @@ func verify(dir string, o Options) (*verifier, error) {
 		v.at = v.report.Found
 		v.report.Checks = append(v.report.Checks, c)
 	}
-	v.moved = v.report.Found > 0 && s.moved()
 	return v, nil
 }
 
@@ -230,6 +226,7 @@ func (v *verifier) log() (Check, error) {
 		_, err := wal.Replay(v.s.opts.FS, filepath.Join(v.s.dir, walFolder), v.s.replay, nil)
 		bad := (*wal.CorruptError)(nil)
 		switch {
+		case err != nil && v.s.moved(): // the replay may begin later now
 		case errors.As(err, &bad):
 			v.problem(Problem{bad.File, bad.Offset, bad.Cause.Error(), true})
 		case errors.Is(err, fs.ErrNotExist):
@@ -284,68 +281,119 @@ func (v *verifier) messages() (Check, error) {
 	for _, q := range v.s.queues {
 		total += int64(q.ix.Len() + len(q.loose))
 	}
-	bad := func(l loss) error {
-		v.report.Unreadable += int64(l.n)
-		v.problem(Problem{l.file, l.offset, fmt.Sprintf("%s: %s cannot be read: %v", v.s.topo.label(l.queue), l.numbers(), l.cause), false})
-		return nil
-	}
-	places := v.s.places()
-	for _, p := range places {
+	bad := map[uint64]error{} // addresses in the log
+	for _, p := range v.s.places() {
 		done += int64(p.n)
 		v.s.opts.Progress("messages", done, total)
 		if isLarge(p.addr) {
 			continue // checked with the files
 		}
 		c.Items += int64(p.n)
-		err := v.logged(p)
-		if err == nil {
-			continue
+		if err := v.logged(p); err != nil {
+			bad[p.addr] = err
 		}
-		v.report.Unreadable += int64(p.n)
-		file, off, ok := v.s.log.Locate(wal.LSN(p.addr))
-		if !ok {
-			v.problem(problem("", false, "message at lsn %d: no file of the log has that part", p.addr))
-			continue
-		}
-		v.problem(Problem{file, off, fmt.Sprintf("message at lsn %d: %v", p.addr, err), false})
+	}
+	if err := v.badInLog(bad); err != nil {
+		return c, err
 	}
 	for _, id := range v.s.ids() {
 		q := v.s.queues[id]
 		for _, r := range q.runs() {
-			n := uint64(0)
-			lost := uint64(0)
+			n, lost := uint64(0), uint64(0)
 			err := v.src.run(q, r, 0, r.End, func(seq uint64, payload []byte) error {
 				n++
 				done++
-				c.Items++
 				if n%4096 == 0 {
 					v.s.opts.Progress("messages", done, total)
 				}
-				_, _, err := record.ParsePayload(payload)
-				if err != nil {
-					lost++
-					n--
-					return bad(loss{q.id, seq, seq, 1, filepath.Join(v.src.dir, segment.Name(r.Segment)), -1, err})
+				if _, _, err := record.ParsePayload(payload); err != nil {
+					return v.lost(loss{q.id, seq, seq, 1, filepath.Join(v.src.dir, segment.Name(r.Segment)), -1, err})
 				}
 				return nil
 			}, func(l loss) error {
 				lost += l.n
-				if l.n == r.Live && errors.Is(l.cause, fs.ErrNotExist) {
-					v.report.Unreadable += int64(l.n)
-					v.problem(missingSegment(l.file, l.n))
-					return nil
-				}
-				return bad(l)
+				return v.lost(l)
 			})
 			if err != nil {
 				return c, err
 			}
+			c.Items += int64(n)
 			if n+lost != r.Live {
 				v.problem(problem("", false, "%s: messages %d to %d in segment %d should be %d, and are %d", v.s.topo.label(q.id), r.First, r.End-1, r.Segment, r.Live, n+lost))
 			}
 		}
 	}
 	return c, nil
+}
+
+// lost is told of messages of a run that cannot be read.
+func (v *verifier) lost(l loss) error {
+	if v.s.moved() {
+		still, err := v.stillBad(&l)
+		if err != nil || !still {
+			return err
+		}
+	}
+	v.report.Unreadable += int64(l.n)
+	if errors.Is(l.cause, fs.ErrNotExist) {
+		v.problem(missingSegment(l.file, l.n))
+	} else {
+		v.problem(Problem{l.file, l.offset, fmt.Sprintf("%s: %s cannot be read: %v", v.s.topo.label(l.queue), l.numbers(), l.cause), false})
+	}
+	return nil
+}
+
+// stillBad looks at the messages of a loss again, and leaves those in it that
+// cannot be read now either.
+func (v *verifier) stillBad(l *loss) (bool, error) {
+	q := v.s.queues[l.queue]
+	left := loss{queue: l.queue, file: l.file, offset: l.offset}
+	for seq := l.first; seq <= l.last; seq++ {
+		if _, ok := q.ix.InRun(seq); !ok {
+			continue
+		}
+		if _, _, err := v.again.read(l.queue, seq); err != nil {
+			if left.n == 0 {
+				left.first = seq
+			}
+			left.n++
+			left.last, left.cause = seq, err
+		}
+	}
+	*l = left
+	return left.n > 0, nil
+}
+
+// badInLog reports messages that cannot be read from the log.
+func (v *verifier) badInLog(bad map[uint64]error) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	moved := v.s.moved()
+	for _, id := range v.s.ids() {
+		q := v.s.queues[id]
+		q.each(func(seq uint64, e index.Entry) {
+			cause, ok := bad[e.Addr]
+			if !ok {
+				return
+			}
+			if moved {
+				if _, _, cause = v.again.read(id, seq); cause == nil {
+					return
+				}
+			}
+			v.report.Unreadable++
+			file, off, ok := "", int64(-1), false
+			if v.s.log != nil {
+				file, off, ok = v.s.log.Locate(lsnOf(e))
+			}
+			if !ok {
+				file, off, cause = filepath.Join(v.s.dir, walFolder), -1, fmt.Errorf("no file has lsn %d", e.Addr)
+			}
+			v.problem(Problem{file, off, fmt.Sprintf("%s: message %d cannot be read: %v", v.s.topo.label(id), seq, cause), false})
+		})
+	}
+	return nil
 }
 
 func (v *verifier) logged(p place) error {
@@ -437,6 +485,8 @@ func (v *verifier) large() (Check, error) {
 		switch {
 		case err == nil:
 			continue
+		case v.s.moved() && !v.neededStill(number):
+			continue
 		case errors.As(err, &bad):
 			v.problem(Problem{name, bad.Offset, bad.Cause.Error(), false})
 		default:
@@ -450,9 +500,21 @@ func (v *verifier) large() (Check, error) {
 			if _, err := sizeOf(v.s.opts.FS, v.src.large.Name(number)); err == nil {
 				continue // it is younger than the list
 			}
+			if v.s.moved() && !v.neededStill(number) {
+				continue
+			}
 			v.report.Unreadable += int64(p.n)
 			v.problem(problem(v.src.large.Name(number), true, "the file is missing, and a message of %d bytes is in it", p.size))
 		}
 	}
 	return c, nil
+}
+
+// neededStill tells whether a large file that cannot be read is needed now.
+func (v *verifier) neededStill(number uint64) bool {
+	if v.again.load() != nil {
+		return true
+	}
+	_, needed := findPlace(v.again.s.places(), largeBit|number)
+	return needed
 }
