@@ -100,3 +100,52 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestDrainOfSegmentsAllocatesLittle(t *testing.T) {
+	// As in TestHotPathAllocatesNothing, rare events do.
+	const batch, rounds, most = 100, 300, 5
+	s := open(t, Options{FS: vfs.NewMem()})
+	q := newQueue(t, s, true)
+	b := s.NewBatch()
+	for range batch * (rounds + 60) / 1000 {
+		b.Reset()
+		for range 1000 {
+			b.Publish(text("message"), []*Queue{q})
+		}
+		if _, err := s.Apply(b, wal.Group, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retire(t, s)
+	var c Claim
+	round := func() {
+		for {
+			switch status := q.Claim(&c, batch, true); status {
+			case Claimed:
+			case Unmarked:
+				if err := s.Wait(c.WaitFor); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			default:
+				t.Fatal(status)
+			}
+			break
+		}
+		b.Reset()
+		for i := range c.Items {
+			b.Ack(q, c.Items[i].Seq)
+		}
+		c.Release()
+		if _, err := s.Apply(b, wal.Lazy, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 {
+		round()
+	}
+	if n := testing.AllocsPerRun(rounds, round); n > most {
+		t.Errorf("%v allocations for %d messages", n, batch)
+	}
+	shut(t, s)
+}
