@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -742,4 +743,112 @@ func TestChoiceOfSegments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCompactionBesideEverything publishes, consumes out of order, retires,
+// compacts and checkpoints at once: each message comes once, whole and in order.
+func TestCompactionBesideEverything(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	o.CacheBytes = 8 << 10
+	s := open(t, o)
+	const queues, each, batch = 3, 600, 25
+	var qs []*Queue
+	for range queues {
+		qs = append(qs, newQueue(t, s, true))
+	}
+	var work, background sync.WaitGroup
+	quit, turn := make(chan struct{}), make(chan struct{})
+	for _, do := range []func() error{
+		func() error { return s.Retire(true) }, s.Compact, s.Checkpoint,
+	} {
+		background.Go(func() {
+			for {
+				select {
+				case <-quit:
+					return
+				case turn <- struct{}{}:
+				default:
+				}
+				if err := do(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	work.Go(func() {
+		b := s.NewBatch()
+		for i := 0; i < each; i += batch {
+			b.Reset()
+			for j := range batch {
+				b.Publish(text(noise(i+j, 60)), qs)
+			}
+			if _, err := s.Apply(b, wal.Group, nil); err != nil {
+				t.Error(err)
+				return
+			}
+			if i%100 == 0 {
+				for range 4 {
+					<-turn
+				}
+			}
+		}
+	})
+	for _, q := range qs {
+		work.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(q.ID()), 3))
+			b := s.NewBatch()
+			var c Claim
+			var out []uint64
+			for next := uint64(0); next < each; {
+				switch status := q.Claim(&c, 40, true); status {
+				case Empty:
+					runtime.Gosched()
+				case Unmarked:
+					if err := s.Wait(c.WaitFor); err != nil {
+						t.Error(err)
+						return
+					}
+				case Claimed:
+					for i := range c.Items {
+						it := &c.Items[i]
+						if want := noise(int(next), 60); it.Seq != next || string(it.Body) != want {
+							t.Errorf("queue %d: message %d, %.20q comes, want %d", q.ID(), it.Seq, it.Body, next)
+							return
+						}
+						out = append(out, next)
+						next++
+					}
+				}
+				c.Release()
+				b.Reset()
+				for len(out) > 150 || next == each && len(out) > 0 {
+					i := rng.IntN(len(out))
+					b.Ack(q, out[i])
+					out = slices.Delete(out, i, i+1)
+				}
+				if _, err := s.Apply(b, wal.Lazy, nil); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	close(quit)
+	background.Wait()
+	checkTable(t, s)
+	if err := s.Retire(false); err != nil {
+		t.Error(err)
+	}
+	if names := segmentFiles(t, fs); len(names) != 0 {
+		t.Errorf("left are %v", names)
+	}
+	m := s.Metrics()
+	if m.Retirement.Runs < 2 || m.Compaction.Runs < 2 || m.Compaction.Failed != 0 {
+		t.Errorf("%+v, %+v", m.Retirement, m.Compaction)
+	}
+	t.Logf("%d retirements, %d merges of %d segments", m.Retirement.Runs, m.Compaction.Runs, m.Compaction.Files)
+	shut(t, s)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -253,6 +254,9 @@ func (t *retirer) retire(f wal.FileInfo) error {
 		t.s.opts.Logger.Error("log file is damaged; what can be read of it is moved message by message", "err", err)
 		m, err = t.build(f, (*mover).pick)
 	}
+	if err != nil && !t.s.hasLogFile(f.Seq) {
+		return nil // a checkpoint has removed it meanwhile: nothing in it is alive
+	}
 	if err != nil {
 		work.done(begin, err)
 		return fmt.Errorf("retire %s: %w", f.Name, err)
@@ -276,6 +280,11 @@ func (t *retirer) retire(f wal.FileInfo) error {
 	t.moved[f.Seq] = true
 	t.throttle.retired(int64(f.End-f.Start), time.Since(begin))
 	return nil
+}
+
+// hasLogFile tells whether a file of the log is still there.
+func (s *Store) hasLogFile(seq uint64) bool {
+	return slices.ContainsFunc(s.log.Files(), func(f wal.FileInfo) bool { return f.Seq == seq })
 }
 
 // mover collects the living messages of a log file in a segment.
