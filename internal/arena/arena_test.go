@@ -119,7 +119,7 @@ func TestMemoryStaysWithinTheLimitAndNothingIsLost(t *testing.T) {
 		var all []blob
 		rng := rand.New(rand.NewPCG(1, 2))
 		total := 0
-		for id := uint64(0); total < 8*limit; id++ {
+		for id := uint64(0); total < 5*limit; id++ {
 			n := 1 + rng.IntN(20_000)
 			if id%500 == 0 {
 				n = ChunkSize + rng.IntN(3<<20) // has a chunk of its own
@@ -422,6 +422,36 @@ func TestNothingIsThereAfterAnotherOpen(t *testing.T) {
 	})
 }
 
+func TestMuchThatIsLeftDoesNotHoldOpenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		a := open(t, Options{FS: fs, Limit: 1 << 10, ChunkSize: 1 << 10})
+		var id uint64
+		for id < 400 {
+			a.Pace()
+			put(a, id, 1000, 1)
+			id++
+		}
+		settled(t, a)
+		after := fs.Restart()
+		shut(t, a)
+		slow := vfs.NewErrFS(after)
+		slow.Add(vfs.Rule{Ops: vfs.OpRemove, Before: func(vfs.Call) { time.Sleep(10 * time.Millisecond) }})
+		begin := time.Now()
+		b := open(t, Options{FS: slow, Limit: 2 << 20})
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("opened in %v", took)
+		}
+		old := files(t, after)
+		fill(b, &id, 4)
+		time.Sleep(10 * time.Second)
+		if n := int(settled(t, b).Spilled); old < 300 || files(t, after) != n || n == 0 {
+			t.Errorf("%d files were left, now there are %d for %d", old, files(t, after), n)
+		}
+		shut(t, b)
+	})
+}
+
 func TestFilesThatCannotBeRemovedAreNotReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := vfs.NewMem()
@@ -454,7 +484,7 @@ func TestSpillingReadingAndReleasingAtOnce(t *testing.T) {
 	fs.Add(vfs.Rule{Ops: vfs.OpWrite, At: 40}) // now and then something fails
 	a := open(t, Options{FS: fs, Limit: 3 << 20})
 	defer shut(t, a)
-	const workers, each = 4, 600
+	const workers, each = 4, 300
 	passed := make(chan blob, 64) // from those who put to those who take
 	var puts, takes sync.WaitGroup
 	for w := range uint64(workers) {

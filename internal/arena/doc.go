@@ -20,7 +20,8 @@ nothing of what the bytes mean.
     Pace. At most spares of 4 MiB come on top.
   - Bytes that cannot be written to disk stay in memory, whatever the limit says.
     Pressed tells of it.
-  - After Open, and after Close, nothing is left on disk.
+  - After Close nothing is left on disk, and what a killed process has left the next
+    Open removes, much of it beside what it is opened for.
   - Neither Reserve nor Release nor Pin waits for a file. One goroutine spills.
   - What comes from disk may be damaged: the bytes carry their own checksum, or
     should.

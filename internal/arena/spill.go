@@ -6,6 +6,7 @@ import (
 	"io"
 	iofs "io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,19 +23,33 @@ const (
 	retryAfter = time.Second
 	// keepFree is what is left of the disk for what must be durable, in bytes.
 	keepFree = 64 << 20
+	// atOnce is how many files of an earlier process Open removes before it returns:
+	// a full disk then has room for a log file. The rest may take seconds.
+	atOnce = 64
 	// paceMost is how long Pace waits where nothing can be written.
 	paceMost = 100 * time.Millisecond
 )
 
 // Open makes an arena whose files are in the folder dir. What an earlier process
-// has left there is removed.
+// has left there is removed, and if that is much, Open does not wait for the end.
 func Open(dir string, o Options) (*Arena, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	a := &Arena{dir: dir, opts: o.withDefaults(), wake: make(chan struct{}, 1), stop: make(chan struct{}), next: 1}
-	if err := a.clean(); err != nil {
+	left, err := a.files()
+	if err != nil {
 		return nil, err
+	}
+	if len(left) > 0 { // one that cannot be removed keeps its number
+		a.next = slices.Max(left) + 1
+	}
+	n := min(len(left), atOnce)
+	a.removeAll(left[:n])
+	if a.dead = left[n:]; len(a.dead) > 0 {
+		a.mu.Lock()
+		a.rouse()
+		a.mu.Unlock()
 	}
 	return a, nil
 }
@@ -52,41 +67,42 @@ func (a *Arena) Close() error {
 	}
 	close(a.stop)
 	a.done.Wait()
-	return a.clean()
+	left, err := a.files()
+	a.removeAll(left)
+	return err
 }
 
-// clean removes what files there are. Names of later files are higher than those
-// of files that cannot be removed.
-func (a *Arena) clean() error {
+// files lists the numbers of the files there are.
+func (a *Arena) files() (numbers []uint64, err error) {
 	names, err := a.opts.FS.ReadDir(a.dir)
 	if errors.Is(err, iofs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read directory %s: %w", a.dir, err)
+		return nil, fmt.Errorf("read directory %s: %w", a.dir, err)
 	}
-	var failed error
 	for _, name := range names {
-		number, ok := strings.CutSuffix(name, suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseUint(number, 10, 64)
-		if err != nil {
-			continue
-		}
-		if err := a.remove(n); err != nil {
-			a.next, failed = max(a.next, n+1), err
+		if number, ok := strings.CutSuffix(name, suffix); ok {
+			if n, err := strconv.ParseUint(number, 10, 63); err == nil {
+				numbers = append(numbers, n)
+			}
 		}
 	}
-	if failed != nil {
-		a.opts.Logger.Warn("files of messages that are gone cannot be removed", "dir", a.dir, "err", failed)
-	}
-	return nil
+	return numbers, nil
 }
 
 func (a *Arena) name(file uint64) string {
 	return filepath.Join(a.dir, fmt.Sprintf("%020d%s", file, suffix))
+}
+
+// removeAll removes files that nobody needs. One that cannot be removed stays until
+// the next Open.
+func (a *Arena) removeAll(files []uint64) {
+	for _, file := range files {
+		if err := a.remove(file); err != nil {
+			a.opts.Logger.Warn("file of messages that are gone cannot be removed", "file", a.name(file), "err", err)
+		}
+	}
 }
 
 func (a *Arena) remove(file uint64) error {
@@ -247,8 +263,11 @@ func (a *Arena) sweep() {
 		file := a.dead[n-1]
 		a.dead = a.dead[:n-1]
 		a.mu.Unlock()
-		if err := a.remove(file); err != nil {
-			a.opts.Logger.Warn("file of messages that are gone cannot be removed", "file", a.name(file), "err", err)
+		a.removeAll([]uint64{file})
+		select {
+		case <-a.stop:
+			return
+		default:
 		}
 	}
 }
