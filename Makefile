@@ -10,7 +10,7 @@ ROUNDS   ?= 200
 
 # Packages with goroutines of their own are tested a second time under the race
 # detector; allocation counts are only true without it, so both runs stand.
-RACE := ./internal/... ./wal/... ./index/... ./store/... ./broker/... ./amqpd/... ./bench/... ./cmd/...
+RACE := ./internal/... ./wal/... ./segment/... ./index/... ./store/... ./broker/... ./amqpd/... ./httpd/... ./bench/... ./cmd/...
 
 SCALE    ?= 1
 
@@ -66,7 +66,7 @@ crash: build
 	CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -v -run 'Kill' ./internal/e2e
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./wal ./store ./broker/... ./amqpd/...
+	$(GO) test -run '^$$' -bench . -benchmem ./wal ./segment ./index ./store ./broker/... ./amqpd/...
 
 # What the storage engine promises, measured: a table, in half an hour. SCALE=0.01
 # is a trial of a minute.
