@@ -24,6 +24,7 @@ var histories = []struct {
 }{
 	{"log", (*world).usual, 51},
 	{"segments", (*world).sealed, 48},
+	{"compaction", (*world).compacted, 39},
 	{"large bodies", (*world).larges, 18},
 }
 

@@ -51,6 +51,9 @@ func TestALookAtARunningStoreFindsNothingWrong(t *testing.T) {
 			if err == nil && n%11 == 0 {
 				err = w.s.Retire(true)
 			}
+			if err == nil && n%23 == 0 {
+				err = w.s.Compact()
+			}
 			if err != nil {
 				t.Error(err)
 				return

@@ -247,6 +247,32 @@ func (w *world) sealed() {
 	w.ack(a, seqs[6])
 }
 
+// compacted is like sealed, with segments merged while their messages go.
+func (w *world) compacted() {
+	w.t.Helper()
+	w.sealed()
+	w.ok(w.s.Checkpoint())
+	a, b := w.byName("a"), w.byName("b")
+	w.ack(a, w.claim(a, 6)[1:]...)
+	w.ack(b, w.claim(b, 8)[2:]...)
+	w.ok(w.s.Retire(true))
+	w.ok(w.s.Compact())
+	w.ack(a, w.claim(a, 2)[1])
+	w.publish(2, 90, a, b)
+	w.ok(w.s.Checkpoint())
+	w.ack(b, w.claim(b, 1)...)
+}
+
+func (w *world) byName(name string) *store.Queue {
+	for q, n := range w.names {
+		if n == name && !q.Deleted() {
+			return q
+		}
+	}
+	w.t.Fatalf("no queue %s", name)
+	return nil
+}
+
 // upload publishes a large message.
 func (w *world) upload(size int, queues ...*store.Queue) {
 	w.t.Helper()
