@@ -395,3 +395,37 @@ func TestSealedBacklogCostsNoMemory(t *testing.T) {
 	}
 	shut(t, s)
 }
+
+func TestSegmentsFolderIsDurableWhoeverMadeIt(t *testing.T) {
+	// A process that died before it had synced the folder's name leaves it to the
+	// next one.
+	for k := 1; k < 40; k++ {
+		fs := vfs.NewMem()
+		fs.CutAt(k)
+		if s, err := Open(testDir, tinyOptions(fs)); err == nil {
+			b := s.NewBatch()
+			q := b.CreateQueue(true, QueueOptions{})
+			b.Publish(text("first"), []*Queue{q})
+			s.Apply(b, wal.Group, nil)
+			s.Retire(true)
+			s.Close()
+		}
+		again := fs.Restart()
+		s := open(t, tinyOptions(again))
+		q := newQueue(t, s, true)
+		publish(t, s, text("second"), q)
+		retire(t, s)
+		if err := s.barrier(); err != nil {
+			t.Fatal(err)
+		}
+		for desc, img := range again.Images(vfs.ImageOptions{MaxImages: 20}) {
+			s, err := Open(testDir, tinyOptions(img))
+			if err != nil {
+				t.Fatalf("died at operation %d, image %s: %v", k, desc, err)
+			}
+			wantClaim(t, s, s.Queue(q.ID()), 2, "second")
+			shut(t, s)
+		}
+		shut(t, s)
+	}
+}

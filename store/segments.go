@@ -25,7 +25,7 @@ type segments struct {
 	cache *segment.Cache
 
 	mu    sync.Mutex // a leaf: nothing is locked and no file touched under it
-	made  bool       // the folder is there, durably
+	made  bool       // this process has seen to it that the folder is there, durably
 	next  uint64     // number of the next segment; numbers never come back
 	files map[uint64]*sealed
 	alias map[uint64]uint64 // merged away: what has their messages, in one step
@@ -296,7 +296,6 @@ func (t *segments) recovered() error {
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
 		return fmt.Errorf("read directory %s: %w", t.dir, err)
 	}
-	t.made = err == nil
 	t.s.Queues(func(q *Queue) bool {
 		if len(t.alias) > 0 {
 			q.ix.Relabel(t.resolved)
