@@ -33,6 +33,9 @@ func dumpWith(t tb, s *Store, bodies map[place]string) string {
 		eachLogged(q, func(seq uint64, e index.Entry) {
 			at := place{q.id, seq}
 			body, ok := bodies[at]
+			if !ok && isLarge(e.Addr) {
+				body, ok = bodies[bodyOfFile(e.Addr)]
+			}
 			if !ok {
 				body = string(readLogged(t, s, at, e).Body)
 				bodies[at] = body
@@ -44,6 +47,13 @@ func dumpWith(t tb, s *Store, bodies map[place]string) string {
 	})
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// marked tells whether the store could leave its marker: deliveries on a failed log
+// cannot say so where nothing can be written at all.
+func (c *script) marked() bool {
+	names, err := c.o.FS.ReadDir(testDir)
+	return err == nil && slices.Contains(names, markerFile)
 }
 
 // eachLogged calls fn with the messages that survive a restart; those in runs have
@@ -63,7 +73,17 @@ func eachLogged(q *Queue, fn func(seq uint64, e index.Entry)) {
 // readLogged reads a message from where it lies.
 func readLogged(t tb, s *Store, at place, e index.Entry) (m Message) {
 	var err error
-	if !e.Sealed() {
+	if isLarge(e.Addr) {
+		l := s.larges.get(e.Addr)
+		if err = l.load(); err == nil {
+			m, _, err = record.Parse(*l.head.Load())
+		}
+		if err == nil {
+			var body string
+			body, err = readLarge(l)
+			m.Body = []byte(body)
+		}
+	} else if !e.Sealed() {
 		p := make([]byte, e.Len)
 		if err = s.log.ReadAt(p, wal.LSN(e.Addr)); err == nil {
 			m, _, err = record.Parse(p)
@@ -185,8 +205,18 @@ func (c *script) step() error {
 			q.SetConsuming(c.rng.IntN(2) == 0)
 		})
 		return err
-	case n < 33:
+	case n < 35:
+		l, large, err := c.upload()
+		if err != nil {
+			return err
+		}
+		if l != nil {
+			defer l.Release()
+		}
 		lsn, err := c.apply(mode, func(b *Batch) {
+			if l != nil {
+				b.PublishLarge(l, large, c.queues[c.rng.IntN(len(c.queues)):])
+			}
 			for range c.rng.IntN(4) + 1 {
 				c.bodies++
 				m := text(fmt.Sprint("m", c.bodies, strings.Repeat("-", c.rng.IntN(2)*c.rng.IntN(700))))
@@ -241,6 +271,7 @@ func (c *script) step() error {
 		}
 		return err
 	case n < 92 && !c.keepLog:
+		c.s.sweepLarges()
 		return c.s.Checkpoint()
 	case n < 98 || c.keepLog:
 		if err := c.s.Retire(true); err != nil || n < 95 {
@@ -266,11 +297,12 @@ func (c *script) claim(q *Queue) error {
 			}
 			continue
 		case Claimed:
+			unmarked := c.s.Err() != nil && !c.marked()
 			c.mu.Lock()
 			for i := range cl.Items {
 				checkItem(c.t, &cl.Items[i])
 				c.out[q] = append(c.out[q], cl.Items[i].Seq)
-				if q.durable && cl.Items[i].Persistent {
+				if q.durable && cl.Items[i].Persistent && !unmarked {
 					c.delivered[place{q.id, cl.Items[i].Seq}] = true
 				}
 			}
@@ -279,6 +311,27 @@ func (c *script) claim(q *Queue) error {
 		return nil
 	}
 }
+
+// upload makes a large message, now and then: nil else. Its file is written before
+// the batch, and so before mu is taken.
+func (c *script) upload() (*Large, Message, error) {
+	if c.rng.IntN(8) > 0 {
+		return nil, Message{}, nil
+	}
+	c.bodies++
+	body := fmt.Sprint("large", c.bodies, strings.Repeat("-", c.rng.IntN(3000)))
+	l, m, err := tryLarge(c.s, body, c.rng.IntN(5) > 0)
+	if err != nil {
+		return nil, m, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.known[bodyOfFile(largeBit|l.number)] = body
+	return l, m, nil
+}
+
+// bodyOfFile is where a script remembers what is in a large file.
+func bodyOfFile(addr uint64) place { return place{1<<32 - 1, addr} }
 
 // expectation is what a crash at some moment may leave: one of the states from
 // low on.
@@ -316,6 +369,9 @@ func (e *expectation) check(t tb, what string, o Options, again bool) {
 		t.Fatalf("%s: open: %v", what, err)
 	}
 	got := dump(t, s)
+	if n := largeFiles(t, o.FS); n != len(s.larges.files) {
+		t.Fatalf("%s: %d large files, and %d are needed", what, n, len(s.larges.files))
+	}
 	found := false
 	for i := len(e.states) - 1; i >= e.low && !found; i-- {
 		found = e.states[i] == got

@@ -228,6 +228,11 @@ func (m *model) publish(t *rapid.T, b *Batch, atomic bool) (index int, rejected 
 			q.msgs = append(q.msgs, &modelMsg{body: body, logged: msg.Persistent && q.durable})
 		}
 	}
+	if rapid.IntRange(0, 7).Draw(t, "large") == 0 {
+		l, _ := largeText(t, m.s, body, msg.Persistent)
+		defer l.Release()
+		return b.PublishLarge(l, msg, targets), rejected
+	}
 	return b.Publish(msg, targets), rejected
 }
 
@@ -359,7 +364,11 @@ func (m *model) check(t *rapid.T) {
 			t.Fatalf("queue %d: %d ready (%d bytes), %d unacked, want %d (%d), %d", q.q.ID(), ready, bytes, unacked, wantReady, wantBytes, len(q.msgs)-wantReady)
 		}
 		eachLogged(q.q, func(_ uint64, e index.Entry) {
-			if e.Sealed() {
+			if isLarge(e.Addr) {
+				if m.s.larges.get(e.Addr) == nil {
+					t.Fatalf("queue %d has a message whose large file %x is not known", q.q.ID(), e.Addr)
+				}
+			} else if e.Sealed() {
 				sealed[m.s.segments.resolve(e.Addr)]++
 			} else {
 				entries++
