@@ -571,7 +571,7 @@ func (w *world) restart(r *rand.Rand) *world {
 // TestSnapshotsAtEveryInterleaving takes each way in which a few steps and the
 // pieces of a snapshot can follow each other.
 func TestSnapshotsAtEveryInterleaving(t *testing.T) {
-	const scripts, most = 50, 4000
+	const scripts, most = 30, 4000
 	total := 0
 	for seed := range uint64(scripts) {
 		// A path says for each choice which way it went; the next one takes the
@@ -602,7 +602,7 @@ func TestSnapshotsAtEveryInterleaving(t *testing.T) {
 
 // TestSnapshotsAmongManySteps goes some ways of many longer scripts.
 func TestSnapshotsAmongManySteps(t *testing.T) {
-	for seed := range uint64(15_000) {
+	for seed := range uint64(10_000) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		one := 1 + r.IntN(10)
 		interleave(named{t, "seed", seed}, seed, 10+r.IntN(60), r.IntN(20), func() bool { return r.IntN(one+1) == 0 })
