@@ -195,6 +195,9 @@ func (c *crash) begin() {
 // were still starting.
 func (c *crash) restart(round int) {
 	c.t.Helper()
+	if round > 1 && c.rng.IntN(3) == 0 {
+		c.verify("killed or stopped")
+	}
 	for c.command == "" && c.rng.IntN(4) == 0 {
 		c.begin()
 		<-time.After(time.Duration(c.rng.IntN(25_000)) * time.Microsecond)
@@ -381,6 +384,17 @@ func entered(s *ledger.Session, d amqp.Delivery) (numbers, bool) {
 
 func messageID(producer, n int) string { return fmt.Sprintf("%d/%d", producer, n) }
 
+// verify has the command check all sums and invariants of the data directory.
+func (c *crash) verify(state string) {
+	if c.command != "" {
+		return
+	}
+	out, words, status := run(c.t, nil, "log", "verify", "--data-dir", c.dir)
+	if status != 0 {
+		c.t.Errorf("log verify of a directory whose broker is %s: status %d\n%s\n%s", state, status, out, words)
+	}
+}
+
 // load runs clients against the broker until it is killed in their midst, or, now and
 // then, stopped in good order.
 func (c *crash) load() {
@@ -397,6 +411,9 @@ func (c *crash) load() {
 		})
 	}
 	<-time.After(time.Duration(20+c.rng.IntN(300)) * time.Millisecond)
+	if c.rng.IntN(4) == 0 {
+		c.verify("running")
+	}
 
 	c.ending.Store(true)
 	graceful := false
