@@ -29,6 +29,8 @@ const (
 	quietDeadFile = 1 << 20
 	// shareSize: a larger blob that is alive in several queues is stored once.
 	shareSize = 4 << 10
+	// A retirement asks so often, in records, whether the store is being closed.
+	stopEvery = 4096
 )
 
 // retirer moves what is still alive in the oldest files of the log to segments,
@@ -93,7 +95,7 @@ func (t *retirer) loop() {
 		if t.s.log.Err() != nil {
 			return // nothing more will be written
 		}
-		if err := t.work(second); err != nil && t.s.log.Err() == nil {
+		if err := t.work(second); err != nil && t.s.log.Err() == nil && !errors.Is(err, errStopped) {
 			t.s.opts.Logger.Error("messages cannot be moved from the log to a segment; the log grows until the next attempt", "dir", t.s.dir, "err", err)
 		}
 	}
@@ -258,7 +260,9 @@ func (t *retirer) retire(f wal.FileInfo) error {
 		return nil // a checkpoint has removed it meanwhile: nothing in it is alive
 	}
 	if err != nil {
-		work.done(begin, err)
+		if !errors.Is(err, errStopped) {
+			work.done(begin, err)
+		}
 		return fmt.Errorf("retire %s: %w", f.Name, err)
 	}
 	if m.left > 0 {
@@ -360,7 +364,15 @@ func (m *mover) queue(id uint32) *moving {
 
 // scan goes through the file's records: one read from its beginning to its end.
 func (m *mover) scan() error {
+	records := 0
 	return m.s.log.Scan(m.f.Seq, func(lsn wal.LSN, p []byte) error {
+		if records++; records%stopEvery == 0 {
+			select {
+			case <-m.s.retirer.quit:
+				return errStopped
+			default:
+			}
+		}
 		if p[0] != record.Publish {
 			return nil
 		}
@@ -451,6 +463,9 @@ func (m *mover) pick() error {
 	var err error
 	m.s.Queues(func(q *Queue) bool {
 		to := m.queue(q.id)
+		if to.q == nil {
+			return true // deleted meanwhile
+		}
 		type place struct {
 			seq uint64
 			e   index.Entry
