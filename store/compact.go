@@ -63,7 +63,8 @@ type compactor struct {
 
 	mu    sync.Mutex // one merge at a time; guards all below
 	retry time.Time  // nothing is tried before
-	end   uint64     // of the log, a second ago
+	end   uint64     // of the log, a second ago,
+	alive int64      // and bytes in segments
 	facts map[uint64]segment.Info
 	bad   map[uint64]bool // segments that cannot be read to their end
 
@@ -72,8 +73,8 @@ type compactor struct {
 	debt    time.Duration
 }
 
-// errStopped ends a merge when the store is closed.
-var errStopped = fmt.Errorf("compaction stopped: %w", wal.ErrClosed)
+// errStopped ends a merge, or a retirement, when the store is closed.
+var errStopped = fmt.Errorf("stopped: %w", wal.ErrClosed)
 
 func (c *compactor) init(s *Store) {
 	c.s = s
@@ -114,9 +115,7 @@ func (c *compactor) loop() {
 func (c *compactor) tick() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	end := uint64(c.s.log.Appended())
-	busy := end-c.end >= quietBytes
-	c.end = end
+	busy := c.busy()
 	if time.Now().Before(c.retry) {
 		return nil
 	}
@@ -129,6 +128,26 @@ func (c *compactor) tick() error {
 		c.retry = time.Now().Add(compactRetry)
 	}
 	return err
+}
+
+// busy tells whether much was published or consumed in the last second. What is
+// not urgent then waits: it would take the processor from whoever is at work, and
+// rewrite what is about to go.
+func (c *compactor) busy() bool {
+	end, alive := uint64(c.s.log.Appended()), c.s.segments.alive()
+	busy := end-c.end >= quietBytes || c.alive-alive >= quietBytes
+	c.end, c.alive = end, alive
+	return busy
+}
+
+// alive is the bytes of the messages that are alive in segments.
+func (t *segments) alive() (bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.files {
+		bytes += f.bytes
+	}
+	return bytes
 }
 
 // Compact rewrites at once, whatever their age, all segments of which a quarter
@@ -182,7 +201,7 @@ func (c *compactor) pick(mode pickMode, busy bool) ([]*sealed, error) {
 }
 
 func (c *compactor) choose(all []candidate, total, live int64, mode pickMode, busy bool) []*sealed {
-	if list := c.thin(all, total, live, mode); len(list) > 0 {
+	if list := c.thin(all, total, live, mode, busy); len(list) > 0 {
 		return list
 	}
 	return c.tier(all, mode, busy)
@@ -228,10 +247,10 @@ func (c *compactor) candidates(mode pickMode) (list []candidate, total, live int
 	return list, total, live, nil
 }
 
-// thin chooses those of which the least is alive: each that is thin by itself,
-// and where all together take more than twice what is alive and a constant, so
+// thin chooses those of which the least is alive: each that is thin by itself, when
+// there is time, and where all together take more than twice what is alive and a constant, so
 // many that they take one and a half times that and half the constant.
-func (c *compactor) thin(all []candidate, total, live int64, mode pickMode) []*sealed {
+func (c *compactor) thin(all []candidate, total, live int64, mode pickMode, busy bool) []*sealed {
 	slack := c.s.opts.CompactSlack
 	share, enough := thinShare, int64(0)
 	switch {
@@ -239,6 +258,8 @@ func (c *compactor) thin(all []candidate, total, live int64, mode pickMode) []*s
 		share = fatShare
 	case total > 2*live+slack:
 		share, enough = fatShare, live/2*3+slack/2
+	case busy:
+		return nil
 	}
 	var some []candidate
 	for _, x := range all {

@@ -710,7 +710,8 @@ func TestChoiceOfSegments(t *testing.T) {
 		{"thin", []seg{{60 * mb, 0.01}}, false, pickBackground, []int{0}},
 		{"thin and tiny", []seg{{900 << 10, 0.01}}, false, pickBackground, nil},
 		{"thin and tiny ones", many(4, seg{900 << 10, 0.01}), false, pickBackground, []int{0, 1, 2, 3}},
-		{"thin, busy", []seg{{60 * mb, 0.01}}, true, pickBackground, []int{0}},
+		{"thin, busy", []seg{{60 * mb, 0.01}}, true, pickBackground, nil},
+		{"too much, busy", []seg{{90 * mb, 0.01}}, true, pickBackground, []int{0}},
 		{"the thinnest until it is enough", []seg{{100 * mb, 0.9}, {100 * mb, 0.3}, {100 * mb, 0.2}, {100 * mb, 0.31}, {100 * mb, 0.32}}, false, pickBackground, []int{2, 1, 3}},
 		{"seven of a class", many(7, seg{20 * mb, 1}), false, pickBackground, nil},
 		{"eight of a class", many(8, seg{20 * mb, 1}), false, pickBackground, []int{0, 1, 2, 3, 4, 5, 6, 7}},
@@ -850,5 +851,54 @@ func TestCompactionBesideEverything(t *testing.T) {
 		t.Errorf("%+v, %+v", m.Retirement, m.Compaction)
 	}
 	t.Logf("%d retirements, %d merges of %d segments", m.Retirement.Runs, m.Compaction.Runs, m.Compaction.Files)
+	shut(t, s)
+}
+
+// TestFallbackOverAMerge: the newest checkpoint is damaged, the one before knows
+// nothing of a merge, and the files that it names are gone.
+func TestFallbackOverAMerge(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	fill(t, s, 90, 100, 3, q)
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	var want []uint64
+	ackAll(t, s, q, func(seq uint64) bool {
+		if seq%3 == 0 {
+			want = append(want, seq)
+		}
+		return seq%3 == 0
+	})
+	compact(t, s)
+	// What the first merge has made is merged, too.
+	r := newQueue(t, s, true)
+	fill(t, s, 30, 100, 1, r)
+	compact(t, s)
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	newest := s.checkpoints.current.number
+	if err := s.barrier(); err != nil {
+		t.Fatal(err)
+	}
+	after := fs.Restart()
+	fs.Cut()
+	s.Close()
+	if err := after.Corrupt(filepath.Join(testDir, snapshotName(checkpointPrefix, newest)), func(data []byte) []byte {
+		data[len(data)/2] ^= 1
+		return data
+	}); err != nil {
+		t.Fatal(err)
+	}
+	o.FS = after
+	s = open(t, o)
+	if s.fellBack != 1 {
+		t.Errorf("%d checkpoints were passed over", s.fellBack)
+	}
+	wantSeqs(t, s, s.Queue(q.ID()), want)
+	checkTable(t, s)
 	shut(t, s)
 }
