@@ -380,10 +380,13 @@ func printSalvaged(out io.Writer, r *inspect.Salvaged) error {
 	if r.Lost > 0 {
 		fmt.Fprintf(b, "lost      %s\n", plural(int(r.Lost), "message"))
 	} else if !r.Unknown {
-		fmt.Fprintln(b, "lost      nothing")
+		fmt.Fprintln(b, "lost      no message")
 	}
 	if r.Unknown {
 		fmt.Fprintln(b, "unknown   parts of the log cannot be read: there may have been more messages, and some that were saved may have been acked")
+	}
+	if r.Topology {
+		fmt.Fprintln(b, "topology  parts of the catalog cannot be read: vhosts, exchanges or bindings may be missing")
 	}
 	if r.Again {
 		fmt.Fprintln(b, "again     no checkpoint could be read: messages that were acked may be among those that were saved")

@@ -35,6 +35,9 @@ type Salvaged struct {
 	// Unknown: parts of the log are unreadable, so that there may have been
 	// messages that nobody knows of any more, and acks of some that were saved.
 	Unknown bool `json:"unknown_losses"`
+	// Topology: parts of the catalog are unreadable, so that vhosts, exchanges or
+	// bindings may be missing.
+	Topology bool `json:"topology_losses"`
 	// Again: what had been acked may have been saved, since what said so is lost.
 	Again bool `json:"acked_may_return"`
 
@@ -87,9 +90,7 @@ func Salvage(dir, to string, o Options) (*Salvaged, error) {
 		Dir: dir, To: to, Problems: s.problems, Again: s.alone,
 		Losses: []Loss{}, Named: []Target{}, Dropped: []string{},
 	}}
-	for _, p := range s.problems {
-		w.report.Unknown = w.report.Unknown || p.Fatal
-	}
+	w.report.Unknown, w.report.Topology = s.unknown, s.badCatalog
 	if w.report.Problems == nil {
 		w.report.Problems = []Problem{}
 	}

@@ -36,8 +36,10 @@ type state struct {
 	merged      map[uint64]uint64 // segments that went into another: which
 	deleted     map[uint32]bool   // queues
 
-	blocks   int64 // of checkpoints that were read
-	problems []Problem
+	blocks     int64 // of checkpoints that were read
+	problems   []Problem
+	unknown    bool // what is damaged may have told of messages that nobody knows of now
+	badCatalog bool // parts of the catalog may be missing
 }
 
 // queue is one queue of a state.
@@ -106,7 +108,12 @@ func lsnOf(e index.Entry) wal.LSN { return wal.LSN(e.Addr) }
 
 func isLarge(addr uint64) bool { return addr&largeBit != 0 }
 
-func (s *state) problem(p Problem) { s.problems = append(s.problems, p) }
+func (s *state) problem(p Problem) {
+	s.unknown = s.unknown || p.Fatal
+	if !slices.Contains(s.problems, p) { // two checkpoints may need one catalog
+		s.problems = append(s.problems, p)
+	}
+}
 
 func (s *state) close() {
 	if s.log != nil {
@@ -200,11 +207,7 @@ func (s *state) loadNewest() error {
 		if !errors.As(err, &bad) {
 			return err
 		}
-		p := problem(bad.file, false, "%v", bad.cause)
-		if i > 0 {
-			p.Cause += "; a broker falls back to the checkpoint before"
-		}
-		s.problem(p)
+		s.problem(problem(bad.file, false, "%v", bad.cause))
 		if whole && s.spare == nil {
 			s.spare = &spare{sf, s.header, s.queues}
 		}
@@ -318,6 +321,14 @@ func (s *state) add(id uint32) *queue {
 	return q
 }
 
+// useSpare begins with a checkpoint whose catalog is damaged.
+func (s *state) useSpare() {
+	s.alone, s.checkpoint, s.header, s.queues = false, s.spare.file, s.spare.header, s.spare.queues
+	s.replay, s.badCatalog = wal.LSN(s.header.Replay), true
+	// Of messages all is known.
+	s.problems = append(s.problems, problem(s.checkpoint.name, true, "the checkpoint is whole, but not the catalog that goes with it, and no other can be read"))
+}
+
 // replayLog applies the log, from where the checkpoint says, to its end.
 func (s *state) replayLog() error {
 	s.replay = wal.LSN(s.header.Replay)
@@ -327,6 +338,9 @@ func (s *state) replayLog() error {
 	}
 	walDir := filepath.Join(s.dir, walFolder)
 	if len(list) == 0 {
+		if s.checkpoint == nil && s.spare != nil {
+			s.useSpare()
+		}
 		if s.replay != 0 || s.alone {
 			s.problem(problem(walDir, true, "there are no log files, and the replay should begin at lsn %d", s.replay))
 		}
@@ -345,21 +359,23 @@ func (s *state) replayLog() error {
 		}
 		switch {
 		case whole:
+			s.alone = false
+		case s.spare != nil:
+			s.useSpare()
 		case !list[0].Known:
+			s.alone = true
 			s.problem(problem(walDir, true, "%s, and where the log begins is unknown", none))
 		case oldest != 0:
+			s.alone = true
 			s.problem(problem(walDir, true, "%s, and the log begins at lsn %d: what was done before is not known", none, oldest))
 		default:
+			s.alone = true
 			s.problem(problem(walDir, true, "%s, and parts of the log are missing", none))
 		}
-		s.alone = !whole
-		if !whole && s.spare != nil {
-			s.alone, s.checkpoint, s.header, s.queues = false, s.spare.file, s.spare.header, s.spare.queues
-			s.replay = wal.LSN(s.header.Replay)
+		if s.checkpoint == nil {
+			s.badCatalog = s.alone
+			s.replay = oldest
 		}
-	}
-	if s.checkpoint == nil {
-		s.replay = oldest
 	}
 	total, done := int64(0), int64(0)
 	for i := range list {
