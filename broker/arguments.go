@@ -28,13 +28,13 @@ const (
 
 // settings are a queue's arguments as far as the broker acts on them.
 type settings struct {
-	quorum    bool
-	stream    bool          // which there are none of
-	singleUse bool          // x-single-active-consumer, of which only the check against exclusive consumers is made
 	expires   time.Duration // unused that long, the queue goes; 0: never
 	maxLength int64         // ready messages; negative: no bound
 	maxBytes  int64         // their bodies' bytes; negative: no bound
-	reject    bool          // at the bounds refuse the publish instead of dropping the oldest
+	quorum    bool
+	stream    bool // which there are none of
+	singleUse bool // x-single-active-consumer, of which only the check against exclusive consumers is made
+	reject    bool // at the bounds refuse the publish instead of dropping the oldest
 }
 
 // limited reports whether the queue's length has a bound.

@@ -55,7 +55,7 @@ func (b *Broker) load() error {
 		if err != nil {
 			return err
 		}
-		t := amqp.Table(value).Clone()
+		t := amqp.Table(value) // which nobody changes
 		if err := t.Validate(); err != nil {
 			return fmt.Errorf("catalog record %q: %w", key, err)
 		}
@@ -90,7 +90,12 @@ func (b *Broker) load() error {
 		}
 		v.exchanges[x.name] = x
 	}
-	known := map[uint32]bool{}
+	known := make(map[uint32]bool, len(found[catalog.Queue]))
+	if len(b.vhosts) == 1 {
+		for _, v := range b.vhosts {
+			v.queues = make(map[string]Queue, len(found[catalog.Queue]))
+		}
+	}
 	for _, e := range found[catalog.Queue] {
 		v, err := lookup(e.names[0])
 		if err != nil {

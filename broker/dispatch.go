@@ -230,7 +230,7 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 		if q.cold != nil {
 			claim = q.cold
 		}
-		switch q.sq.Claim(claim, min(want, q.run), disk) {
+		switch q.sq.Claim(claim, min(want, int(q.run)), disk) {
 		case store.Empty:
 			q.dropAhead()
 			return caughtUp, given
@@ -349,7 +349,7 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
 	// the next time.
 	if given < len(ds) {
 		q.sq.Unclaim(claim, given)
-		q.run = max(given, 8)
+		q.run = int32(max(given, 8))
 	} else {
 		q.run = min(2*q.run, maxRun)
 	}

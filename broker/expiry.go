@@ -40,7 +40,11 @@ func (e *expiries) watch(q Queue) { e.at(time.Now().Add(q.def().set.expires), q)
 func (e *expiries) at(when time.Time, q Queue) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	d := &q.def().deadline
+	d := q.def().deadline
+	if d == nil {
+		d = new(deadline)
+		q.def().deadline = d
+	}
 	if d.queue != nil {
 		return
 	}
@@ -58,7 +62,7 @@ func (e *expiries) at(when time.Time, q Queue) {
 func (e *expiries) forget(q Queue) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if d := &q.def().deadline; d.queue != nil {
+	if d := q.def().deadline; d != nil && d.queue != nil {
 		heap.Remove(&e.heap, d.index)
 	}
 }

@@ -34,13 +34,13 @@ type localQueue struct {
 	// a read from disk; the publishing path only ever takes it as dispatcher.
 	mu        sync.Mutex
 	retired   bool
+	run       int32 // how many messages to claim at once, see hand
+	held      int32 // see hold
 	exclusive *Consumer
 	consumers []*Consumer  // in no order
 	levels    []*level     // by falling priority
-	run       int          // how many messages to claim at once, see hand
 	cold      *store.Claim // see keepAhead
 	acks      *store.Batch // see acksBatch
-	held      int          // see hold
 }
 
 // maxRun is the most messages that are claimed at once.
@@ -217,7 +217,7 @@ func (q *localQueue) purge() (int, wal.LSN, error) {
 // Whoever lets go runs delivery afterwards.
 func (q *localQueue) hold(n int) {
 	q.mu.Lock()
-	q.held += n
+	q.held += int32(n)
 	q.mu.Unlock()
 }
 

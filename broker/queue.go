@@ -76,13 +76,13 @@ type queueDef struct {
 	exclusive  bool
 	autoDelete bool
 	reply      bool // a destination of direct reply-to
+	deleted    bool // guarded by vhost.mu
 	args       amqp.Table
 	set        settings
 	owner      *Session     // of an exclusive queue
 	lsn        wal.LSN      // of its record
 	used       atomic.Int64 // last use that keeps x-expires away, Unix ns
-	deadline   deadline     // of expiry
-	deleted    bool         // guarded by vhost.mu
+	deadline   *deadline    // of expiry, whose lock guards it; nil: never watched
 }
 
 // QueueSpec describes a queue to declare.

@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// Many durable queues are cheap: in memory, and to open again.
+func TestManyDurableQueues(t *testing.T) {
+	const queues, atOnce, bytesEach = 20_000, 1000, 1024
+	dir := t.TempDir()
+	live := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	b, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := b.vhosts["/"]
+	for i := 0; i < queues; i += atOnce {
+		err := v.change(func(c *change) error { // as DeclareQueue, but with one wait for the disk
+			for k := i; k < i+atOnce; k++ {
+				q := v.newQueue(QueueSpec{Name: fmt.Sprintf("queue-%06d", k), Durable: true}, settings{maxLength: -1, maxBytes: -1}, nil)
+				if err := q.create(c); err != nil {
+					return err
+				}
+				c.batch.Reset()
+				v.queues[q.name] = q
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, v = nil, nil
+	before := live()
+	began := time.Now()
+	if b, err = Open(dir, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	if n := b.Stats().Queues; n != queues {
+		t.Errorf("%d queues", n)
+	}
+	each := (live() - before) / queues
+	t.Logf("opened in %v, %d bytes a queue", took, each)
+	if each > bytesEach {
+		t.Errorf("a queue needs %d bytes, more than %d", each, bytesEach)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
