@@ -146,7 +146,7 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 				marks = true
 			}
 		}
-		if sealed && c.sealed.unreadable(seq) {
+		if sealed && c.sealed.unreadable(q, seq) {
 			q.skip(seq, e)
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/segment"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -237,6 +238,53 @@ func TestDamagedBlockIsSetAside(t *testing.T) {
 	}
 	if names := segmentFiles(t, fs); len(names) != 0 {
 		t.Errorf("left: %v", names)
+	}
+	shut(t, s)
+}
+
+// TestDamagedBlockHarmsOnlyItsOwnMessages: a merged segment may have a block with
+// messages of before and behind a run that lies in another segment.
+func TestDamagedBlockHarmsOnlyItsOwnMessages(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	for i := range 30 {
+		publish(t, s, text(fmt.Sprintf("%02d%s", i, strings.Repeat(".", 50))), q)
+		if i%10 == 9 {
+			retire(t, s)
+		}
+	}
+	var ends []*sealed // what has the first and the last ten
+	for _, f := range s.segments.list() {
+		if number, _ := q.segmentOf(15); f.number != number {
+			ends = append(ends, f)
+		}
+	}
+	s.compactor.mu.Lock()
+	err := s.compactor.merge(ends)
+	s.compactor.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _ := q.segmentOf(0)
+	if last, _ := q.segmentOf(29); last != first {
+		t.Fatalf("the first message is in segment %d, the last in %d: not the case to test", first, last)
+	}
+	shut(t, s)
+	if err := fs.Corrupt(testDir+"/"+segmentFolder+"/"+segment.Name(first), func(data []byte) []byte {
+		data[len(data)/4] ^= 1
+		return data
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	got := claim(t, s, s.Queue(q.ID()), 100)
+	if len(got) != 10 || got[0].seq != 10 || got[9].seq != 19 {
+		t.Errorf("claimed %v", got)
+	}
+	if n := s.Stats().DamagedBlobs; n != 20 {
+		t.Errorf("%d are damaged, want 20", n)
 	}
 	shut(t, s)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
@@ -19,7 +20,9 @@ type sealedReader struct {
 	blocks []*segment.Block // items point into them
 	spent  int              // bytes of payloads since the last release
 
-	badFirst, badEnd uint64 // [badFirst, badEnd) cannot be read
+	// What lies in segment badIn of [badFirst, badEnd) cannot be read. Between
+	// there may be messages that are elsewhere.
+	badFirst, badEnd, badIn uint64
 }
 
 // errMissing says that a segment has not what a run says.
@@ -42,8 +45,14 @@ func (r *sealedReader) payload(seq uint64) []byte {
 	return p
 }
 
-// unreadable tells whether a message is known to be so.
-func (r *sealedReader) unreadable(seq uint64) bool { return seq >= r.badFirst && seq < r.badEnd }
+// unreadable tells whether a message in a segment is known to be so. Under q.mu.
+func (r *sealedReader) unreadable(q *Queue, seq uint64) bool {
+	if seq < r.badFirst || seq >= r.badEnd {
+		return false
+	}
+	number, _ := q.ix.InRun(seq)
+	return q.s.segments.resolve(number) == r.badIn
+}
 
 // find brings the cursor to the message that stopped take, from disk where that
 // is allowed. It returns whether take should go on: the message is in memory now,
@@ -54,24 +63,27 @@ func (c *Claim) find(q *Queue, disk bool) bool {
 		return false
 	}
 	seq := c.ahead.seq
-	q.mu.Lock()
-	run, ok := q.ix.RunOf(seq)
-	q.mu.Unlock()
+	number, ok := q.segmentOf(seq)
 	if !ok {
 		return true // somebody else took it
 	}
-	f := q.s.segments.acquire(run.Segment)
+	f := q.s.segments.acquire(number)
+	var err error
 	if f == nil {
-		return true // it has moved on meanwhile, or is gone
+		if now, ok := q.segmentOf(seq); !ok || now != number {
+			return true // it has moved on meanwhile, or is gone
+		}
+		err = iofs.ErrNotExist
+	} else {
+		number = f.number
+		err = f.reader.Find(&r.cur, q.id, seq, disk)
+		q.s.segments.release(f)
 	}
-	err := f.reader.Find(&r.cur, q.id, seq, disk)
-	number := f.number
-	q.s.segments.release(f)
 	if r.at = err == nil; r.at && r.cur.Seq() == seq {
 		q.s.trouble.over(q)
 		return true
 	}
-	r.badFirst, r.badEnd = seq, seq+1
+	r.badFirst, r.badEnd, r.badIn = seq, seq+1, number
 	var block *segment.BlockError
 	switch {
 	case errors.Is(err, segment.ErrCold):
@@ -91,6 +103,13 @@ func (c *Claim) find(q *Queue, disk bool) bool {
 			"queue", q.id, "first", r.badFirst, "last", r.badEnd-1, "err", err)
 	}
 	return true
+}
+
+// segmentOf is the segment that a message is in; ok is false where it is gone.
+func (q *Queue) segmentOf(seq uint64) (number uint64, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ix.InRun(seq)
 }
 
 // skip sets the message at the queue's head aside, since it cannot be read; find
