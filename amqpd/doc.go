@@ -42,9 +42,24 @@
 // buffer takes deliveries up to Options.OutBuffer, then the connection's consumers
 // are passed over; it takes replies up to four times that, then the connection is
 // no longer read. Both come in pooled pieces: an idle connection holds none. What
-// is unacked costs by its number. Two things are bounded by the peer's own limits
-// only: an open transaction, and one message of Options.MaxMessageSize under
-// assembly on each of its channels.
+// is unacked costs by its number. Large bodies are not in memory: see below. What
+// is bounded by the peer's own limits only is an open transaction.
+//
+// # Large bodies
+//
+// A body of broker.LargeBytes or more (1 MiB) goes from the read buffer into a file,
+// in the reader's goroutine, which waits for that file's disk now and then; what it
+// had gathered before is flushed first, and other connections notice nothing. Where
+// too many such files are being written at once, the body is taken in memory.
+//
+// A delivery of one puts its method and header into the out buffer and becomes a
+// stream. The writer fetches streams piece by piece (128 KiB) as the socket takes
+// them, in turns, so that other channels' frames come in between; what the stream's
+// own channel says comes behind it, since AMQP wants a content's frames in a row.
+// Each piece is checked before it is sent. Where it is damaged the message is set
+// aside and the connection cut: a content that has begun cannot be taken back. A
+// connection is given few streams at once: each counts as a quarter of the out
+// buffer.
 //
 // # Locks
 //

@@ -73,12 +73,27 @@ Retirement is faster than a disk takes messages. Where it is not, publishers pay
 for their bytes with time, more the farther the log is beyond its budget
 (throttle.go); acks and consumers do not.
 
+# Large messages
+
+A body of Options.LargeBytes or more has a file of its own (package large, folder
+large/). Who publishes it writes the file first, beside other commits, by an Upload,
+and syncs it; then Batch.PublishLarge appends a record of a few bytes that names
+the file, and the queues' entries name it too. Claim hands out a Large instead of a
+body, which is read piece by piece, each checked. Messages that need no log have
+such files too, unsynced and named by no record: nothing large is in memory.
+
+A file is counted by the entries that name it, and by who handles it at the moment.
+When nobody is left, and what took the last entry away is durable, it goes.
+Retirement leaves these messages alone: their entries are dense in the tail, and
+cost the log nothing.
+
 # Files
 
 	LOCK                  held while the store is open
 	wal/                  the log: package wal
 	segments/             sealed files: package segment; the checkpoint and the log say
 	                      which are in use, and Open removes the others
+	large/                bodies of large messages: package large
 	checkpoint-<number>   the queues' state: package index; the two newest are kept
 	catalog-<number>      the catalog that goes with a checkpoint; written if it changed
 	*.tmp                 being written; removed by the next Open
@@ -112,6 +127,10 @@ it began, and recovery replays the log from there over it.
 	some Sealed records durable             those messages in the segment, the others in the log
 	a segment is removed                    the file or not: nothing alive is in it
 	a segment's file missing                Open refuses, and names the file
+	a large body is being written           a file that no entry names: it goes
+	its record is not durable               the same: nothing was confirmed
+	its last ack is durable                 the file or not: no entry names it
+	its file missing                        Open refuses, and names the file
 
 The rules that this rests on, each of which a test breaks when it is broken:
 
@@ -129,10 +148,12 @@ The rules that this rests on, each of which a test breaks when it is broken:
  6. A record names a segment only when its file is complete, synced, and so is its
     name. The file goes when the record that empties it (acks, or Merged) is
     durable; every state that recovery may begin with replays that record.
+ 7. The same holds for large files: durable before the record that names them, gone
+    after what took the last entry away is durable.
 
 # Locks
 
-	retirer, compactor  →  log's append lock  →  Queue.mu  →  leaves: arena, live, segments, registry, catalog
+	retirer, compactor  →  log's append lock  →  Queue.mu  →  leaves: arena, live, larges, segments, registry, catalog
 
 The append lock is never taken under a Queue.mu. Nothing is waited for, and no
 file touched, under any of them. A claim's pin of the log's cache blocks nobody.
@@ -144,7 +165,7 @@ each other.
 	store.go       Open, Close, figures          options.go
 	batch.go       recording                     apply.go       executing
 	publish.go     executing publishes
-	item.go        messages
+	item.go        messages                      large.go       large ones
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files
 	mark.go        what may have been delivered

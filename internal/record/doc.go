@@ -23,7 +23,7 @@ whose other three bytes are the count n, and what the kind says:
 	10    merged   old segments  segment u64, n × old segment u64: what was in the old ones, and
 	                             is not gone, is in the new one from now on
 	11    large    pairs         n × (queue u32, flags u8, seq u56), file u64, length u32,
-	                             overhead u32: a publish whose blob is a file of its own
+	                             overhead u32: a publish whose body is a file of its own
 
 Flag 1 of a pair says that the message counts as delivered. Purges and trims are
 acks. Ids of queues, segments and large files, and seqs, are never used again, so
@@ -41,5 +41,9 @@ that every record may be replayed over a state that knows it already.
 	    19      1  zero
 	    20      4  length of the properties
 	    24         exchange, routing key, properties, body
+
+Of a large message the file (package large) has the body, and behind it as head the
+blob that the message would be with an empty body. A large publish's length is that
+of both, its overhead that of the head.
 */
 package record

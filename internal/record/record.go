@@ -92,9 +92,9 @@ func PutMerged(p []byte, segment uint64, old []uint64) {
 	}
 }
 
-// PutLarge writes what stands behind the pairs of a large publish: the blob is
-// the whole of a file of its own, has that many bytes, and overhead of them are
-// not body.
+// PutLarge writes what stands behind the pairs of a large publish: the message is
+// a file of its own; head and body have that many bytes, of which overhead are the
+// head.
 func PutLarge(p []byte, file uint64, length, overhead uint32) {
 	le.PutUint64(p, file)
 	le.PutUint32(p[8:], length)
