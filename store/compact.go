@@ -360,6 +360,7 @@ func (c *compactor) merge(list []*sealed) error {
 		}
 	}()
 	var readers []*segment.Reader
+	size := int64(0)
 	for _, want := range list {
 		f := t.acquire(want.number)
 		if f == nil {
@@ -367,9 +368,14 @@ func (c *compactor) merge(list []*sealed) error {
 		}
 		inputs = append(inputs, f)
 		readers = append(readers, f.reader)
+		size += c.facts[f.number].Size
 	}
 	if len(inputs) == 0 {
 		return nil
+	}
+	level := segment.Better
+	if size < c.s.opts.CompactSlack/classShare {
+		level = segment.Fastest // it will soon be merged again
 	}
 	number, err := t.allocate()
 	if err != nil {
@@ -378,7 +384,7 @@ func (c *compactor) merge(list []*sealed) error {
 	asker := asker{s: c.s, inputs: inputs}
 	c.resumed, c.debt = begin, 0
 	info, err := segment.Merge(c.s.opts.FS, t.dir, number, readers, segment.MergeOptions{
-		Options: segment.Options{Level: segment.Better},
+		Options: segment.Options{Level: level},
 		Keep:    asker.keep,
 		Any:     asker.any,
 		Pace:    c.pace,
