@@ -38,8 +38,11 @@ func (r crashRun) run(t testing.TB) {
 			t.Fatalf("%v: after the kill\n%s\n\nat least durable was\n%s", r, now, e.states[e.low])
 		}
 		c.states[0] = now
+		// Of what was delivered and never durable, the numbers are used again.
 		for _, p := range e.delivered {
-			c.delivered[p] = true
+			if q := c.s.Queue(p.queue); q != nil && !q.ix.Gone(p.seq) && p.seq < q.ix.Next() {
+				c.delivered[p] = true
+			}
 		}
 	}
 	e := c.until(fs, r.cut, r.steps)
