@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 )
@@ -31,22 +32,43 @@ func Depth(ctx context.Context, uri, queue string) (int, error) {
 	return int(ok.MessageCount), nil
 }
 
-// declareAhead is how many queues are asked for before the first answer is read.
-const declareAhead = 1000
+const (
+	// declareConns is on how many connections queues are declared: brokers sync
+	// for each, and group what comes together.
+	declareConns = 32
+	// declareAhead is how many are asked for before the first answer is read.
+	declareAhead = 100
+)
 
 // DeclareQueues declares n durable queues, prefix-0 and so on.
 func DeclareQueues(ctx context.Context, uri, prefix string, n int) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wg sync.WaitGroup
+	for i := range declareConns {
+		wg.Go(func() {
+			if err := declare(ctx, uri, prefix, n*i/declareConns, n*(i+1)/declareConns); err != nil {
+				fail(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// declare declares the queues from first on, below end.
+func declare(ctx context.Context, uri, prefix string, first, end int) error {
 	c, err := dial(ctx, uri)
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { c.nc.Close() })()
 	defer c.close()
-	for i := 0; i < n; i += declareAhead {
-		most := min(declareAhead, n-i)
+	for first < end {
+		most := min(declareAhead, end-first)
 		c.out = c.out[:0]
 		for j := range most {
-			c.out = wire.AppendMethod(c.out, channel, &wire.QueueDeclare{Queue: fmt.Sprintf("%s-%d", prefix, i+j), Durable: true})
+			c.out = wire.AppendMethod(c.out, channel, &wire.QueueDeclare{Queue: fmt.Sprintf("%s-%d", prefix, first+j), Durable: true})
 		}
 		if _, err := c.nc.Write(c.out); err != nil {
 			return err
@@ -56,6 +78,7 @@ func DeclareQueues(ctx context.Context, uri, prefix string, n int) error {
 				return err
 			}
 		}
+		first += most
 	}
 	return nil
 }

@@ -305,7 +305,7 @@ func (s *session) queues(ctx context.Context) error {
 	if err := bench.DeclareQueues(ctx, p.uri(), queue, n); err != nil {
 		return err
 	}
-	s.add(Row{Measure: fmt.Sprintf("declaring %s durable queues, one connection", thousands(n)), Figure: ms(time.Since(begin))})
+	s.add(Row{Measure: fmt.Sprintf("declaring %s durable queues, 32 connections", thousands(n)), Figure: ms(time.Since(begin))})
 	last := fmt.Sprintf("%s-%d", queue, n-1)
 	for _, graceful := range []bool{false, true} {
 		how := "after kill -9"
