@@ -16,13 +16,6 @@ import (
 	"github.com/leveret-mq/leveret/wal"
 )
 
-// until lets others run until a condition holds.
-func until(cond func() bool) {
-	for !cond() {
-		runtime.Gosched()
-	}
-}
-
 func TestCatalogIsDirtyOnlyOnceItHasChanged(t *testing.T) {
 	// Else a checkpoint could take the mark off between the two, and its
 	// successor would name a catalog that misses the change.

@@ -296,7 +296,6 @@ type mover struct {
 	s      *Store
 	f      wal.FileInfo
 	b      *segment.Builder // nil until there is something
-	number uint64
 	queues map[uint32]*moving
 	last   *moving
 	n      int // messages

@@ -39,7 +39,7 @@ type sealed struct {
 	reader *segment.Reader
 	born   time.Time // when this process made it; zero: before
 
-	size  int64 // of the file; 0: not looked up yet
+	size  int64 // of the file; 0: not looked up yet (by the compactor)
 	raw   int64 // of the payloads that were put in; 0: not looked up yet
 	live  int64 // messages alive in runs; one in several queues counts in each
 	bytes int64 // of their blobs
@@ -333,37 +333,6 @@ func (t *segments) recovered() error {
 			return &CorruptError{name, fmt.Errorf("the file is missing, and %d messages of %d bytes are in it; `leveret log salvage` saves the others", f.live, f.bytes)}
 		}
 	}
-	return nil
-}
-
-// measure looks up the sizes of a segment that this process has not made. It
-// reads files: no lock is held.
-func (t *segments) measure(f *sealed) error {
-	t.mu.Lock()
-	known := f.size != 0
-	t.mu.Unlock()
-	if known {
-		return nil
-	}
-	h, err := t.s.opts.FS.Open(filepath.Join(t.dir, segment.Name(f.number)))
-	if err != nil {
-		return err
-	}
-	size, err := h.Size()
-	if err = errors.Join(err, h.Close()); err != nil {
-		return err
-	}
-	queues, err := f.reader.Queues()
-	if err != nil {
-		return err
-	}
-	raw := int64(0)
-	for _, q := range queues {
-		raw += q.Raw
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f.size, f.raw = size, raw
 	return nil
 }
 
