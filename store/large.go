@@ -159,6 +159,8 @@ func (l *Large) load() error {
 type larges struct {
 	dir *large.Dir
 
+	sweep sync.Mutex // held by the one that removes files; before all others
+
 	mu      sync.Mutex // a leaf
 	files   map[uint64]*Large
 	dropped []*Large // nobody needs them
@@ -218,6 +220,10 @@ func (t *larges) found(e index.Entry, refs int64) {
 	defer t.mu.Unlock()
 	number := e.Addr &^ largeBit
 	l := t.files[number]
+	if l != nil && l.refs == 0 { // it went; a number may be used again once that is known
+		t.bytes -= l.size
+		l = nil
+	}
 	if l == nil {
 		l = &Large{t: t, number: number, size: e.Body(), over: e.Len - uint32(e.Body())}
 		l.record.Store(1) // durable by now, wherever
@@ -275,6 +281,8 @@ func (t *larges) recovered(present []uint64, low wal.LSN) error {
 // last entries away is durable: it waits for that.
 func (s *Store) sweepLarges() {
 	t := &s.larges
+	t.sweep.Lock() // who finds nothing to do finds it done
+	defer t.sweep.Unlock()
 	t.mu.Lock()
 	list := t.dropped
 	t.dropped = nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -431,6 +432,25 @@ func TestLargePublishIsSafeAtEveryPowerCut(t *testing.T) {
 		t.Errorf("only %d images", checked)
 	}
 	t.Logf("%d images", checked)
+}
+
+// A replay that begins early may meet a number with two files' messages: the
+// first is gone by then, and only the later one counts.
+func TestLargeNumberThatIsUsedAgain(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	old := index.MakeEntry(largeBit|7, 1100, 1000, index.Logged)
+	now := index.MakeEntry(largeBit|7, 550, 500, index.Logged)
+	s.larges.found(old, 1)
+	s.larges.found(old, -1)
+	s.larges.found(now, 1)
+	if l := s.larges.get(now.Addr); l.size != 500 || l.over != 50 || l.refs != 1 {
+		t.Errorf("it is known as %d and %d bytes, %d references", l.size, l.over, l.refs)
+	}
+	if _, bytes := s.larges.stats(); bytes != 500 {
+		t.Errorf("%d bytes are counted", bytes)
+	}
+	s.larges.reset()
+	shut(t, s)
 }
 
 // TestFailedLogKeepsLargeFiles: what was acked after the failure comes again, so
