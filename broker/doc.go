@@ -69,16 +69,8 @@
 //
 // # Records in the store's catalog
 //
-// A key is one byte for the kind and then the names, each with its length in
-// front as an unsigned varint. A value is an AMQP field table. Fields that are
-// not known are passed over.
-//
-//	kind  names                                      fields of the value
-//	v     vhost                                      none
-//	x     vhost, exchange                            type S, auto_delete t, internal t, arguments F
-//	q     vhost, queue                               id l (the store's queue), auto_delete t, arguments F
-//	b     vhost, exchange, "q" or "x", destination,  arguments F
-//	      routing key, canonical arguments
+// Package internal/catalog has the format of keys and values. Fields that are not
+// known are passed over.
 //
 // Only what is durable has a record: exclusive queues never are, and a binding
 // is where both its ends are. The exchanges that each vhost has from the
@@ -96,6 +88,7 @@
 //
 //	broker.go user.go            a broker's life, who may come in
 //	alarm.go memory.go           what is short: free disk space, memory
+//	reserve.go                   room for a start on a full disk
 //	session.go vhost.go          a connection's standing; how topology changes
 //	exchange.go bindings.go      exchanges; what is bound to what
 //	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
@@ -104,5 +97,6 @@
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
 //	local.go dispatch.go         a queue on the store; delivery
 //	consumer.go get.go           consumers and their turns; taking one message
+//	large.go                     bodies that go through files
 //	errors.go                    refusals
 package broker

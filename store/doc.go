@@ -174,6 +174,7 @@ each other.
 	compact.go     rewriting segments            throttle.go    pacing publishers
 	catalog.go     keys and values
 	checkpoint.go  writing snapshots, removing files
+	metrics.go     figures for operators
 	recover.go     reading them, replaying the log
 */
 package store

@@ -224,6 +224,7 @@
 //	scarce.go   what happens when room or descriptors run out
 //	recover.go  Open
 //	scan.go     the scan: torn or corrupt, Replay, Scan
+//	view.go     View: a look at a log that may be damaged or in use
 //	stats.go    Stats, histograms
 //	format.go   headers, frames, records
 package wal

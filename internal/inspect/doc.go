@@ -40,12 +40,13 @@ refuses.
 # Files
 
 	dir.go      the directory's files, snapshots
+	again.go    a second look, where a broker may have moved a message
 	state.go    queues: a checkpoint and the log over it
 	names.go    the catalog: who is called what
 	stat.go     Stat
 	verify.go   Verify
 	dump.go     Dump
 	salvage.go  Salvage
-	bodies.go   reading messages from wherever they lie
+	segments.go reading messages from wherever they lie; segments, large files
 */
 package inspect
