@@ -57,7 +57,7 @@ func (f *logFlags) addJSON(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 }
 
-// explainInspect says what to do about a directory that cannot be looked at.
+// explain says what to do about a directory that cannot be looked at.
 func (f *logFlags) explain(err error) error {
 	if errors.Is(err, inspect.ErrNoData) {
 		return fmt.Errorf("%w; name the data directory with --data-dir", err)
