@@ -43,7 +43,8 @@
 // are passed over; it takes replies up to four times that, then the connection is
 // no longer read. Both come in pooled pieces: an idle connection holds none. What
 // is unacked costs by its number. Large bodies are not in memory: see below. What
-// is bounded by the peer's own limits only is an open transaction.
+// is bounded by the peer's own limits only: an open transaction, and bodies while
+// they come in where too many files are being written.
 //
 // # Large bodies
 //

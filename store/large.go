@@ -290,29 +290,37 @@ func (s *Store) sweepLarges() {
 	if len(list) == 0 {
 		return
 	}
-	named := slices.ContainsFunc(list, func(l *Large) bool { return l.record.Load() != 0 })
-	var failed error
-	if named {
-		failed = s.barrier()
-	}
-	kept := list[:0]
-	for _, l := range list {
-		if failed != nil && l.record.Load() != 0 {
-			kept = append(kept, l) // the log has failed: the restart finds it needed
-			continue
+	// First what no record names: it waits for nothing, not even for a log that
+	// waits for room.
+	named := slices.DeleteFunc(list, func(l *Large) bool {
+		if l.record.Load() != 0 {
+			return false
 		}
-		if err := t.dir.Remove(l.number); err != nil {
-			s.opts.Logger.Warn("large file cannot be removed; the next start does", "file", t.dir.Name(l.number), "err", err)
-		}
-		t.mu.Lock()
-		t.bytes -= l.size
-		t.mu.Unlock()
+		t.remove(s, l)
+		return true
+	})
+	if len(named) == 0 {
+		return
 	}
-	if len(kept) > 0 {
+	if s.barrier() != nil { // the log has failed: the restart finds them needed
 		t.mu.Lock()
-		t.dropped = append(t.dropped, kept...)
+		t.dropped = append(t.dropped, named...)
 		t.mu.Unlock()
+		return
 	}
+	for _, l := range named {
+		t.remove(s, l)
+	}
+}
+
+// remove removes a file that nobody needs.
+func (t *larges) remove(s *Store, l *Large) {
+	if err := t.dir.Remove(l.number); err != nil {
+		s.opts.Logger.Warn("large file cannot be removed; the next start does", "file", t.dir.Name(l.number), "err", err)
+	}
+	t.mu.Lock()
+	t.bytes -= l.size
+	t.mu.Unlock()
 }
 
 // planLarge is planPublish of a large message.
