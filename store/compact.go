@@ -218,7 +218,7 @@ func (c *compactor) candidates(mode pickMode) (list []candidate, total, live int
 		if !ok && !c.bad[f.number] {
 			// Not by the reader that claims use: that would keep the directory.
 			r := segment.Open(c.s.opts.FS, t.dir, f.number, nil)
-			info, err = r.Info()
+			info, err = whole(r)
 			if err = errors.Join(err, r.Close()); err != nil {
 				if !c.note(err, []*sealed{f}) {
 					return nil, 0, 0, err
@@ -245,6 +245,17 @@ func (c *compactor) candidates(mode pickMode) (list []candidate, total, live int
 		}
 	}
 	return list, total, live, nil
+}
+
+// whole tells of a segment whose directory is as it was written. One that had to be
+// put together from the blocks may lack some: a merge would drop what somebody
+// may still repair, and whether it has all that is alive it could not know.
+func whole(r *segment.Reader) (segment.Info, error) {
+	info, err := r.Info()
+	if err == nil {
+		err = r.Damage()
+	}
+	return info, err
 }
 
 // thin chooses those of which the least is alive: each that is thin by itself, when
@@ -369,6 +380,12 @@ func (c *compactor) merge(list []*sealed) error {
 		inputs = append(inputs, f)
 		readers = append(readers, f.reader)
 		size += c.facts[f.number].Size
+		if _, err := whole(f.reader); err != nil {
+			if c.note(err, []*sealed{f}) {
+				return nil // the others are merged without it
+			}
+			return fmt.Errorf("merge %d segments: %w", len(list), err)
+		}
 	}
 	if len(inputs) == 0 {
 		return nil
@@ -389,8 +406,12 @@ func (c *compactor) merge(list []*sealed) error {
 		Any:     asker.any,
 		Pace:    c.pace,
 	})
-	if err == nil && info.Records > 0 { // else all has gone, and the files go by themselves
+	switch {
+	case err != nil:
+	case info.Records > 0:
 		err = c.install(info, inputs)
+	default:
+		c.drained(inputs)
 	}
 	work.done(begin, err)
 	if err != nil {
@@ -429,6 +450,20 @@ func (c *compactor) note(err error, inputs []*sealed) bool {
 		}
 	}
 	return false
+}
+
+// drained is told of segments in which a merge found nothing alive. They go by
+// themselves. Where that is not so, a queue has messages of which there is
+// nothing: to merge the segment again would find nothing again.
+func (c *compactor) drained(inputs []*sealed) {
+	t := &c.s.segments
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range inputs {
+		if f.live > 0 {
+			c.bad[f.number] = true
+		}
+	}
 }
 
 // install makes a finished segment stand for its inputs.
