@@ -10,11 +10,14 @@ which says something on the first.
 
 The state of the queues is what a broker would recover at this moment: the newest
 checkpoint that can be read, and the log from there on. Where no checkpoint can
-be read the log alone is taken, from its oldest file on, and all that stands in
-segments counts as alive, since nobody knows any more what was acked.
+be read the log alone is taken. If it does not go back to its beginning, a broker
+refuses that, and Salvage takes all that stands in any file for alive, since nobody
+knows any more what was acked. A checkpoint that is whole, and lacks its catalog, is
+refused by a broker too; Salvage begins with it.
 
-While a broker runs, files come and go. When one has gone that is needed, or damage
-shows while a new checkpoint was written, the look is repeated. What a broker has
+While a broker runs, files come and go. What cannot be read is looked for again in a
+state of that moment before it is called a problem: it may be acked, or have moved.
+What a broker has
 staged and not written is not seen, nor what it keeps in memory: transient
 messages, queues that are not durable.
 
@@ -39,14 +42,14 @@ refuses.
 
 # Files
 
-	dir.go      the directory's files, snapshots
-	again.go    a second look, where a broker may have moved a message
-	state.go    queues: a checkpoint and the log over it
-	names.go    the catalog: who is called what
-	stat.go     Stat
-	verify.go   Verify
-	dump.go     Dump
-	salvage.go  Salvage
-	segments.go reading messages from wherever they lie; segments, large files
+	dir.go       the directory's files, snapshots
+	state.go     queues: a checkpoint and the log over it
+	names.go     the catalog: who is called what
+	segments.go  messages in segments; what segments and large files hold
+	again.go     a second look, while a broker runs
+	stat.go      Stat
+	verify.go    Verify
+	dump.go      Dump
+	salvage.go   Salvage
 */
 package inspect

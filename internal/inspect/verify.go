@@ -442,6 +442,9 @@ func (v *verifier) segments() (Check, error) {
 				v.problem(problem(f.name, false, "%v", err))
 			}
 		}
+		if info.Size == 0 {
+			info.Size, _ = sizeOf(v.s.opts.FS, f.name)
+		}
 		c.Files++
 		c.Bytes += info.Size
 		c.Items += int64(info.Records)
