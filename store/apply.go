@@ -58,7 +58,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 	}
 	var lsn wal.LSN
 	if r.logging {
-		if len(r.late) > 0 {
+		late := len(r.late) > 0
+		if late {
+			s.halfway.Add(1)
 			s.log.End(wal.Lazy, nil)
 			failure = r.putLate()
 		}
@@ -68,6 +70,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 			lsn = s.log.End(m, w)
 		default:
 			s.log.End(wal.Lazy, nil)
+		}
+		if late {
+			s.halfway.Add(-1)
 		}
 	}
 	r.finish()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,7 @@ const (
 	// in one go: about 50 µs.
 	checkpointSlice = 4096
 	// checkpointChunks does the same for bitmaps of 64 Ki messages.
-	checkpointChunks = 16
+	checkpointChunks = 2
 	// checkpointShare: the log between two checkpoints is at least so many
 	// times as large as the checkpoint.
 	checkpointShare = 4
@@ -210,11 +211,17 @@ func (c *checkpoints) write(exact bool) (err error) {
 
 // barrier waits until every batch that has any effect yet is durable.
 func (s *Store) barrier() error {
-	if err := s.log.Begin(0, 0); err != nil { // no batch is in its midst now
-		return err
+	for {
+		if err := s.log.Begin(0, 0); err != nil { // no batch is in its midst now
+			return err
+		}
+		halfway := s.halfway.Load() > 0 // but one between its frames
+		s.log.End(wal.Lazy, nil)
+		if !halfway {
+			return s.log.Wait(s.log.Appended())
+		}
+		runtime.Gosched()
 	}
-	s.log.End(wal.Lazy, nil)
-	return s.log.Wait(s.log.Appended())
 }
 
 // removable lists the log's files that hold nothing live and that no replay

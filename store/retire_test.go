@@ -257,7 +257,7 @@ func TestDamagedBlockHarmsOnlyItsOwnMessages(t *testing.T) {
 	}
 	var ends []*sealed // what has the first and the last ten
 	for _, f := range s.segments.list() {
-		if number, _ := q.segmentOf(15); f.number != number {
+		if number, _, _ := q.segmentOf(15); f.number != number {
 			ends = append(ends, f)
 		}
 	}
@@ -267,8 +267,8 @@ func TestDamagedBlockHarmsOnlyItsOwnMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, _ := q.segmentOf(0)
-	if last, _ := q.segmentOf(29); last != first {
+	first, _, _ := q.segmentOf(0)
+	if last, _, _ := q.segmentOf(29); last != first {
 		t.Fatalf("the first message is in segment %d, the last in %d: not the case to test", first, last)
 	}
 	shut(t, s)

@@ -63,14 +63,14 @@ func (c *Claim) find(q *Queue, disk bool) bool {
 		return false
 	}
 	seq := c.ahead.seq
-	number, ok := q.segmentOf(seq)
+	number, end, ok := q.segmentOf(seq)
 	if !ok {
 		return true // somebody else took it
 	}
 	f := q.s.segments.acquire(number)
 	var err error
 	if f == nil {
-		if now, ok := q.segmentOf(seq); !ok || now != number {
+		if now, _, ok := q.segmentOf(seq); !ok || now != number {
 			return true // it has moved on meanwhile, or is gone
 		}
 		err = iofs.ErrNotExist
@@ -85,6 +85,7 @@ func (c *Claim) find(q *Queue, disk bool) bool {
 	}
 	r.badFirst, r.badEnd, r.badIn = seq, seq+1, number
 	var block *segment.BlockError
+	var file *segment.CorruptError
 	switch {
 	case errors.Is(err, segment.ErrCold):
 		r.badEnd = 0
@@ -93,23 +94,30 @@ func (c *Claim) find(q *Queue, disk bool) bool {
 		err = fmt.Errorf("%s: %w", segment.Name(number), errMissing)
 	case errors.As(err, &block):
 		r.badFirst, r.badEnd = min(seq, block.First), max(seq, block.Last)+1
+	case errors.As(err, &file):
+		r.badEnd = end
 	case scarce(err) || !harmed(err) && q.s.trouble.passes(q, seq, time.Now()):
 		r.badEnd = 0
 		q.s.warnUnreadable(err)
 		return false
 	}
-	if n := q.s.damaged.Load(); n < asideLines || n%asideLines == 0 {
+	// A line a block, of which a message at a time is the least: a whole segment
+	// that is lost makes one for each of the first messages.
+	single := block == nil && file == nil
+	if n := q.s.damaged.Load(); !single || n < asideLines || n%asideLines == 0 {
 		q.s.opts.Logger.Error("part of a segment cannot be read: its messages are set aside, and their queue goes on",
 			"queue", q.id, "first", r.badFirst, "last", r.badEnd-1, "err", err)
 	}
 	return true
 }
 
-// segmentOf is the segment that a message is in; ok is false where it is gone.
-func (q *Queue) segmentOf(seq uint64) (number uint64, ok bool) {
+// segmentOf is the segment that a message is in, and where the run ends by which
+// it is; ok is false where it is gone.
+func (q *Queue) segmentOf(seq uint64) (number, end uint64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.ix.InRun(seq)
+	r, ok := q.ix.RunOf(seq)
+	return r.Segment, r.End, ok
 }
 
 // skip sets the message at the queue's head aside, since it cannot be read; find

@@ -45,6 +45,9 @@ type Store struct {
 	trouble     trouble
 
 	closed atomic.Bool
+	// halfway counts batches that have ended one frame and will begin another. It
+	// rises within the append lock.
+	halfway atomic.Int32
 
 	figures counters
 

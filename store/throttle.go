@@ -59,7 +59,9 @@ func (t *throttle) wait(size int) {
 		t.next = now
 	}
 	t.next = t.next.Add(time.Duration(min(price*float64(size), 60) * float64(time.Second)))
+	// What is owed is bounded: when retirement gets on again, so do publishers.
 	wait := min(t.next.Sub(now), throttleMost)
+	t.next = now.Add(wait)
 	t.mu.Unlock()
 	if wait < time.Millisecond {
 		return // timers are no finer; the debt stands

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/segment"
+	"github.com/leveret-mq/leveret/wal"
+)
+
+// TestLostSegmentHoldsNobodyUp: of a whole segment nothing can be read.
+func TestLostSegmentHoldsNobodyUp(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	fill(t, s, 60, 100, 2, q)
+	first, _, _ := q.segmentOf(0)
+	shut(t, s)
+	if err := fs.Corrupt(testDir+"/"+segmentFolder+"/"+segment.Name(first), func(data []byte) []byte {
+		clear(data)
+		return data
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	if got := claim(t, s, s.Queue(q.ID()), 100); len(got) != 30 || got[0].seq != 30 {
+		t.Errorf("%d messages come, want the 30 of the other segment", len(got))
+	}
+	shut(t, s)
+}
+
+// TestSegmentStaysUntilAllOfABatchIsLogged: a purge with more ranges than a frame
+// has room for writes a second one. Between the two a restart finds the messages of
+// the second, whose segment must be there.
+func TestSegmentStaysUntilAllOfABatchIsLogged(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	o.WAL.FileSize = 1 << 20
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	fill(t, s, 3000, 10, 2, q)
+	items := claim(t, s, q, 3000)
+	for _, odd := range []uint64{1, 0} {
+		apply(t, s, func(b *Batch) {
+			for _, it := range items {
+				switch {
+				case it.seq%2 != odd:
+				case odd == 1:
+					b.Requeue(q, it.seq)
+				default:
+					b.Ack(q, it.seq)
+				}
+			}
+		})
+	}
+	before := segmentFiles(t, fs)
+	// What Apply does, up to the end of its first frame.
+	b := s.NewBatch()
+	b.Purge(q)
+	r := &b.run
+	if err := r.plan(); err != nil {
+		t.Fatal(err)
+	}
+	r.logging = true
+	if err := s.log.Begin(r.size, r.records); err != nil {
+		t.Fatal(err)
+	}
+	r.do()
+	if len(r.late) == 0 {
+		t.Fatal("all ranges fit: not the case to test")
+	}
+	s.halfway.Add(1)
+	s.log.End(wal.Lazy, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Retire(false); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 1000 {
+		runtime.Gosched()
+	}
+	if now := segmentFiles(t, fs); !slices.Equal(now, before) {
+		t.Errorf("segments %v went before the record that empties them", before)
+	}
+	o.FS = fs.Restart() // as if killed here
+	again := open(t, o)
+	if ready, _, _ := again.Queue(q.ID()).Counts(); ready == 0 {
+		t.Error("not the case to test: all is gone with the first frame")
+	}
+	shut(t, again)
+	if err := r.putLate(); err != nil {
+		t.Fatal(err)
+	}
+	s.log.End(wal.Lazy, nil)
+	s.halfway.Add(-1)
+	r.finish()
+	<-done
+	if now := segmentFiles(t, fs); len(now) != 0 {
+		t.Errorf("left: %v", now)
+	}
+	shut(t, s)
+}
+
+// TestDebtOfPublishersIsBounded: what they owed while retirement failed does not
+// outlive the failure.
+func TestDebtOfPublishersIsBounded(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	th := &s.retirer.throttle
+	th.letGo() // waits return at once
+	th.failed()
+	th.soft.Store(0)
+	publish(t, s, text("1"), newQueue(t, s, true))
+	for range 100 {
+		th.wait(1 << 16)
+	}
+	if ahead := time.Until(th.next); ahead > throttleMost {
+		t.Errorf("the next batch may go in %v", ahead)
+	}
+}
