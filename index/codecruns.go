@@ -38,9 +38,14 @@ func (q *Queue) AppendRuns(dst []byte, end uint64, resolve func(segment uint64) 
 // flatBits are the bits of a chunk in one piece.
 type flatBits [chunkSize / 64]uint64
 
+// acksLook bounds the entries that AppendAcks looks at, but for those of the last
+// chunk.
+const acksLook = 1 << 12
+
 // AppendAcks appends a block that says which messages of a span are not in the
 // runs that AppendRuns wrote: gone, or in memory only. It looks at up to limit
-// chunks of 64 Ki and returns where the next block begins: to when all is done.
+// chunks of 64 Ki, fewer where many entries stand in them, and returns where the
+// next block begins: to when all is done.
 // The span is AppendRuns' even where runs have gone since.
 func (q *Queue) AppendAcks(dst []byte, from, to uint64, limit int) ([]byte, uint64) {
 	dst = binary.AppendUvarint(dst, q.floor)
@@ -48,15 +53,16 @@ func (q *Queue) AppendAcks(dst []byte, from, to uint64, limit int) ([]byte, uint
 		return dst, to
 	}
 	var set flatBits
-	prev := uint64(0)
+	prev, looked := uint64(0), 0
 	for no := from >> chunkShift; no <= (to-1)>>chunkShift; no++ {
 		base := no << chunkShift
-		if limit == 0 {
+		if limit == 0 || looked >= acksLook {
 			return dst, base
 		}
 		limit--
 		lo, hi := max(base, from), min(base+chunkSize, to)
-		full, some := q.notInRuns(&set, lo, hi)
+		full, some, entries := q.notInRuns(&set, lo, hi)
+		looked += entries
 		if !some {
 			continue
 		}
@@ -74,24 +80,26 @@ func (q *Queue) AppendAcks(dst []byte, from, to uint64, limit int) ([]byte, uint
 }
 
 // notInRuns gathers which of [lo, hi), all in one chunk, are gone or transient.
-// full says that all of them are, without set.
-func (q *Queue) notInRuns(set *flatBits, lo, hi uint64) (full, some bool) {
+// full says that all of them are, without set. entries is how many it went
+// through.
+func (q *Queue) notInRuns(set *flatBits, lo, hi uint64) (full, some bool, entries int) {
 	if q.acks.nextClear(q.floor, lo, hi) == hi {
-		return true, true
+		return true, true, 0
 	}
 	seq, e := q.pages.next(lo, hi)
 	if e == nil && !q.acks.some(q.floor, lo, hi) {
-		return false, false
+		return false, false, 0
 	}
 	clear(set[:])
 	some = q.acks.copyTo(set, q.floor, lo, hi)
 	for ; e != nil; seq, e = q.pages.next(seq+1, hi) {
+		entries++
 		if e.Flags&Logged == 0 {
 			set[seq&chunkMask>>6] |= 1 << (seq & 63)
 			some = true
 		}
 	}
-	return false, some
+	return false, some, entries
 }
 
 // appendChunk appends the bits as ranges, or as they are where that is shorter.

@@ -262,8 +262,8 @@ func (q *Queue) Seal(first, end, segment uint64, in func(addr uint64) bool, move
 			r.bare.add(&old)
 		}
 	}
-	if q.sealed != nil {
-		q.join()
+	if s := q.sealed; s != nil {
+		q.join(max(s.search(first)-1, 0), s.search(end)+1)
 	}
 }
 
@@ -296,18 +296,24 @@ func (q *Queue) Relabel(resolve func(segment uint64) uint64) {
 		r := &q.sealed.runs[i]
 		r.segment = resolve(r.segment)
 	}
-	q.join()
+	q.join(0, len(q.sealed.runs))
 }
 
-// join makes one run of neighbours in one segment. What stands between them
-// must not be in the log: a later Seal would take it for a part of the run.
-func (q *Queue) join() {
+// joinMost is how far apart neighbours may be for join to look what stands
+// between them. It bounds what a Seal takes, and the numbers that a snapshot of
+// the acks in runs goes through.
+const joinMost = 4096
+
+// join makes one run of neighbours in one segment, among runs[lo:hi]. What stands
+// between them must not be in the log: a later Seal would take it for a part of
+// the run.
+func (q *Queue) join(lo, hi int) {
 	s := q.sealed
-	n := 0
-	for i := range s.runs {
-		r := s.runs[i]
-		if n > 0 {
-			if p := &s.runs[n-1]; p.segment == r.segment && !q.loggedBetween(p.end, r.first) {
+	hi = min(hi, len(s.runs))
+	n := lo
+	for _, r := range s.runs[lo:hi] {
+		if n > lo {
+			if p := &s.runs[n-1]; p.segment == r.segment && r.first-p.end <= joinMost && !q.loggedBetween(p.end, r.first) {
 				p.end = r.end
 				p.bare.plus(r.bare)
 				p.held.plus(r.held)
@@ -317,7 +323,7 @@ func (q *Queue) join() {
 		s.runs[n] = r
 		n++
 	}
-	s.runs = s.runs[:n]
+	s.runs = slices.Delete(s.runs, n, hi)
 	s.hint = 0
 }
 

@@ -138,6 +138,38 @@ func TestARunDoesNotReachOverWhatStaysInTheLog(t *testing.T) {
 	}
 }
 
+// TestTransientsWithinARunDoNotHoldUpALock: two million messages that are in memory
+// only stand between two in a segment.
+func TestTransientsWithinARunDoNotHoldUpALock(t *testing.T) {
+	const n = 2_000_000
+	var q Queue
+	q.Push(MakeEntry(0, 100, 100, Logged))
+	for range n {
+		q.Push(MakeEntry(1<<63, 100, 100, 0))
+	}
+	q.Push(MakeEntry(100, 100, 100, Logged))
+	for range joinMost / 2 {
+		q.Push(MakeEntry(1<<63, 100, 100, 0))
+	}
+	q.Push(MakeEntry(200, 100, 100, Logged))
+	in := func(addr uint64) bool { return addr < 1<<40 }
+	for at := uint64(0); at < q.Next(); at += 4096 {
+		q.Seal(at, at+4096, 1, in, nil)
+	}
+	want := []Run{{0, 1, 1, 1, 100, 100}, {n + 1, q.Next(), 1, 2, 200, 200}}
+	if runs := runsOf(&q); !slices.Equal(runs, want) {
+		t.Fatalf("runs %+v, want %+v: what is far apart is not joined", runs, want)
+	}
+	_, from, to := q.AppendRuns(nil, q.Next(), nil)
+	for from < to {
+		_, next := q.AppendAcks(nil, from, to, 16)
+		if next-from > 2*chunkSize {
+			t.Fatalf("a block of acks goes through %d entries", next-from)
+		}
+		from = next
+	}
+}
+
 func TestAWrongGuessDoesNotOutliveItsRun(t *testing.T) {
 	q := &Queue{}
 	for i := range uint32(10) {
