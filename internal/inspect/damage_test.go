@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -346,6 +347,108 @@ func TestASalvageThatWasInterruptedIsRefused(t *testing.T) {
 		}
 		if !empty && !reflect.DeepEqual(got, want) {
 			t.Errorf("cut at %d: a part of it is taken: %s", n, render(got))
+		}
+	}
+}
+
+// One byte that is wrong in a frame of many messages costs one message.
+func TestOneBadByteCostsOneMessage(t *testing.T) {
+	w := newWorld(t)
+	w.vhost("/")
+	q := w.queue("a")
+	w.do(func(b *store.Batch) {
+		for i := range 20 {
+			b.Publish(store.Message{RoutingKey: []byte("key"), Props: []byte{0, 0}, Body: fmt.Appendf(nil, "m%05d.%s", i, strings.Repeat("x", 10)), Persistent: true}, []*store.Queue{q})
+		}
+	})
+	w.publish(1, 50, q) // proves that the frame was whole
+	w.kill()
+	f := freeze(t, w.fs)
+	log := f.names("wal/")[0]
+	off := strings.Index(string(f.files[log]), "m00007.") + 9
+	m := f.damaged(log, func(b []byte) []byte { b[off] ^= 1; return b })
+	r, got := mustSalvage(t, m)
+	if len(got["a"]) != 20 || !r.Unknown || r.Messages != 20 {
+		t.Errorf("%d of 21 messages were saved: %+v", len(got["a"]), r)
+	}
+	for _, line := range got["a"] {
+		if strings.HasPrefix(line, "m00007 ") {
+			t.Errorf("saved %q", line)
+		}
+	}
+}
+
+func TestAfterAFailedLogAllIsRedelivered(t *testing.T) {
+	w := newWorld(t)
+	w.vhost("/")
+	w.publish(2, 50, w.queue("a"))
+	w.close()
+	f := freeze(t, w.fs)
+	f.files[dataDir+"/FAILED"] = []byte{}
+	_, got := mustSalvage(t, f.copy(nil))
+	for _, line := range got["a"] {
+		if !strings.Contains(line, "redelivered=true") {
+			t.Errorf("saved %q", line)
+		}
+	}
+}
+
+// badDisk fails every read of a part of one file.
+type badDisk struct {
+	dirFS
+	name     string
+	from, to int64
+}
+
+type badFile struct {
+	vfs.File
+	disk *badDisk
+}
+
+func (d *badDisk) Open(name string) (vfs.File, error) {
+	h, err := d.dirFS.Open(name)
+	if err != nil || name != d.name {
+		return h, err
+	}
+	return badFile{h, d}, nil
+}
+
+func (f badFile) ReadAt(p []byte, off int64) (int, error) {
+	if off < f.disk.to && off+int64(len(p)) > f.disk.from {
+		return 0, fmt.Errorf("read %s: %w", f.disk.name, syscall.EIO)
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// A sector of each file in turn cannot be read: that is a problem with its place,
+// and costs what is in it alone.
+func TestWhatTheDiskCannotReadIsLost(t *testing.T) {
+	for _, h := range histories {
+		f, want, ever := history(t, h.build, endings["killed"])
+		for _, name := range f.names("") {
+			size := int64(len(f.files[name]))
+			if size == 0 {
+				continue
+			}
+			from := size / 2
+			disk := &badDisk{dirFS{f.copy(nil)}, name, from, from + 1}
+			v, err := Verify(dataDir, Options{FS: disk})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			what := func(p Problem) bool { return p.File == name && strings.Contains(p.Cause, "input/output error") }
+			if !slices.ContainsFunc(v.Problems, what) && !strings.Contains(name, "large/") { // or it is not needed
+				t.Errorf("%s: %v", name, v.Problems)
+			}
+			r, err := Salvage(dataDir, newDir, Options{FS: disk})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			got := read(t, disk.Mem, newDir)
+			missing, again := within(t, name, f, got, want, ever)
+			if int64(missing) != r.Lost && !r.Unknown || again > 0 && !r.Unknown && !r.Again || missing > 0 && !slices.ContainsFunc(r.Problems, what) {
+				t.Errorf("%s: %d missing, %d again: %+v", name, missing, again, r)
+			}
 		}
 	}
 }

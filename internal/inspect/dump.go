@@ -91,7 +91,7 @@ type Message struct {
 // Dump calls fn with the log's records, in order, and with what is damaged. It
 // returns how many places were damaged.
 func Dump(dir string, o DumpOptions, fn func(*Line) error) (damaged int, err error) {
-	o.Options = o.Options.withDefaults()
+	o.Options = o.Options.withDefaults().soften()
 	s, err := load(dir, o.Options)
 	if err != nil {
 		return 0, err
@@ -156,7 +156,7 @@ func (d *dumper) skips(f *wal.ViewFile) bool {
 }
 
 func (d *dumper) damage(b wal.Damage) error {
-	if b.Torn || b.End > b.LSN && b.End <= d.o.From || d.o.To != 0 && b.LSN >= d.o.To {
+	if d.o.torn(&b) || b.End > b.LSN && b.End <= d.o.From || d.o.To != 0 && b.LSN >= d.o.To {
 		return nil
 	}
 	d.damaged++

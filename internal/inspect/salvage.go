@@ -72,7 +72,7 @@ const largeQueue = "salvaged-large-bodies"
 // Salvage reads what can be read of the directory dir and writes it to a new
 // one, `to`, which must be empty or missing. dir stays as it is.
 func Salvage(dir, to string, o Options) (*Salvaged, error) {
-	o = o.withDefaults()
+	o = o.withDefaults().soften()
 	if err := checkTarget(o, dir, to); err != nil {
 		return nil, err
 	}
@@ -98,6 +98,7 @@ func Salvage(dir, to string, o Options) (*Salvaged, error) {
 	if err := w.run(); err != nil {
 		return nil, err
 	}
+	w.report.Problems = append(w.report.Problems, o.badReads()...)
 	return &w.report, nil
 }
 

@@ -97,13 +97,17 @@ type QueueStat struct {
 // what is wrong with the data is in Problems, and the figures are then of what
 // could be read.
 func ReadStat(dir string, o Options) (*Stat, error) {
-	o = o.withDefaults()
+	o = o.withDefaults().soften()
 	s, err := load(dir, o)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	return s.stat()
+	st, err := s.stat()
+	if err == nil {
+		st.Problems = append(st.Problems, o.badReads()...)
+	}
+	return st, err
 }
 
 func (s *state) stat() (*Stat, error) {

@@ -421,7 +421,7 @@ func (s *state) replayLog() error {
 }
 
 func (s *state) damage(d wal.Damage) error {
-	if d.Torn {
+	if s.opts.torn(&d) {
 		s.torn = &d
 		return nil
 	}

@@ -357,7 +357,7 @@ func read(t testing.TB, m vfs.FS, dir string) content {
 					}
 				}
 				name, _, _ := strings.Cut(string(body), ".")
-				lines = append(lines, fmt.Sprintf("%s %d %s redelivered=%v count=%d", name, len(body), it.RoutingKey, it.Redelivered, it.Count))
+				lines = append(lines, fmt.Sprintf("%s %d %s redelivered=%v count=%d time=%d", name, len(body), it.RoutingKey, it.Redelivered, it.Count, it.Time))
 			}
 			c.Release()
 			if status == store.Unmarked {
