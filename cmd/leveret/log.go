@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -281,7 +283,9 @@ is then 1.`,
 			o.Progress = bar.show
 			out := bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)
 			var line []byte
+			lines := 0
 			damaged, err := inspect.Dump(f.dir, o, func(l *inspect.Line) (err error) {
+				lines++
 				if line, err = l.Append(line[:0]); err == nil {
 					_, err = out.Write(line)
 				}
@@ -290,6 +294,9 @@ is then 1.`,
 			bar.clear()
 			if ferr := out.Flush(); err == nil {
 				err = ferr
+			}
+			if err == nil && lines == 0 && queue != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "leveret: nothing in the log concerns a queue of the name or id %s\n", printable(queue))
 			}
 			if err == nil && damaged > 0 {
 				err = errDamaged{fmt.Sprintf("%s of the log cannot be read: see leveret log verify", plural(damaged, "place"))}
@@ -327,6 +334,9 @@ lost; 1 that it could not be written.`,
 			r, err := inspect.Salvage(f.dir, to, inspect.Options{Progress: bar.show})
 			if err != nil {
 				bar.clear()
+				if _, serr := os.Stat(filepath.Join(to, inspect.Partial)); serr == nil {
+					err = fmt.Errorf("%w; %s is incomplete: remove it before the next try", err, to)
+				}
 				return f.explain(err)
 			}
 			bar.show("trying the new directory", 0, 0)

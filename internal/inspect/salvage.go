@@ -59,9 +59,9 @@ type Loss struct {
 // maxLosses bounds Salvaged.Losses; Lost counts on.
 const maxLosses = 10_000
 
-// walPartial is the new log until it is whole: a broker refuses a directory with
-// nothing else.
-const walPartial = "wal.partial"
+// Partial is the folder of the new log until it is whole: a broker refuses a
+// directory with nothing else.
+const Partial = "wal.partial"
 
 // nameless begins the names that queues get whose own are lost.
 const nameless = "salvaged-queue-"
@@ -165,7 +165,7 @@ func (w *saver) run() error {
 	if w.large, _, err = large.Open(o.FS, filepath.Join(w.to, largeFolder)); err != nil {
 		return err
 	}
-	partial := filepath.Join(w.to, walPartial)
+	partial := filepath.Join(w.to, Partial)
 	if w.log, err = wal.Open(o.FS, partial, 0, wal.Options{FullDiskWait: -1}, nil); err != nil {
 		return err
 	}
