@@ -400,14 +400,17 @@ func (p *pair) trim(t *rapid.T) {
 	left := p.q.ReadyBytes()
 	var want, got, covered []uint64
 	for messages >= 0 && int64(len(ready)-len(want)) > messages || bytes >= 0 && left > bytes {
+		if len(want) == len(ready) {
+			break // what is left is a guess
+		}
 		seq := ready[len(want)]
+		if bytes >= 0 && p.m.live[seq].bare {
+			break
+		}
 		left -= p.m.live[seq].entry.Body()
 		want = append(want, seq)
 	}
 	p.guess(want)
-	if bytes >= 0 && p.guessed {
-		return // how many go depends on the guess
-	}
 	n := p.q.Trim(messages, bytes, func(seq uint64, e Entry) {
 		got = append(got, seq)
 		p.checkGone(t, seq, e)
@@ -423,6 +426,26 @@ func (p *pair) trim(t *rapid.T) {
 	}
 	for _, seq := range want {
 		delete(p.m.live, seq)
+	}
+}
+
+// measure tells the sizes of some messages in runs.
+func (p *pair) measure(t *rapid.T) {
+	from := rapid.Uint64Range(0, p.m.next).Draw(t, "from")
+	for range rapid.IntRange(1, 50).Draw(t, "n") {
+		seq, ok := p.q.NextSealed(from, p.m.next)
+		if !ok {
+			break
+		}
+		msg := p.m.live[seq]
+		p.q.Measure(seq, msg.entry.Len, uint32(msg.entry.Body()))
+		msg.bare = false
+		from = seq + 1
+	}
+	p.q.Measure(from, 1, 1) // one of which the size is known, or nothing
+	if msg := p.m.live[from]; msg != nil && msg.bare {
+		msg.bare, p.guessed = false, true
+		msg.entry = MakeEntry(msg.entry.Addr, 1, 1, Logged)
 	}
 }
 
@@ -492,6 +515,7 @@ func TestQueueEqualsAPlainOne(t *testing.T) {
 			"aside":   p.setAside,
 			"purge":   p.purge,
 			"trim":    p.trim,
+			"measure": p.measure,
 			"skip":    p.skip,
 			"seal":    p.seal,
 			"seal2":   p.seal,

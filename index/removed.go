@@ -154,17 +154,23 @@ func (q *Queue) purgeRuns(from uint64, removed *Removed) {
 	}
 }
 
+// TrimMost is how many messages a Trim removes at the most: it is called under
+// locks.
+const TrimMost = 8192
+
 // Trim removes the oldest ready messages until at most so many messages, and so
-// many bytes of bodies, are ready; negative is no bound. It calls gone for each
+// many bytes of bodies, are ready; negative is no bound. It stops after TrimMost
+// messages and, where there is a bound on bytes, before a message whose size is
+// not known: an average may be far from it. See Measure. It calls gone for each
 // message, and then ranges with the range of numbers, ascending, that the log
 // must say to be gone. It returns how many it removed.
 func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), ranges func(first, last uint64)) int {
 	n := 0
 	var first, end uint64 // the range so far
 	fresh := false        // it was taken at the cursor
-	for messages >= 0 && int64(q.ready) > messages || bytes >= 0 && q.readyBytes > bytes {
+	for n < TrimMost && (messages >= 0 && int64(q.ready) > messages || bytes >= 0 && q.readyBytes > bytes) {
 		seq, e, ok := q.Peek()
-		if !ok {
+		if !ok || e == nil && bytes >= 0 {
 			break
 		}
 		// Between two messages from the cursor on, all is gone.

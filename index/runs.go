@@ -196,6 +196,20 @@ func (q *Queue) TakeSealed(seq uint64, length, body uint32) (redelivered bool) {
 	return seq < q.past
 }
 
+// Measure tells the size of a message that is in a run and has no entry; of all
+// others it is known. The message stays where it is, ready.
+func (q *Queue) Measure(seq uint64, length, body uint32) {
+	r := q.runOf(seq)
+	if r == nil || q.sealed.held.get(seq) != nil {
+		return
+	}
+	e := Entry{Flags: Logged | Sealed}
+	e.setSize(int64(length), int64(body))
+	q.unbare(r, &e)
+	q.readyBytes += e.Body()
+	q.hold(r, seq, e)
+}
+
 // unbare takes a message like e out of the run's bare ones, and what it was
 // taken for out of the ready ones' bytes. The last one takes all that is left:
 // what was guessed wrong does not outlive the run.

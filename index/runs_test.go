@@ -138,6 +138,40 @@ func TestARunDoesNotReachOverWhatStaysInTheLog(t *testing.T) {
 	}
 }
 
+// TestTrimByBytesWaitsForTheSizes: the messages at the head of a run are a
+// thousand times as large as the others.
+func TestTrimByBytesWaitsForTheSizes(t *testing.T) {
+	var q Queue
+	size := func(seq uint64) uint32 {
+		if seq < 1000 {
+			return 100_000
+		}
+		return 100
+	}
+	for addr := uint64(0); q.Next() < 100_000; {
+		n := size(q.Next())
+		addr += uint64(n) + 24
+		q.Push(MakeEntry(addr-uint64(n)-24, n+24, n, Logged))
+	}
+	q.Seal(0, q.Next(), 1, all, nil)
+	bound := q.ReadyBytes() - 10_000_000
+	for _, step := range []struct{ measured, trimmed uint64 }{{0, 0}, {40, 40}, {200, 60}, {0, 0}} {
+		for range step.measured {
+			seq, _ := q.NextSealed(0, q.Next())
+			q.Measure(seq, size(seq)+24, size(seq))
+		}
+		if n := q.Trim(-1, bound, ignore, func(uint64, uint64) {}); n != int(step.trimmed) {
+			t.Fatalf("%d messages went, want %+v", n, step)
+		}
+	}
+	if q.Floor() != 100 || q.ReadyBytes() != bound {
+		t.Errorf("floor %d, %d bytes are left, want 100, %d", q.Floor(), q.ReadyBytes(), bound)
+	}
+	if n := q.Trim(0, -1, ignore, func(uint64, uint64) {}); n != TrimMost {
+		t.Errorf("%d messages went at a time, want %d", n, TrimMost)
+	}
+}
+
 // TestTransientsWithinARunDoNotHoldUpALock: two million messages that are in memory
 // only stand between two in a segment.
 func TestTransientsWithinARunDoNotHoldUpALock(t *testing.T) {
