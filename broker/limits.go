@@ -93,24 +93,19 @@ func (q *localQueue) settleLength(r *runner) {
 	}
 }
 
-// trim drops the oldest ready messages, where they are too many. Under mu, when
-// nobody is there to take them.
+// trim drops the oldest ready messages, where they are too many: so many at a time
+// as the store takes. Under mu, when nobody is there to take them.
 func (q *localQueue) trim() {
 	if !q.tooLong() {
 		return
 	}
 	batch := q.acksBatch()
-	trim := func(messages, bytes int64) {
-		batch.Trim(q.sq, messages, bytes)
-		q.v.b.store.Apply(batch, wal.Lazy, nil)
+	for more := true; more && q.tooLong(); {
+		i := batch.Trim(q.sq, q.set.maxLength, q.set.maxBytes)
+		_, err := q.v.b.store.Apply(batch, wal.Lazy, nil)
+		more = err == nil && (batch.Removed(i) > 0 || q.sq.Measure())
 		batch.Reset()
 	}
-	if q.set.maxLength >= 0 { // in steps: see settleStep
-		for ready, _, _ := q.sq.Counts(); int64(ready)-settleStep > q.set.maxLength; ready -= settleStep {
-			trim(int64(ready)-settleStep, -1)
-		}
-	}
-	trim(q.set.maxLength, q.set.maxBytes)
 }
 
 // tooLong tells whether there is something to drop.

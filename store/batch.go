@@ -157,8 +157,9 @@ func (b *Batch) Purge(q *Queue) (index int) { return b.remove(opPurge, q) }
 func (b *Batch) DeleteQueue(q *Queue) (index int) { return b.remove(opDelete, q) }
 
 // Trim removes the oldest ready messages until at most so many messages, and so
-// many bytes of bodies, are ready; negative is no bound. Removed(index) says how
-// many it took. Like an ack, it is nothing to wait for.
+// many bytes of bodies, are ready; negative is no bound. It takes at most TrimMost
+// and, with a bound on bytes, none whose size is not known: see Queue.Measure.
+// Removed(index) says how many it took. Like an ack, it is nothing to wait for.
 func (b *Batch) Trim(q *Queue, messages, bytes int64) (index int) {
 	index = b.remove(opTrim, q)
 	b.ops[len(b.ops)-1].b = uint64(len(b.trims))

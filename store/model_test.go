@@ -126,6 +126,8 @@ func (m *model) batch(t *rapid.T) {
 			if m.size > 0 {
 				bytes = rapid.Int64Range(-1, 20*int64(m.size)).Draw(t, "bytes")
 			}
+			for bytes >= 0 && q.q.Measure() {
+			}
 			index := b.Trim(q.q, messages, bytes)
 			for n, size := q.ready(); messages >= 0 && int64(n) > messages || bytes >= 0 && size > bytes; n, size = q.ready() {
 				i := slices.IndexFunc(q.msgs, func(x *modelMsg) bool { return !x.claimed })

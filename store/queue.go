@@ -31,7 +31,7 @@ const (
 )
 
 // Queue is a queue of messages. Its methods may be called from any goroutine;
-// none does I/O but Claim, and that only where it is told to.
+// none does I/O but Measure, and Claim where it is told to.
 type Queue struct {
 	s       *Store
 	id      uint32
