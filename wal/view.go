@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -474,7 +473,3 @@ func (k *walk) salvage(lsn, end LSN) error {
 	}
 	return nil
 }
-
-// Vanished tells whether an error says that a file has gone since the View was
-// made.
-func Vanished(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -108,11 +108,11 @@ func (a *again) try(id uint32, seq uint64) (m message, gone bool, err error) {
 	}
 	m.entry = e
 	if isLarge(e.Addr) {
-		if m.large, err = a.src.large.Reader(e.Addr &^ largeBit); err == nil {
+		if m.large, err = a.src.large.Reader(e.Addr &^ record.LargeBit); err == nil {
 			err = m.large.Verify()
 		}
 		return m, false, err
 	}
-	m.blob, err = a.src.logged(e)
+	m.blob, err = a.src.logged(e.Addr, e.Len)
 	return m, false, err
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/leveret-mq/leveret/index"
@@ -17,16 +16,14 @@ import (
 
 // Names in a data directory. package store's comment has the list.
 const (
-	walFolder        = "wal"
-	segmentFolder    = "segments"
-	largeFolder      = "large"
-	spillFolder      = "spill"
-	lockFile         = "LOCK"
-	markerFile       = "FAILED"
-	reserveFile      = "RESERVE" // room for a start on a full disk
-	checkpointPrefix = "checkpoint-"
-	catalogPrefix    = "catalog-"
-	tempSuffix       = ".tmp"
+	walFolder     = "wal"
+	segmentFolder = "segments"
+	largeFolder   = "large"
+	spillFolder   = "spill"
+	lockFile      = "LOCK"
+	markerFile    = "FAILED"
+	reserveFile   = "RESERVE" // room for a start on a full disk
+	tempSuffix    = ".tmp"
 )
 
 // ErrNoData is what errors are for a directory that is not there, or holds
@@ -109,7 +106,7 @@ func list(fsys vfs.FS, dir string) (*files, error) {
 	known := false
 	for _, name := range names {
 		path := filepath.Join(dir, name)
-		prefix, number, ok := parseSnapshot(strings.TrimSuffix(name, tempSuffix))
+		prefix, number, ok := index.ParseSnapshotName(strings.TrimSuffix(name, tempSuffix))
 		switch {
 		case ok && strings.HasSuffix(name, tempSuffix):
 			l.temps = append(l.temps, path)
@@ -122,7 +119,7 @@ func list(fsys vfs.FS, dir string) (*files, error) {
 				return nil, err
 			}
 			f := snapshotFile{number, path, size}
-			if prefix == checkpointPrefix {
+			if prefix == index.CheckpointPrefix {
 				l.checkpoints = append(l.checkpoints, f)
 			} else {
 				l.catalogs = append(l.catalogs, f)
@@ -185,17 +182,6 @@ func sizeOf(fsys vfs.FS, name string) (int64, error) {
 		return 0, fmt.Errorf("size of %s: %w", name, err)
 	}
 	return size, nil
-}
-
-// parseSnapshot takes a snapshot file's name apart.
-func parseSnapshot(name string) (prefix string, number uint64, ok bool) {
-	for _, prefix := range []string{checkpointPrefix, catalogPrefix} {
-		if digits, ok := strings.CutPrefix(name, prefix); ok && len(digits) == 20 {
-			number, err := strconv.ParseUint(digits, 10, 64)
-			return prefix, number, err == nil
-		}
-	}
-	return "", 0, false
 }
 
 // find returns the file of that number, or nil.

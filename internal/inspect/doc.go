@@ -51,5 +51,7 @@ refuses.
 	verify.go    Verify
 	dump.go      Dump
 	salvage.go   Salvage
+	found.go     what Salvage takes where no checkpoint tells what is alive
+	soft.go      what the disk cannot read
 */
 package inspect

@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"cmp"
-	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -126,7 +125,7 @@ func (s *state) stat() (*Stat, error) {
 		for _, f := range list {
 			st.Snapshots.Files++
 			st.Snapshots.Bytes += f.size
-			if s.checkpoint != nil && (f.name == s.checkpoint.name || filepath.Base(f.name) == fmt.Sprintf("%s%020d", catalogPrefix, s.header.Catalog)) {
+			if s.checkpoint != nil && (f.name == s.checkpoint.name || filepath.Base(f.name) == index.SnapshotName(index.CatalogPrefix, s.header.Catalog)) {
 				st.Snapshots.Live += f.size
 			}
 		}

@@ -100,13 +100,9 @@ func (q *queue) each(fn func(seq uint64, e index.Entry)) {
 	}
 }
 
-// largeBit in an entry's address says that the rest of it is the number of a
-// large file. Checkpoints carry it, so it is a part of the format.
-const largeBit = 1 << 62
-
 func lsnOf(e index.Entry) wal.LSN { return wal.LSN(e.Addr) }
 
-func isLarge(addr uint64) bool { return addr&largeBit != 0 }
+func isLarge(addr uint64) bool { return addr&record.LargeBit != 0 }
 
 func (s *state) problem(p Problem) {
 	s.unknown = s.unknown || p.Fatal
@@ -425,17 +421,17 @@ func (s *state) damage(d wal.Damage) error {
 		s.torn = &d
 		return nil
 	}
-	cause := fmt.Sprintf("%v", d.Cause)
-	if d.End > d.LSN {
-		cause = fmt.Sprintf("%v; lsn %d to %d cannot be read", d.Cause, d.LSN, d.End)
-	}
-	s.problem(Problem{File: d.File, Offset: d.Offset, Cause: cause, Fatal: true})
+	s.problem(damageProblem(&d, true))
 	return nil
 }
 
-// maxAhead bounds by how much a message's number may pass its queue's: more, and
-// it was never given. package store has the same bound.
-const maxAhead = 1 << 36
+func damageProblem(d *wal.Damage, fatal bool) Problem {
+	cause := d.Cause.Error()
+	if d.End > d.LSN {
+		cause = fmt.Sprintf("%v; lsn %d to %d cannot be read", d.Cause, d.LSN, d.End)
+	}
+	return Problem{File: d.File, Offset: d.Offset, Cause: cause, Fatal: fatal}
+}
 
 // apply applies one record. Each may be there already.
 func (s *state) apply(lsn wal.LSN, p []byte, whole bool) error {
@@ -471,7 +467,7 @@ func (s *state) applyLoose(lsn wal.LSN, p []byte, rec *record.Record) {
 	for i := range len(rec.Pairs) / record.PairSize {
 		id, seq, flags := rec.Pair(i)
 		q := s.queues[id]
-		if q == nil || flags&^record.PairMarked != 0 || seq < q.ix.Next() || seq > q.ix.Next()+maxAhead {
+		if q == nil || flags&^record.PairMarked != 0 || seq < q.ix.Next() || seq > q.ix.Next()+record.MaxAhead {
 			continue
 		}
 		if q.loose == nil {
@@ -492,7 +488,7 @@ func (s *state) queue(id uint32) *queue {
 }
 
 func (q *queue) checkSeq(seq uint64) error {
-	if seq > q.ix.Next()+maxAhead && !(q.found && q.ix.Next() == 0) {
+	if seq > q.ix.Next()+record.MaxAhead && !(q.found && q.ix.Next() == 0) {
 		return fmt.Errorf("message number %d is impossible for queue %d, which is at %d", seq, q.id, q.ix.Next())
 	}
 	return nil
@@ -529,7 +525,7 @@ func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 		s.topo.remove(string(rec.Key))
 		return nil
 	case record.PublishLarge:
-		e := index.MakeEntry(largeBit|rec.File, rec.Length, rec.Length-rec.Overhead, index.Logged)
+		e := index.MakeEntry(record.LargeBit|rec.File, rec.Length, rec.Length-rec.Overhead, index.Logged)
 		return s.publish(rec, e)
 	case record.CreateQueue:
 		if q := s.queues[rec.Queue]; q == nil {

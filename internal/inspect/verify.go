@@ -205,12 +205,8 @@ func (v *verifier) log() (Check, error) {
 				if v.s.opts.torn(&d) {
 					return nil
 				}
-				cause := fmt.Sprintf("%v", d.Cause)
-				if d.End > d.LSN {
-					cause = fmt.Sprintf("%v; lsn %d to %d cannot be read", d.Cause, d.LSN, d.End)
-				}
 				// Headers are read, wherever the replay begins.
-				v.problem(Problem{d.File, d.Offset, cause, d.End > v.s.replay || files[i].Bad != nil && d.Offset == 0})
+				v.problem(damageProblem(&d, d.End > v.s.replay || files[i].Bad != nil && d.Offset == 0))
 				return nil
 			},
 			Read: func(n int64) error {
@@ -293,7 +289,7 @@ func (v *verifier) messages() (Check, error) {
 			continue // checked with the files
 		}
 		c.Items += int64(p.n)
-		if err := v.logged(p); err != nil {
+		if _, err := v.src.logged(p.addr, p.size); err != nil {
 			bad[p.addr] = err
 		}
 	}
@@ -400,20 +396,6 @@ func (v *verifier) badInLog(bad map[uint64]error) error {
 	return nil
 }
 
-func (v *verifier) logged(p place) error {
-	if v.s.log == nil {
-		return errors.New("there is no log")
-	}
-	if cap(v.src.blob) < int(p.size) {
-		v.src.blob = make([]byte, p.size)
-	}
-	b := v.src.blob[:p.size]
-	if err := v.s.log.ReadAt(b, wal.LSN(p.addr)); err != nil {
-		return err
-	}
-	return record.CheckBlob(b)
-}
-
 // numbers names a loss's messages.
 func (l *loss) numbers() string {
 	if l.n == 1 {
@@ -461,7 +443,7 @@ func (v *verifier) large() (Check, error) {
 	c := Check{What: "large bodies", Unit: "messages"}
 	places := v.s.places()
 	needed := func(number uint64) *place {
-		if i, ok := findPlace(places, largeBit|number); ok {
+		if i, ok := findPlace(places, record.LargeBit|number); ok {
 			return &places[i]
 		}
 		return nil
@@ -501,9 +483,9 @@ func (v *verifier) large() (Check, error) {
 		}
 		v.report.Unreadable += int64(use.n)
 	}
-	i, _ := findPlace(places, largeBit)
+	i, _ := findPlace(places, record.LargeBit)
 	for _, p := range places[i:] {
-		if number := p.addr &^ largeBit; !there[number] {
+		if number := p.addr &^ record.LargeBit; !there[number] {
 			if _, err := sizeOf(v.s.opts.FS, v.src.large.Name(number)); err == nil {
 				continue // it is younger than the list
 			}
@@ -522,6 +504,6 @@ func (v *verifier) neededStill(number uint64) bool {
 	if v.again.load() != nil {
 		return true
 	}
-	_, needed := findPlace(v.again.s.places(), largeBit|number)
+	_, needed := findPlace(v.again.s.places(), record.LargeBit|number)
 	return needed
 }
