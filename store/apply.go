@@ -306,6 +306,8 @@ func (r *applier) ack(q *Queue, first, last uint64) {
 	r.logged = false
 	q.ix.Ack(first, last, r.gone)
 	if r.logged && r.logging && q.durable {
+		// A replay takes the record's word for it that its numbers were given out.
+		last = min(last, q.ix.Next()-1)
 		r.note(record.Ack, q, first, uint32(last-first+1))
 		r.binding = r.binding || r.b.atomic
 	}

@@ -271,3 +271,24 @@ func TestColdReadsBesideAppends(t *testing.T) {
 	stop.Store(true)
 	appends.Wait()
 }
+
+// TestAckOfWhatWasNeverPublished: a replay must not take the numbers for used, and
+// the messages that get them later for gone.
+func TestAckOfWhatWasNeverPublished(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tinyOptions(fs)
+	s := open(t, o)
+	q := newQueue(t, s, true)
+	publish(t, s, text("0"), q)
+	publish(t, s, text("1"), q)
+	apply(t, s, func(b *Batch) {
+		for seq := range uint64(9) {
+			b.Ack(q, seq+1)
+		}
+		b.Ack(q, 1<<40)
+	})
+	publish(t, s, text("2"), q)
+	s, _ = kill(t, s, fs, o)
+	defer shut(t, s)
+	wantClaim(t, s, s.Queue(q.ID()), 9, "0 2")
+}
