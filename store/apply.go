@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
@@ -72,6 +73,7 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 			s.log.End(wal.Lazy, nil)
 		}
 		if late {
+			raise(&s.halves, uint64(s.log.Appended()))
 			s.halfway.Add(-1)
 		}
 	}
@@ -86,6 +88,12 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 		failure = nil
 	}
 	return lsn, failure
+}
+
+// raise makes v at least n.
+func raise(v *atomic.Uint64, n uint64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
+	}
 }
 
 // applier executes a batch. It belongs to the batch, so that its memory and its

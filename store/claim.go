@@ -24,7 +24,12 @@ const (
 	// Unmarked: the next message may leave only when Claim.WaitFor is durable,
 	// so that a restart knows of its delivery. Wait for it and call again.
 	Unmarked
+
+	again // of take: it has held the queue for long enough
 )
+
+// skipMost bounds the unreadable messages that are set aside under one lock.
+const skipMost = 4096
 
 func (s Status) String() string {
 	return [...]string{"empty", "claimed", "cold", "unmarked"}[s]
@@ -64,6 +69,8 @@ func (q *Queue) Claim(c *Claim, max int, disk bool) Status {
 			q.raiseMark(0, true) // where that fails, so does the next append
 		}
 		switch {
+		case status == again:
+			continue
 		case status == Cold && (disk || c.ahead.sealed):
 			if len(c.Items) == 0 {
 				c.unpin()
@@ -120,6 +127,7 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 		log.Pin()
 		c.pinned = true
 	}
+	skipped := 0
 	marks := false // the mark, not a message's own record, let one out
 	for len(c.Items) < max {
 		seq, e, ok := q.ix.Peek()
@@ -148,6 +156,9 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 		}
 		if sealed && c.sealed.unreadable(q, seq) {
 			q.skip(seq, e)
+			if skipped++; skipped == skipMost {
+				return again, false
+			}
 			continue
 		}
 		blob, origin := c.bytes(seq, e, sealed, body)

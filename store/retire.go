@@ -109,10 +109,10 @@ func (t *retirer) work(second bool) error {
 	if second {
 		t.clock(now)
 	}
-	if now.Before(t.retry) {
+	err := t.s.segments.reap() // which may be what a full disk waits for
+	if err == nil && now.Before(t.retry) {
 		return nil
 	}
-	err := t.s.segments.reap()
 	for err == nil {
 		f, ok := t.next(now)
 		if !ok {

@@ -174,7 +174,7 @@ func TestLostSegmentIsNoticed(t *testing.T) {
 	}
 	_, err := Open(testDir, o)
 	var corrupt *CorruptError
-	if !errors.As(err, &corrupt) || corrupt.File != name || !strings.Contains(err.Error(), "leveret log salvage") {
+	if !errors.As(err, &corrupt) || corrupt.File != name {
 		t.Errorf("a segment is missing: %v", err)
 	}
 }

@@ -24,13 +24,12 @@ type segments struct {
 	dir   string
 	cache *segment.Cache
 
-	mu    sync.Mutex // a leaf: nothing is locked and no file touched under it
-	made  bool       // this process has seen to it that the folder is there, durably
-	next  uint64     // number of the next segment; numbers never come back
-	files map[uint64]*sealed
-	alias map[uint64]uint64 // merged away: what has their messages, in one step
-	// removal is wanted: files without a live message, and those merged away.
-	idle []*sealed
+	mu     sync.Mutex // a leaf: nothing is locked and no file touched under it
+	made   bool       // this process has seen to it that the folder is there, durably
+	next   uint64     // number of the next segment; numbers never come back
+	files  map[uint64]*sealed
+	alias  map[uint64]uint64 // merged away: what has their messages, in one step
+	doomed []*sealed         // to be removed: without a live message, or merged away
 }
 
 // sealed is a segment. All but number and reader is guarded by segments.mu.
@@ -44,9 +43,10 @@ type sealed struct {
 	live  int64 // messages alive in runs; one in several queues counts in each
 	bytes int64 // of their blobs
 
-	users    int  // readers and merges at work
-	building bool // its Sealed or Merged records are not all applied yet
-	doomed   bool // in idle
+	users    int    // readers and merges at work
+	building bool   // its Sealed or Merged records are not all applied yet
+	doomed   bool   // in segments.doomed; then:
+	at       uint64 // when the log is durable beyond, so is what emptied it
 }
 
 func (t *segments) init(s *Store) {
@@ -58,7 +58,7 @@ func (t *segments) init(s *Store) {
 
 // forget empties the table.
 func (t *segments) forget() {
-	t.files, t.alias, t.idle, t.next = map[uint64]*sealed{}, map[uint64]uint64{}, nil, 1
+	t.files, t.alias, t.doomed, t.next = map[uint64]*sealed{}, map[uint64]uint64{}, nil, 1
 }
 
 // resolve is the number under which a segment's messages are found now.
@@ -199,7 +199,9 @@ func (t *segments) look(f *sealed) {
 
 func (t *segments) doom(f *sealed) {
 	f.doomed = true
-	t.idle = append(t.idle, f)
+	// The batch that empties it, if it is not over, is in the open frame.
+	f.at = uint64(t.s.log.Boundary())
+	t.doomed = append(t.doomed, f)
 	t.s.retirer.poke()
 }
 
@@ -234,26 +236,44 @@ func (t *segments) unalias(olds []*sealed) {
 // reap removes the files in which nothing is alive, once what emptied them is
 // durable. No lock is held; one goroutine at a time.
 func (t *segments) reap() error {
-	t.mu.Lock()
-	var doomed []*sealed
-	t.idle = slices.DeleteFunc(t.idle, func(f *sealed) bool {
-		if f.users == 0 {
-			doomed = append(doomed, f)
-			return true
-		}
-		return false
-	})
-	t.mu.Unlock()
+	s := t.s
+	durable := uint64(s.log.Durable())
+	if s.halfway.Load() == 0 && durable >= s.halves.Load() {
+		t.unlink(t.take(func(f *sealed) bool { return f.at < durable }))
+	}
+	if s.log.Full() {
+		return nil // who waits now waits for room
+	}
+	doomed := t.take(func(*sealed) bool { return true })
 	if len(doomed) == 0 {
 		return nil
 	}
-	if err := t.s.barrier(); err != nil {
+	if err := s.barrier(); err != nil {
 		t.mu.Lock()
-		t.idle = append(t.idle, doomed...)
+		t.doomed = append(t.doomed, doomed...)
 		t.mu.Unlock()
 		return err
 	}
-	for _, f := range doomed {
+	t.unlink(doomed)
+	return nil
+}
+
+// take takes those of the doomed segments that which chooses, and nobody uses.
+func (t *segments) take(which func(*sealed) bool) (taken []*sealed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doomed = slices.DeleteFunc(t.doomed, func(f *sealed) bool {
+		if f.users > 0 || !which(f) {
+			return false
+		}
+		taken = append(taken, f)
+		return true
+	})
+	return taken
+}
+
+func (t *segments) unlink(files []*sealed) {
+	for _, f := range files {
 		t.mu.Lock()
 		if t.files[f.number] == f {
 			delete(t.files, f.number)
@@ -265,7 +285,6 @@ func (t *segments) reap() error {
 			t.s.opts.Logger.Warn("empty segment cannot be removed; the next start tries again", "file", name, "err", err)
 		}
 	}
-	return nil
 }
 
 // list returns the segments that are whole and not doomed, by number. The fields
@@ -330,7 +349,7 @@ func (t *segments) recovered() error {
 	for _, f := range t.files {
 		if f.building {
 			name := filepath.Join(t.dir, segment.Name(f.number))
-			return &CorruptError{name, fmt.Errorf("the file is missing, and %d messages of %d bytes are in it; `leveret log salvage` saves the others", f.live, f.bytes)}
+			return &CorruptError{name, fmt.Errorf("the file is missing, and %d messages of %d bytes are in it", f.live, f.bytes)}
 		}
 	}
 	return nil
@@ -343,7 +362,7 @@ func (t *segments) close() {
 	for _, f := range t.files {
 		f.reader.Close()
 	}
-	for _, f := range t.idle {
+	for _, f := range t.doomed {
 		f.reader.Close()
 	}
 }

@@ -3,7 +3,9 @@ package store
 import (
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -97,7 +99,7 @@ func TestSegmentStaysUntilAllOfABatchIsLogged(t *testing.T) {
 	if err := r.putLate(); err != nil {
 		t.Fatal(err)
 	}
-	s.log.End(wal.Lazy, nil)
+	raise(&s.halves, uint64(s.log.End(wal.Lazy, nil)))
 	s.halfway.Add(-1)
 	r.finish()
 	<-done
@@ -123,4 +125,43 @@ func TestDebtOfPublishersIsBounded(t *testing.T) {
 	if ahead := time.Until(th.next); ahead > throttleMost {
 		t.Errorf("the next batch may go in %v", ahead)
 	}
+}
+
+// TestFullDiskGetsWhatSegmentsHeld: the log waits for room, and a segment was
+// emptied before that.
+func TestFullDiskGetsWhatSegmentsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		o := tinyOptions(fs)
+		o.WAL.FileSize = 1 << 20
+		o.WAL.FullDiskWait = time.Minute
+		s := open(t, o)
+		q := newQueue(t, s, true)
+		fill(t, s, 500, 1000, 1, q)
+		used := s.segments.acquire(1) // by a reader, so that it stays for now
+		ackAll(t, s, q, func(uint64) bool { return false })
+		if err := s.barrier(); err != nil {
+			t.Fatal(err)
+		}
+		fs.SetCapacity(2000)
+		b := s.NewBatch()
+		for range 200 {
+			b.Publish(text(strings.Repeat("x", 1000)), []*Queue{q})
+		}
+		if _, err := s.Apply(b, wal.Group, nil); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Second)
+		if !s.Full() {
+			t.Error("the disk has room: not the case to test")
+		}
+		s.segments.release(used)
+		<-time.After(2 * retireEvery)
+		if left := segmentFiles(t, fs); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+		fs.SetCapacity(1 << 40)
+		<-time.After(2 * time.Second)
+		shut(t, s)
+	})
 }

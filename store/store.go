@@ -48,6 +48,7 @@ type Store struct {
 	// halfway counts batches that have ended one frame and will begin another. It
 	// rises within the append lock.
 	halfway atomic.Int32
+	halves  atomic.Uint64 // when the log is durable up to here, so are those that were
 
 	figures counters
 
