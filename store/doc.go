@@ -170,7 +170,8 @@ each other.
 	claim.go       handing out                   read.go        from the log's files
 	mark.go        what may have been delivered
 	sealed.go      from segments                 live.go        what the log's files hold
-	segments.go    the table of segments         retire.go      moving messages there
+	segments.go    the table of segments         trouble.go     what cannot be read
+	retire.go      when messages move there      move.go        and how
 	compact.go     rewriting segments            throttle.go    pacing publishers
 	catalog.go     keys and values
 	checkpoint.go  writing snapshots, removing files
