@@ -112,4 +112,17 @@
 //	short string
 //
 // Broker-wide differences stand in the documentation of package broker.
+//
+// # Files
+//
+//	server.go options.go              a server and its listeners
+//	conn.go handshake.go heartbeat.go alarm.go
+//	                                  a connection's life
+//	reader.go gather.go content.go    the way in; what one read does; publishes in pieces
+//	writer.go outbuf.go deliver.go    the way out
+//	confirm.go unacked.go             what is owed to the peer, and by it
+//	upload.go stream.go               large bodies, in and out
+//	channel.go exchange.go queue.go basic.go tx.go
+//	                                  methods, a file a class
+//	pools.go rawio_*.go nofile_*.go   buffers, sockets, descriptors
 package amqpd

@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 )
 
-// A queue in a checkpoint is a state block and any number of entry blocks
-// behind it. doc.go has the tables.
+// A queue in a checkpoint is a state block and, behind it, entry blocks, a block
+// of runs and blocks of acks. doc.go has the tables.
 
 // maxSpan bounds how far apart a queue's floor and its next number may be: a
 // damaged file must not make the bitmap eat the memory.

@@ -139,5 +139,15 @@ or may have missed. Why that ends in the truth:
 The loader takes the highest floor that it saw, drops entries that the acks name,
 counts in each run what is neither gone nor has an entry of its own, and scales
 the run's bytes by that. What is covered by nothing is gone.
+
+# Files of this package
+
+	queue.go    Queue: push, take, requeue, ack    entry.go      Entry and its flags
+	runs.go     what is in segments                pages.go      where entries are
+	acks.go     what is gone above the floor       heap.go       what was requeued
+	removed.go  purge, trim
+	codec.go    state and entries as blocks        codecruns.go  runs and acks
+	load.go     reading them                       names.go      names of snapshot files
+	blocks.go   snapshot files: header, blocks     skip.go       what is left of a damaged one
 */
 package index

@@ -94,6 +94,7 @@ cost the log nothing.
 	segments/             sealed files: package segment; the checkpoint and the log say
 	                      which are in use, and Open removes the others
 	large/                bodies of large messages: package large
+	spill/                messages that need no log, for want of memory: package arena
 	checkpoint-<number>   the queues' state: package index; the two newest are kept
 	catalog-<number>      the catalog that goes with a checkpoint; written if it changed
 	*.tmp                 being written; removed by the next Open

@@ -49,5 +49,9 @@ be known only when the last of the body is there.
 	after it, durable                    the file
 	after it, not durable                as before it
 	after Remove                         the file may be back: junk
+
+# Files of the package
+
+	large.go   the directory    writer.go  writing    reader.go  reading, checking
 */
 package large
