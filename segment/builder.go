@@ -75,6 +75,7 @@ type Info struct {
 	Records int
 	Blocks  int
 	Queues  int
+	Shared  int // blocks of payloads that several records refer to
 }
 
 // Ref is a payload that is stored once for several queues.

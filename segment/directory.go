@@ -95,7 +95,7 @@ func (l *listing) directory(nonce uint64, info Info, odd func(listed)) *director
 		d.rows[n-1].raw += uint64(s.raw)
 		info.Records += int(s.count)
 	}
-	info.Queues = len(d.rows)
+	info.Queues, info.Shared = len(d.rows), len(d.shared)
 	d.info = info
 	return d
 }

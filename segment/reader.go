@@ -250,7 +250,7 @@ func (f *footer) open(block []byte) (*directory, error) {
 		return nil, err
 	}
 	d.nonce = f.nonce
-	d.info = Info{Raw: int64(f.raw), Blocks: int(f.blocks), Queues: int(f.queues), Records: int(f.records)}
+	d.info = Info{Raw: int64(f.raw), Blocks: int(f.blocks), Queues: int(f.queues), Records: int(f.records), Shared: len(d.shared)}
 	records := uint64(0)
 	for _, row := range d.rows {
 		records += row.records

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -19,31 +20,8 @@ const (
 	compactEvery = time.Second
 	// compactRetry is how long nothing is tried after a failure.
 	compactRetry = 30 * time.Second
-	// compactMost bounds, in bytes, what a merge writes, unless a single segment
-	// is larger; and with that the room on disk that it takes for a while.
-	compactMost = 1 << 30
 	// askMost bounds the messages that are asked for under one lock of their queue.
 	askMost = 4096
-	// compactInputs bounds the files that a merge has open.
-	compactInputs = 64
-
-	// A segment is thin, and worth a rewrite on its own, where less than an eighth
-	// of it is alive: seven bytes come free for one that is written. Until then the
-	// bound on all of them together decides.
-	thinShare = 1.0 / 8
-	// fatShare: a segment of which more is alive is not rewritten for room.
-	fatShare = 3.0 / 4
-
-	// tierWidth segments of one size class are merged into one, so that a queue is
-	// in few of them: a message is rewritten once a class, each of which is
-	// 1<<tierShift times as large as the one before. Where the broker is busy it
-	// waits until there are tierPatience.
-	tierWidth    = 8
-	tierPatience = 32
-	tierShift    = 3
-	// classShare: the smallest class, and the least that is worth a rewrite, is
-	// this part of Options.CompactSlack.
-	classShare = 64
 )
 
 // compactor rewrites segments: those of which little is alive, so that disk
@@ -65,8 +43,6 @@ type compactor struct {
 	retry time.Time  // nothing is tried before
 	end   uint64     // of the log, a second ago,
 	alive int64      // and bytes in segments
-	facts map[uint64]segment.Info
-	bad   map[uint64]bool // segments that cannot be read to their end
 
 	pacing  bool
 	resumed time.Time // when the merge last went on
@@ -79,7 +55,6 @@ var errStopped = fmt.Errorf("stopped: %w", wal.ErrClosed)
 func (c *compactor) init(s *Store) {
 	c.s = s
 	c.quit, c.done = make(chan struct{}), make(chan struct{})
-	c.facts, c.bad = map[uint64]segment.Info{}, map[uint64]bool{}
 }
 
 func (c *compactor) start() {
@@ -119,7 +94,7 @@ func (c *compactor) tick() error {
 	if time.Now().Before(c.retry) {
 		return nil
 	}
-	list, err := c.pick(pickBackground, busy)
+	list, err := c.pick(false, busy)
 	if err == nil && len(list) > 0 {
 		c.pacing = true
 		err = c.merge(list)
@@ -157,7 +132,7 @@ func (s *Store) Compact() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		list, err := c.pick(pickAll, false)
+		list, err := c.pick(true, false)
 		if err == nil && len(list) > 0 {
 			c.pacing = false
 			err = c.merge(list)
@@ -174,77 +149,69 @@ func (s *Store) Compact() error {
 	return s.segments.reap()
 }
 
-type pickMode uint8
-
-const (
-	pickBackground pickMode = iota
-	pickAll
-)
-
-// candidate is a segment that may be rewritten.
-type candidate struct {
-	f     *sealed
-	size  int64   // of the file
-	dead  int64   // messages
-	share float64 // of its bytes that are alive
-}
-
-func (c *candidate) live() int64 { return int64(c.share * float64(c.size)) }
-
 // pick chooses what to merge next; nothing where nothing is worth it.
-func (c *compactor) pick(mode pickMode, busy bool) ([]*sealed, error) {
-	all, total, live, err := c.candidates(mode)
-	if err != nil {
+func (c *compactor) pick(all, busy bool) ([]*sealed, error) {
+	what, err := c.candidates(all)
+	if err != nil || len(what.list) == 0 {
 		return nil, err
 	}
-	return c.choose(all, total, live, mode, busy), nil
-}
-
-func (c *compactor) choose(all []candidate, total, live int64, mode pickMode, busy bool) []*sealed {
-	if list := c.thin(all, total, live, mode, busy); len(list) > 0 {
-		return list
+	what.busy, what.room = busy, math.MaxInt64
+	if free, err := c.s.opts.FS.Free(c.s.segments.dir); err == nil && free < math.MaxInt64 {
+		what.room = int64(free)
 	}
-	return c.tier(all, mode, busy)
+	return what.segments(), nil
 }
 
-// candidates lists the segments that may be rewritten now, by number, and the
-// bytes in all segments and those that are alive.
-func (c *compactor) candidates(mode pickMode) (list []candidate, total, live int64, err error) {
+// candidates lists the segments that may be rewritten now.
+func (c *compactor) candidates(all bool) (choice, error) {
 	t := &c.s.segments
-	files := t.list()
-	known := make(map[uint64]segment.Info, len(files))
-	for _, f := range files {
-		info, ok := c.facts[f.number]
-		if !ok && !c.bad[f.number] {
-			// Not by the reader that claims use: that would keep the directory.
-			r := segment.Open(c.s.opts.FS, t.dir, f.number, nil)
-			info, err = whole(r)
-			if err = errors.Join(err, r.Close()); err != nil {
-				if !c.note(err, []*sealed{f}) {
-					return nil, 0, 0, err
-				}
-			}
+	for _, f := range t.list() {
+		if err := c.examine(f); err != nil {
+			return choice{}, err
 		}
-		known[f.number] = info
 	}
-	c.facts = known
 	now := time.Now()
+	what := choice{slack: c.s.opts.CompactSlack, all: all}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, f := range files {
-		if f.doomed || c.bad[f.number] {
+	for _, f := range t.files {
+		if f.doomed || f.bad || f.building || f.info.Size == 0 {
 			continue
 		}
-		info := c.facts[f.number]
-		f.size, f.raw = info.Size, info.Raw
-		x := candidate{f: f, size: info.Size, dead: int64(info.Records) - f.live, share: f.share()}
-		total += x.size
-		live += x.live()
-		if mode == pickAll || now.Sub(f.born) >= c.s.opts.CompactAge {
-			list = append(list, x)
+		x := candidate{f: f, size: f.info.Size, dead: int64(f.info.Records) - f.live, share: f.share()}
+		what.total += x.size
+		what.live += x.live()
+		if all || now.Sub(f.born) >= c.s.opts.CompactAge {
+			what.list = append(what.list, x)
 		}
 	}
-	return list, total, live, nil
+	slices.SortFunc(what.list, func(a, b candidate) int { return cmp.Compare(a.f.number, b.f.number) })
+	return what, nil
+}
+
+// examine looks up what a segment is that an earlier process has made. No lock is
+// held.
+func (c *compactor) examine(f *sealed) error {
+	t := &c.s.segments
+	t.mu.Lock()
+	known := f.info.Size != 0 || f.bad || f.doomed
+	t.mu.Unlock()
+	if known {
+		return nil
+	}
+	// Not by the reader that claims use: that would keep the directory.
+	r := segment.Open(c.s.opts.FS, t.dir, f.number, nil)
+	info, err := whole(r)
+	if err = errors.Join(err, r.Close()); err != nil && c.note(err, []*sealed{f}) {
+		err = nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.doomed {
+		return nil // it may have been removed meanwhile
+	}
+	f.info = info
+	return err
 }
 
 // whole tells of a segment whose directory is as it was written. One that had to be
@@ -258,104 +225,8 @@ func whole(r *segment.Reader) (segment.Info, error) {
 	return info, err
 }
 
-// thin chooses those of which the least is alive: each that is thin by itself, when
-// there is time, and where all together take more than twice what is alive and a constant, so
-// many that they take one and a half times that and half the constant.
-func (c *compactor) thin(all []candidate, total, live int64, mode pickMode, busy bool) []*sealed {
-	slack := c.s.opts.CompactSlack
-	share, enough := thinShare, int64(0)
-	switch {
-	case mode == pickAll:
-		share = fatShare
-	case total > 2*live+slack:
-		share, enough = fatShare, live/2*3+slack/2
-	case busy:
-		return nil
-	}
-	var some []candidate
-	for _, x := range all {
-		// What was merged has nothing dead: whatever its sizes say, it is not
-		// rewritten before a message of it has gone.
-		if x.dead > 0 && x.share < share {
-			some = append(some, x)
-		}
-	}
-	slices.SortFunc(some, func(a, b candidate) int { return cmp.Compare(a.share, b.share) })
-	var list []*sealed
-	var free, size int64
-	for _, x := range some {
-		if len(list) == compactInputs || len(list) > 0 && (size+x.live() > compactMost || total-free <= enough && x.share >= thinShare) {
-			break
-		}
-		list = append(list, x.f)
-		size += x.live()
-		free += x.size - x.live()
-	}
-	if mode == pickBackground && free < slack/classShare {
-		return nil
-	}
-	return list
-}
-
-// tier chooses segments of one size class, the oldest of it first.
-func (c *compactor) tier(all []candidate, mode pickMode, busy bool) []*sealed {
-	bounds := sizeClasses(c.s.opts.CompactSlack)
-	classes := make([][]candidate, len(bounds)+1)
-	for _, x := range all {
-		class := sizeClass(bounds, x.size)
-		classes[class] = append(classes[class], x)
-	}
-	width, least := tierWidth, tierWidth/2
-	switch {
-	case mode == pickAll:
-		width, least = 2, 2
-	case busy:
-		width = tierPatience
-	}
-	for _, list := range classes {
-		if len(list) < width {
-			continue
-		}
-		var chosen []*sealed
-		size := int64(0)
-		for _, x := range list[:min(len(list), compactInputs)] {
-			if size+x.live() <= compactMost {
-				chosen = append(chosen, x.f)
-				size += x.live()
-			}
-		}
-		if len(chosen) >= least {
-			return chosen
-		}
-	}
-	return nil
-}
-
-// sizeClasses lists the bounds of the size classes, ascending. What is at least
-// as large as the last is a class of its own, which has none.
-func sizeClasses(slack int64) (bounds []int64) {
-	for b := max(slack/classShare, 1); b < compactMost; b <<= tierShift {
-		bounds = append(bounds, b)
-	}
-	return bounds
-}
-
-// sizeClass is the number of a size's class.
-func sizeClass(bounds []int64, size int64) int {
-	n, found := slices.BinarySearch(bounds, size)
-	if found {
-		n++
-	}
-	return n
-}
-
 // share is the part of a segment's bytes that is alive. Under segments.mu.
-func (f *sealed) share() float64 {
-	if f.raw == 0 {
-		return 1
-	}
-	return min(1, float64(f.bytes)/float64(f.raw))
-}
+func (f *sealed) share() float64 { return aliveShare(&f.info, f.live, f.bytes) }
 
 // merge makes one segment of several. Under mu.
 func (c *compactor) merge(list []*sealed) error {
@@ -379,7 +250,7 @@ func (c *compactor) merge(list []*sealed) error {
 		}
 		inputs = append(inputs, f)
 		readers = append(readers, f.reader)
-		size += c.facts[f.number].Size
+		size += f.info.Size
 		if _, err := whole(f.reader); err != nil {
 			if c.note(err, []*sealed{f}) {
 				return nil // the others are merged without it
@@ -443,9 +314,12 @@ func (c *compactor) note(err error, inputs []*sealed) bool {
 		return false
 	}
 	c.s.opts.Logger.Error("segment is damaged: it is not compacted, and keeps its size until its messages are gone", "err", err)
+	t := &c.s.segments
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, f := range inputs {
 		if len(inputs) == 1 || filepath.Base(name) == segment.Name(f.number) {
-			c.bad[f.number] = true
+			f.bad = true
 			return true
 		}
 	}
@@ -461,7 +335,7 @@ func (c *compactor) drained(inputs []*sealed) {
 	defer t.mu.Unlock()
 	for _, f := range inputs {
 		if f.live > 0 {
-			c.bad[f.number] = true
+			f.bad = true
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestSegmentsWithARebuiltDirectoryAreLeftAlone(t *testing.T) {
 				if running {
 					// The compactor has looked at the files, and then they are damaged.
 					s.compactor.mu.Lock()
-					if _, _, _, err := s.compactor.candidates(pickAll); err != nil {
+					if _, err := s.compactor.candidates(true); err != nil {
 						t.Fatal(err)
 					}
 					s.compactor.mu.Unlock()

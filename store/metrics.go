@@ -192,11 +192,11 @@ func (t *segments) metrics(m *Metrics) {
 		if f.doomed {
 			continue
 		}
-		class := sizeClass(bounds, f.size)
+		class := sizeClass(bounds, f.info.Size)
 		for _, tier := range []*Tier{&m.Segments, &m.Classes[class].Tier} {
 			tier.Files++
-			tier.Bytes += f.size
-			tier.Live += int64(f.share() * float64(f.size))
+			tier.Bytes += f.info.Size
+			tier.Live += int64(f.share() * float64(f.info.Size))
 			tier.Raw += f.bytes
 			tier.Messages += f.live
 		}

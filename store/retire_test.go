@@ -150,8 +150,8 @@ func TestOneBodyForManyQueuesIsSealedOnce(t *testing.T) {
 	publish(t, s, text(string(body)), queues...)
 	retire(t, s)
 	list := s.segments.list()
-	if len(list) != 1 || list[0].live != 100 || list[0].size > 40_000 {
-		t.Errorf("%d segments, the first of %d bytes with %d messages", len(list), list[0].size, list[0].live)
+	if len(list) != 1 || list[0].live != 100 || list[0].info.Size > 40_000 {
+		t.Errorf("%d segments, the first of %d bytes with %d messages", len(list), list[0].info.Size, list[0].live)
 	}
 	for _, q := range queues {
 		if got := claim(t, s, q, 2); len(got) != 1 || got[0].body != string(body) {

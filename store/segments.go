@@ -38,10 +38,10 @@ type sealed struct {
 	reader *segment.Reader
 	born   time.Time // when this process made it; zero: before
 
-	size  int64 // of the file; 0: not looked up yet (by the compactor)
-	raw   int64 // of the payloads that were put in; 0: not looked up yet
-	live  int64 // messages alive in runs; one in several queues counts in each
-	bytes int64 // of their blobs
+	info  segment.Info // never changes; zero: not looked up yet (by the compactor)
+	bad   bool         // damaged: the compactor leaves it alone
+	live  int64        // messages alive in runs; one in several queues counts in each
+	bytes int64        // of their blobs
 
 	users    int    // readers and merges at work
 	building bool   // its Sealed or Merged records are not all applied yet
@@ -136,7 +136,7 @@ func (t *segments) use(number uint64) { t.next = max(t.next, number+1) }
 func (t *segments) add(info segment.Info) *sealed {
 	f := &sealed{
 		number: info.Number, reader: segment.Open(t.s.opts.FS, t.dir, info.Number, t.cache),
-		born: time.Now(), size: info.Size, raw: info.Raw, building: true,
+		born: time.Now(), info: info, building: true,
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
