@@ -15,7 +15,10 @@
 //	crash_test.go, ledger/           kill -9 under load, again and again, and the book
 //	                                 that says afterwards what must, may and must not be there
 //	memory_test.go                   more messages than memory
+//	large_test.go                    bodies of 128 MiB beside small ones
 //	cli_test.go, restart_test.go     the command line, stopping, restarting, damaged files
+//	log_test.go, damage_test.go      leveret log beside a running broker, and after damage
+//	health_test.go                   GET /health
 //	broker_test.go, client_test.go   the harness: the process, and short-hands for clients
 //
 // # Which broker
