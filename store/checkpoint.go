@@ -52,7 +52,8 @@ type checkpoints struct {
 	// Figures, apart from mu since a checkpoint holds that for long.
 	written    atomic.Int64 // by this process
 	lastReplay atomic.Uint64
-	lastSize   atomic.Int64
+	lastSize   atomic.Int64 // of the newest
+	loaded     int64        // of the one that Open has read, bytes
 }
 
 // snapshotID is what must be known of a checkpoint on disk.

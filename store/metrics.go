@@ -23,11 +23,9 @@ type Metrics struct {
 	Log, Segments, Large, Memory, Spilled Tier
 	// Classes are the segments by size, the smallest class first.
 	Classes []SizeClass
-	// Checkpoints is the bytes of the checkpoints and catalogs that are kept.
-	Checkpoints int64
 
-	// SpaceAmplification is the bytes of the durable tiers and the checkpoints
-	// over the live ones in them. Where nothing is alive it is 0: there is
+	// SpaceAmplification is the bytes of the durable tiers and the newest
+	// checkpoint over the live ones in them. Where nothing is alive it is 0: there is
 	// nothing that they could be compared with.
 	SpaceAmplification float64
 	// WriteAmplification is Written.Total over Published, 0 before the first
@@ -105,7 +103,7 @@ type Recovery struct {
 	Time       time.Duration
 	Messages   int   // found
 	Replayed   int64 // bytes of log
-	Checkpoint int64 // bytes
+	Checkpoint int64 // bytes of the one that was read
 	FellBack   int   // damaged checkpoints that were passed over
 }
 
@@ -150,7 +148,7 @@ func (s *Store) Metrics() Metrics {
 		Retirement: s.figures.retirement.metrics(),
 		Compaction: s.figures.compaction.metrics(),
 		Published:  s.figures.published.Load() + s.figures.large.Load(),
-		Recovery:   Recovery{Time: s.recoveryTime, Messages: s.recovered, FellBack: s.fellBack},
+		Recovery:   Recovery{Time: s.recoveryTime, Messages: s.recovered, FellBack: s.fellBack, Checkpoint: s.checkpoints.loaded},
 	}
 	for _, f := range s.log.Files() {
 		m.Log.Files++
@@ -169,7 +167,6 @@ func (s *Store) Metrics() Metrics {
 	m.Recovery.Replayed = int64(sum.End - sum.Start)
 	c := &s.checkpoints
 	m.CheckpointsWritten, m.CheckpointSize = c.written.Load(), c.lastSize.Load()
-	m.Checkpoints = m.CheckpointSize
 	m.Written.Log = int64(m.WAL.Bytes)
 	m.Written.Large = s.figures.large.Load()
 	m.Written.Checkpoints = s.figures.checkpointBytes.Load()
@@ -208,7 +205,7 @@ func (m *Metrics) amplify() {
 	m.Written.Segments = m.Retirement.Written + m.Compaction.Written
 	live := m.Log.Live + m.Segments.Live + m.Large.Live
 	if live > 0 {
-		disk := m.Log.Bytes + m.Segments.Bytes + m.Large.Bytes + m.Checkpoints
+		disk := m.Log.Bytes + m.Segments.Bytes + m.Large.Bytes + m.CheckpointSize
 		m.SpaceAmplification = float64(disk) / float64(live)
 	}
 	if m.Published > 0 {

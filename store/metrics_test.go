@@ -59,7 +59,7 @@ func TestMetricsFollowAMessagesLife(t *testing.T) {
 	s = open(t, o)
 	defer shut(t, s)
 	m = s.Metrics()
-	if r := m.Recovery; r.Messages != n/2 || r.Time <= 0 || m.Segments.Messages != n/2 {
+	if r := m.Recovery; r.Messages != n/2 || r.Time <= 0 || m.Segments.Messages != n/2 || r.Checkpoint == 0 || r.Checkpoint != m.CheckpointSize {
 		t.Errorf("recovered: %+v, %+v", r, m.Segments)
 	}
 }

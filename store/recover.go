@@ -193,7 +193,8 @@ func (s *Store) load(number uint64) error {
 	s.nextQueue.Store(max(h.NextQueue, after(last)))
 	s.segments.next = max(s.segments.next, h.NextSegment)
 	s.checkpoints.current = snapshotID{number: number, catalog: h.Catalog, replay: wal.LSN(h.Replay)}
-	s.checkpoints.size = size
+	s.checkpoints.size, s.checkpoints.loaded = size, size
+	s.checkpoints.lastSize.Store(size)
 	return nil
 }
 
