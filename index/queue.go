@@ -180,8 +180,8 @@ func (q *Queue) Peek() (seq uint64, e *Entry, ok bool) {
 	return q.cursor, e, ok
 }
 
-// Take claims the message that Peek returned with an entry. It tells whether the message was,
-// or may have been, delivered before, and how often it was requeued.
+// Take claims the message that Peek returned with an entry. It tells whether the
+// message was, or may have been, delivered before, and how often it was requeued.
 func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
 	if e.state() == requeued {
 		q.heap.pop()

@@ -25,10 +25,10 @@ import (
 //
 // When the log has failed, acks, requeues, trims and transient publishes still
 // take effect, in memory, so that consumers can go on; what had to be durable
-// does not, publishes say so by Rejected, and the log's error is returned. An atomic batch then has no effect at all, and neither has one of
-// which a queue refuses a publish for its limits: then Apply returns no error,
-// and Rejected says which. A closed log and a batch that is too large leave no
-// effect either.
+// does not, publishes say so by Rejected, and the log's error is returned. An
+// atomic batch then has no effect at all, and neither has one of which a queue
+// refuses a publish for its limits: then Apply returns no error, and Rejected
+// says which. A closed log and a batch that is too large leave no effect either.
 //
 // The caller must not hold an unreleased Claim of its own for long meanwhile.
 func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {

@@ -69,8 +69,8 @@ func (c *choice) segments() []*sealed {
 }
 
 // thin chooses those of which the least is alive: each that is thin by itself, when
-// there is time, and where all together take more than twice what is alive and a constant, so
-// many that they take one and a half times that and half the constant.
+// there is time, and where all together take more than twice what is alive and a
+// constant, so many that they take one and a half times that and half the constant.
 func (c *choice) thin() []*sealed {
 	share, enough := thinShare, int64(0)
 	switch {

@@ -20,8 +20,8 @@ type live struct {
 
 type granule struct{ entries, bytes int64 }
 
-// init empties the count and sets the granule to a 64th of a file, at most 1 MiB: a granule that
-// reaches into two files holds both.
+// init empties the count and sets the granule to a 64th of a file, at most 1 MiB: a
+// granule that reaches into two files holds both.
 func (l *live) init(fileSize int64) {
 	if fileSize == 0 {
 		fileSize = 64 << 20

@@ -86,8 +86,7 @@ func (a *readAhead) read(q *Queue) bool {
 }
 
 // judge says what follows from an attempt to read the message that stopped take,
-// at addr:
-// see read.
+// at addr: see read.
 func (a *readAhead) judge(q *Queue, addr uint64, err error) bool {
 	if err == nil {
 		q.s.trouble.over(q)

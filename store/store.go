@@ -66,8 +66,9 @@ type Store struct {
 
 // Open opens the store in dir, which it makes if it is missing, and recovers
 // what is in it. It fails with an error that is vfs.ErrLocked where another
-// process has it open, that is ErrForeign where dir holds something else, and with *wal.CorruptError or *CorruptError where it is
-// damaged in a way that no power cut explains.
+// process has it open, that is ErrForeign where dir holds something else, and
+// with *wal.CorruptError or *CorruptError where it is damaged in a way that no
+// power cut explains.
 func Open(dir string, o Options) (*Store, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

@@ -11,11 +11,11 @@ import (
 )
 
 // Open recovers the log in dir, which it makes if it is missing, and readies
-// it for appending. A nil fsys is the operating system's. It hands every record of every whole frame from the LSN
-// `from` on to replay (nil for none), in order; rec is valid during the call.
-// from is a frame boundary below which the caller needs no replay, and which
-// was durable: what Boundary returned once Durable had reached it. 0 means the
-// oldest file's start. Of files wholly below it only the headers are read.
+// it for appending. A nil fsys is the operating system's. It hands every record
+// of every whole frame from the LSN `from` on to replay (nil for none), in order;
+// rec is valid during the call. from is a frame boundary below which the caller
+// needs no replay, and which was durable: what Boundary returned once Durable had
+// reached it. 0 means the oldest file's start. Of files wholly below it only the headers are read.
 //
 // Damage that a power cut explains ends the log there. Any other damage is a
 // *CorruptError. The caller must keep other processes out, and answers for

@@ -47,8 +47,9 @@ type TornTail struct {
 }
 
 // Replay reads the log in dir without changing anything, and hands every
-// record that Open would recover to fn. A nil fsys is the operating system's. The log may be in use, as long as
-// nobody removes files; what is being written may then look torn.
+// record that Open would recover to fn. A nil fsys is the operating system's. The
+// log may be in use, as long as nobody removes files; what is being written may
+// then look torn.
 func Replay(fsys vfs.FS, dir string, from LSN, fn func(lsn LSN, rec []byte) error) (Summary, error) {
 	if fsys == nil {
 		fsys = vfs.OS()
