@@ -173,7 +173,8 @@ each other.
 	sealed.go      from segments                 live.go        what the log's files hold
 	segments.go    the table of segments         trouble.go     what cannot be read
 	retire.go      when messages move there      move.go        and how
-	compact.go     rewriting segments            throttle.go    pacing publishers
+	compact.go     rewriting segments            choose.go      and which
+	throttle.go    pacing publishers             measure.go     sizes, for trims by bytes
 	catalog.go     keys and values
 	checkpoint.go  writing snapshots, removing files
 	metrics.go     figures for operators
