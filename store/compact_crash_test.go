@@ -131,7 +131,7 @@ func TestOldSegmentsGoWhenTheRecordIsDurable(t *testing.T) {
 // files from the retirement to the second checkpoint behind a merge, at what a
 // power cut could leave, and cuts some of the recoveries too.
 func TestPowerCutAtEveryOperationOfACompaction(t *testing.T) {
-	const seeds, images = 2, 5
+	const seeds, images = 2, 6 / slower
 	checked, again := 0, 0
 	seen := map[string]int{}
 	for seed := range uint64(seeds) {
@@ -196,7 +196,7 @@ func TestPowerCutAtEveryOperationOfACompaction(t *testing.T) {
 			t.Fatal(failed)
 		}
 	}
-	if checked < 300 || again < 100 || seen["rename.tmp"] < 4 || seen["remove.seg"] < 4 {
+	if checked < 300/slower || again < 100/slower || seen["rename.tmp"] < 4 || seen["remove.seg"] < 4 {
 		t.Errorf("only %d images were checked, %d recoveries cut; operations: %v", checked, again, seen)
 	}
 	t.Logf("%d images, %d recoveries cut; %v", checked, again, seen)

@@ -96,7 +96,7 @@ func (c *script) until(fs *vfs.Mem, cut, steps int) *expectation {
 
 // TestPowerCutDuringRecovery cuts runs of many kinds, and the recoveries.
 func TestPowerCutDuringRecovery(t *testing.T) {
-	for i := range 60 {
+	for i := range 60 / slower {
 		r := crashRun{seed: 1000 + uint64(i), steps: 120, cut: 20 + i*37%400, again: 1 + i%25}
 		if i%3 == 0 {
 			r.kill = 15 + i*11%300

@@ -375,9 +375,11 @@ func TestLargePublishIsSafeAtEveryPowerCut(t *testing.T) {
 					t.Fatalf("%s: %s is missing", what, kind)
 				}
 			}
+			s.larges.mu.Lock()
 			for n := range s.larges.files {
 				needed[n] = true
 			}
+			s.larges.mu.Unlock()
 			if n := largeFiles(t, img); n != len(needed) {
 				t.Fatalf("%s: %d files for %d messages", what, n, len(needed))
 			}

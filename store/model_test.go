@@ -365,7 +365,7 @@ func (m *model) check(t *rapid.T) {
 		if ready != wantReady || m.size > 0 && bytes != wantBytes || unacked != len(q.msgs)-wantReady {
 			t.Fatalf("queue %d: %d ready (%d bytes), %d unacked, want %d (%d), %d", q.q.ID(), ready, bytes, unacked, wantReady, wantBytes, len(q.msgs)-wantReady)
 		}
-		eachLogged(q.q, func(_ uint64, e index.Entry) {
+		eachLocked(q.q, func(_ uint64, e index.Entry) {
 			if isLarge(e.Addr) {
 				if m.s.larges.get(e.Addr) == nil {
 					t.Fatalf("queue %d has a message whose large file %x is not known", q.q.ID(), e.Addr)
