@@ -216,8 +216,7 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 	for given < maxRun {
 		l := q.readyLevel()
 		if l == nil {
-			q.trim()
-			return caughtUp, given
+			return q.trim(disk), given
 		}
 		want := q.measure(l)
 		if want == 0 {

@@ -88,24 +88,37 @@ func (q *localQueue) settleLength(r *runner) {
 		out, _ = q.stepLocked(r, false)
 	}
 	q.mu.Unlock()
-	if out != caughtUp {
+	switch {
+	case out == mustRead: // with or without somebody to deliver to
+		if q.work.Add(1) == 1 {
+			q.handOver(mustRead, 0)
+		}
+	case out != caughtUp:
 		q.deliver(r) // whose goroutine drops what it can not deliver
 	}
 }
 
 // trim drops the oldest ready messages, where they are too many: so many at a time
-// as the store takes. Under mu, when nobody is there to take them.
-func (q *localQueue) trim() {
-	if !q.tooLong() {
-		return
-	}
-	batch := q.acksBatch()
-	for more := true; more && q.tooLong(); {
+// as the store takes. Under mu, when nobody is there to take them. Without disk it
+// does not wait for files, and ends with mustRead where it would have to.
+func (q *localQueue) trim(disk bool) outcome {
+	for q.tooLong() {
+		batch := q.acksBatch()
 		i := batch.Trim(q.sq, q.set.maxLength, q.set.maxBytes)
 		_, err := q.v.b.store.Apply(batch, wal.Lazy, nil)
-		more = err == nil && (batch.Removed(i) > 0 || q.sq.Measure())
+		removed := batch.Removed(i)
 		batch.Reset()
+		switch {
+		case err != nil:
+			return caughtUp
+		case removed > 0:
+		case !disk:
+			return mustRead
+		case !q.sq.Measure():
+			return caughtUp
+		}
 	}
+	return caughtUp
 }
 
 // tooLong tells whether there is something to drop.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -49,6 +50,25 @@ func TestDropHeadByBytes(t *testing.T) {
 	c.publish("", "q", "more than there may ever be")
 	if n := c.ready("q"); n != 0 {
 		t.Errorf("%d messages, want none", n)
+	}
+}
+
+// TestDropHeadByBytesOfABacklogInSegments: the sizes of what is dropped must be
+// read, which no publisher waits for; and no more goes than must.
+func TestDropHeadByBytesOfABacklogInSegments(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("q", durable, args("x-max-length-bytes", 20_000))
+	large := strings.Repeat("x", 2000)
+	for range 5 {
+		c.publish("", "q", large)
+	}
+	c.publish("", "q", numbers(1000, 2000)...) // 4000 bytes
+	c.ok(w.b.store.Retire(true))
+	c.publish("", "q", strings.Repeat("y", 10_000))
+	waitFor(t, func() bool { return c.ready("q") <= 1004 && w.quiet("q") })
+	if got := c.drain("q"); len(got) != 1004 || got[2] != large || got[3] != "1000" {
+		t.Errorf("%d messages are left", len(got))
 	}
 }
 

@@ -81,7 +81,7 @@ func (q *localQueue) open(sq *store.Queue) {
 	q.sq = sq
 	sq.SetLimits(q.set.storeLimits())
 	// What consumers had before the restart is ready again, and may be too much.
-	q.trim()
+	q.trim(true)
 }
 
 func (q *localQueue) Name() string        { return q.name }
