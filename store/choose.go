@@ -45,7 +45,8 @@ type candidate struct {
 	f     *sealed
 	size  int64   // of the file
 	dead  int64   // messages
-	share float64 // of its bytes that are alive
+	share float64 // of its bytes that are alive, as near as can be told
+	most  int64   // bytes of it, at most, that are alive: what a merge may write
 }
 
 func (c *candidate) live() int64 { return int64(c.share * float64(c.size)) }
@@ -93,14 +94,14 @@ func (c *choice) thin() []*sealed {
 	var list []*sealed
 	var free, size int64
 	for _, x := range some {
-		if len(list) == compactInputs || len(list) > 0 && (size+x.live() > compactMost || c.total-free <= enough && x.share >= thinShare) {
+		if len(list) == compactInputs || len(list) > 0 && (size+x.most > compactMost || c.total-free <= enough && x.share >= thinShare) {
 			break
 		}
-		if size+x.live()+compactSpare > c.room {
+		if size+x.most+compactSpare > c.room {
 			continue
 		}
 		list = append(list, x.f)
-		size += x.live()
+		size += x.most
 		free += x.size - x.live()
 	}
 	if !c.all && free < c.slack/classShare {
@@ -132,9 +133,9 @@ func (c *choice) tier() []*sealed {
 		var chosen []*sealed
 		size := int64(0)
 		for _, x := range list[:min(len(list), compactInputs)] {
-			if size+x.live() <= most {
+			if size+x.most <= most {
 				chosen = append(chosen, x.f)
-				size += x.live()
+				size += x.most
 			}
 		}
 		if len(chosen) >= least {
@@ -164,14 +165,15 @@ func sizeClass(bounds []int64, size int64) int {
 
 // aliveShare is the part of a segment's bytes that is alive, where so many messages
 // of so many bytes are. What several queues share is in the file once and in bytes
-// once for each: there the part of the messages is nearer to it.
-func aliveShare(info *segment.Info, live, bytes int64) float64 {
+// once for each: there the part of the messages is nearer to it. most is the most
+// that it can be: one queue may still need all of it.
+func aliveShare(info *segment.Info, live, bytes int64) (share, most float64) {
 	if info.Raw == 0 || info.Records == 0 {
-		return 1 // nobody has looked at the file yet
+		return 1, 1 // nobody has looked at the file yet
 	}
-	share := float64(bytes) / float64(info.Raw)
+	most = min(float64(bytes)/float64(info.Raw), 1)
 	if info.Shared > 0 {
-		share = min(share, float64(live)/float64(info.Records))
+		return min(most, float64(live)/float64(info.Records)), most
 	}
-	return min(share, 1)
+	return most, most
 }

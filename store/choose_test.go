@@ -13,6 +13,7 @@ func TestChoiceOfSegments(t *testing.T) {
 	type seg struct {
 		size  int64
 		share float64
+		most  float64 // 0: as share
 	}
 	many := func(n int, s seg) (list []seg) {
 		for range n {
@@ -29,30 +30,32 @@ func TestChoiceOfSegments(t *testing.T) {
 		want []int // indexes
 	}{
 		{"nothing", nil, false, false, 0, nil},
-		{"one that is whole", []seg{{60 * mb, 1}}, false, false, 0, nil},
-		{"half dead, below the constant", []seg{{60 * mb, 0.4}}, false, false, 0, nil},
-		{"half dead, above", []seg{{500 * mb, 0.4}}, false, false, 0, []int{0}},
-		{"half alive", []seg{{500 * mb, 0.5}}, false, false, 0, nil},
-		{"thin", []seg{{60 * mb, 0.01}}, false, false, 0, []int{0}},
-		{"thin and tiny", []seg{{900 << 10, 0.01}}, false, false, 0, nil},
-		{"thin and tiny ones", many(4, seg{900 << 10, 0.01}), false, false, 0, []int{0, 1, 2, 3}},
-		{"thin, busy", []seg{{60 * mb, 0.01}}, true, false, 0, nil},
-		{"too much, busy", []seg{{90 * mb, 0.01}}, true, false, 0, []int{0}},
-		{"the thinnest until it is enough", []seg{{100 * mb, 0.9}, {100 * mb, 0.3}, {100 * mb, 0.2}, {100 * mb, 0.31}, {100 * mb, 0.32}}, false, false, 0, []int{2, 1, 3}},
-		{"seven of a class", many(7, seg{20 * mb, 1}), false, false, 0, nil},
-		{"eight of a class", many(8, seg{20 * mb, 1}), false, false, 0, []int{0, 1, 2, 3, 4, 5, 6, 7}},
-		{"eight of a class, busy", many(8, seg{20 * mb, 1}), true, false, 0, nil},
-		{"eight of several classes", append(many(4, seg{20 * mb, 1}), many(4, seg{100 * mb, 1})...), false, false, 0, nil},
-		{"eight large ones", many(8, seg{300 * mb, 1}), false, false, 0, nil},
-		{"eight of 200 MB", many(8, seg{200 * mb, 1}), false, false, 0, []int{0, 1, 2, 3, 4}},
-		{"eight of a class, little room", many(8, seg{20 * mb, 1}), false, false, 300 * mb, nil},
-		{"eight of a class, room for five", many(8, seg{20 * mb, 1}), false, false, compactFree + 105*mb, []int{0, 1, 2, 3, 4}},
-		{"thin, little room", []seg{{60 * mb, 0.05}}, false, false, 5 * mb, []int{0}},
-		{"thin, no room", []seg{{60 * mb, 0.05}}, false, false, 3 * mb, nil},
-		{"half dead, no room for the first", []seg{{500 * mb, 0.2}, {200 * mb, 0.4}}, false, false, 90 * mb, []int{1}},
-		{"all: a third dead", []seg{{mb, 0.6}, {mb, 0.8}}, false, true, 0, []int{0}},
-		{"all: two of a class", []seg{{20 * mb, 1}, {200 * mb, 1}, {30 * mb, 1}}, false, true, 0, []int{0, 2}},
-		{"all: one of each class", []seg{{20 * mb, 1}, {200 * mb, 1}}, false, true, 0, nil},
+		{"one that is whole", []seg{{60 * mb, 1, 0}}, false, false, 0, nil},
+		{"half dead, below the constant", []seg{{60 * mb, 0.4, 0}}, false, false, 0, nil},
+		{"half dead, above", []seg{{500 * mb, 0.4, 0}}, false, false, 0, []int{0}},
+		{"half alive", []seg{{500 * mb, 0.5, 0}}, false, false, 0, nil},
+		{"thin", []seg{{60 * mb, 0.01, 0}}, false, false, 0, []int{0}},
+		{"thin and tiny", []seg{{900 << 10, 0.01, 0}}, false, false, 0, nil},
+		{"thin and tiny ones", many(4, seg{900 << 10, 0.01, 0}), false, false, 0, []int{0, 1, 2, 3}},
+		{"thin, busy", []seg{{60 * mb, 0.01, 0}}, true, false, 0, nil},
+		{"too much, busy", []seg{{90 * mb, 0.01, 0}}, true, false, 0, []int{0}},
+		{"the thinnest until it is enough", []seg{{100 * mb, 0.9, 0}, {100 * mb, 0.3, 0}, {100 * mb, 0.2, 0}, {100 * mb, 0.31, 0}, {100 * mb, 0.32, 0}}, false, false, 0, []int{2, 1, 3}},
+		{"seven of a class", many(7, seg{20 * mb, 1, 0}), false, false, 0, nil},
+		{"eight of a class", many(8, seg{20 * mb, 1, 0}), false, false, 0, []int{0, 1, 2, 3, 4, 5, 6, 7}},
+		{"eight of a class, busy", many(8, seg{20 * mb, 1, 0}), true, false, 0, nil},
+		{"eight of several classes", append(many(4, seg{20 * mb, 1, 0}), many(4, seg{100 * mb, 1, 0})...), false, false, 0, nil},
+		{"eight large ones", many(8, seg{300 * mb, 1, 0}), false, false, 0, nil},
+		{"eight of 200 MB", many(8, seg{200 * mb, 1, 0}), false, false, 0, []int{0, 1, 2, 3, 4}},
+		{"eight of a class, little room", many(8, seg{20 * mb, 1, 0}), false, false, 300 * mb, nil},
+		{"eight of a class, room for five", many(8, seg{20 * mb, 1, 0}), false, false, compactFree + 105*mb, []int{0, 1, 2, 3, 4}},
+		{"thin, little room", []seg{{60 * mb, 0.05, 0}}, false, false, 5 * mb, []int{0}},
+		{"thin, no room", []seg{{60 * mb, 0.05, 0}}, false, false, 3 * mb, nil},
+		{"half dead, no room for the first", []seg{{500 * mb, 0.2, 0}, {200 * mb, 0.4, 0}}, false, false, 90 * mb, []int{1}},
+		{"thin, but a queue may need all of it", []seg{{60 * mb, 0.05, 1}}, false, false, 50 * mb, nil},
+		{"many of these", many(20, seg{60 * mb, 0.05, 1}), false, false, 0, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}},
+		{"all: a third dead", []seg{{mb, 0.6, 0}, {mb, 0.8, 0}}, false, true, 0, []int{0}},
+		{"all: two of a class", []seg{{20 * mb, 1, 0}, {200 * mb, 1, 0}, {30 * mb, 1, 0}}, false, true, 0, []int{0, 2}},
+		{"all: one of each class", []seg{{20 * mb, 1, 0}, {200 * mb, 1, 0}}, false, true, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := choice{slack: Options{}.withDefaults().CompactSlack, room: 1 << 40, all: c.all, busy: c.busy}
@@ -60,7 +63,7 @@ func TestChoiceOfSegments(t *testing.T) {
 				k.room = c.room
 			}
 			for i, s := range c.segs {
-				x := candidate{f: &sealed{number: uint64(i)}, size: s.size, share: s.share}
+				x := candidate{f: &sealed{number: uint64(i)}, size: s.size, share: s.share, most: int64(max(s.share, s.most) * float64(s.size))}
 				if s.share < 1 {
 					x.dead = 1
 				}

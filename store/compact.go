@@ -178,7 +178,8 @@ func (c *compactor) candidates(all bool) (choice, error) {
 		if f.doomed || f.bad || f.building || f.info.Size == 0 {
 			continue
 		}
-		x := candidate{f: f, size: f.info.Size, dead: int64(f.info.Records) - f.live, share: f.share()}
+		share, most := f.share()
+		x := candidate{f: f, size: f.info.Size, dead: int64(f.info.Records) - f.live, share: share, most: int64(most * float64(f.info.Size))}
 		what.total += x.size
 		what.live += x.live()
 		if all || now.Sub(f.born) >= c.s.opts.CompactAge {
@@ -225,8 +226,9 @@ func whole(r *segment.Reader) (segment.Info, error) {
 	return info, err
 }
 
-// share is the part of a segment's bytes that is alive. Under segments.mu.
-func (f *sealed) share() float64 { return aliveShare(&f.info, f.live, f.bytes) }
+// share is the part of a segment's bytes that is alive, and the most that it can
+// be. Under segments.mu.
+func (f *sealed) share() (share, most float64) { return aliveShare(&f.info, f.live, f.bytes) }
 
 // merge makes one segment of several. Under mu.
 func (c *compactor) merge(list []*sealed) error {

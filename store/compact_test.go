@@ -426,10 +426,13 @@ func TestCompactionBesideEverything(t *testing.T) {
 		qs = append(qs, newQueue(t, s, true))
 	}
 	var work, background sync.WaitGroup
-	quit, turn := make(chan struct{}), make(chan struct{})
+	quit := make(chan struct{})
+	var turns []chan struct{}
 	for _, do := range []func() error{
 		func() error { return s.Retire(true) }, s.Compact, s.Checkpoint,
 	} {
+		turn := make(chan struct{})
+		turns = append(turns, turn)
 		background.Go(func() {
 			for {
 				select {
@@ -457,8 +460,10 @@ func TestCompactionBesideEverything(t *testing.T) {
 				return
 			}
 			if i%100 == 0 {
-				for range 4 {
-					<-turn
+				for range 2 { // each of them has run once between
+					for _, turn := range turns {
+						<-turn
+					}
 				}
 			}
 		}

@@ -61,7 +61,7 @@ func TestTrimByBytesDropsNoMoreThanItMust(t *testing.T) {
 					}
 				}
 			}
-			s, fs = kill(t, s, fs, o)
+			s, _ = kill(t, s, fs, o)
 			q = s.Queue(q.ID())
 			if n := trimBytes(t, s, q, c.bound); n != c.want {
 				t.Errorf("%d messages went, want %d", n, c.want)

@@ -190,10 +190,11 @@ func (t *segments) metrics(m *Metrics) {
 			continue
 		}
 		class := sizeClass(bounds, f.info.Size)
+		share, _ := f.share()
 		for _, tier := range []*Tier{&m.Segments, &m.Classes[class].Tier} {
 			tier.Files++
 			tier.Bytes += f.info.Size
-			tier.Live += int64(f.share() * float64(f.info.Size))
+			tier.Live += int64(share * float64(f.info.Size))
 			tier.Raw += f.bytes
 			tier.Messages += f.live
 		}
