@@ -145,6 +145,9 @@ type seqCount struct {
 	n   uint32
 }
 
+// keepItems bounds what a batch keeps of the memory for a record.
+const keepItems = 64 << 10
+
 type lateRange struct {
 	q *Queue
 	seqCount
@@ -179,10 +182,16 @@ func (r *applier) forget(e index.Entry) {
 // used.
 var ErrTooManyQueues = errors.New("no more durable queues can be made in this data directory")
 
-// maxRanges bounds the ranges for which a purge or a trim reserves room in the
-// batch's frame. A queue that had more messages requeued gets the rest of the
-// record in a frame of its own.
-const maxRanges = 1024
+// Bounds for the ranges for which a purge or a trim reserves room in the batch's
+// frame: 12 MB, and for a trim, of which there may be one for each publish, 12 KB. A
+// queue that had more messages requeued gets the rest of the record in a frame of
+// its own; so does one in which more became loose, between plan and the operation,
+// than the slack is for.
+const (
+	purgeRanges = 1 << 20
+	trimRanges  = 1024
+	slackRanges = 64
+)
 
 // plan computes, without any lock, what the batch may need of the log and of
 // the arena.
@@ -215,11 +224,14 @@ func (r *applier) plan() error {
 			}
 		case opPurge, opTrim:
 			if o.q.durable {
+				most := trimRanges
+				if o.kind == opPurge {
+					most = purgeRanges
+				}
 				o.q.mu.Lock()
-				o.room = uint32(min(o.q.ix.Loose()+requeues, maxRanges))
+				o.room = uint32(min(o.q.ix.Loose()+requeues+slackRanges, most))
 				o.q.mu.Unlock()
-				r.size += int(o.room) * (record.QueueSize + record.RangeSize)
-				r.records += int(o.room)
+				add(record.QueueSize + int(o.room)*record.RangeSize)
 			}
 		case opCreate, opDelete:
 			if o.q.durable && o.q.id == 0 {
@@ -289,6 +301,9 @@ func (r *applier) finish() {
 	}
 	r.bulk = r.bulk[:0]
 	r.tally.flush(r.s)
+	if cap(r.pending.items) > keepItems {
+		r.pending.items = nil
+	}
 	clear(r.dest)
 	clear(r.held)
 	r.dest, r.held, r.used = r.dest[:0], r.held[:0], 0

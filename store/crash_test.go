@@ -379,8 +379,11 @@ func (e *expectation) check(t tb, what string, o Options, again bool) {
 		t.Fatalf("%s: open: %v", what, err)
 	}
 	got := dump(t, s)
-	if n := largeFiles(t, o.FS); n != len(s.larges.files) {
-		t.Fatalf("%s: %d large files, and %d are needed", what, n, len(s.larges.files))
+	s.larges.mu.Lock()
+	needed := len(s.larges.files)
+	s.larges.mu.Unlock()
+	if n := largeFiles(t, o.FS); n != needed {
+		t.Fatalf("%s: %d large files, and %d are needed", what, n, needed)
 	}
 	if !e.allows(got) {
 		t.Fatalf("%s: recovered\n%s\n\nat least durable was\n%s\n\nthe last was\n%s", what, got, e.states[e.low], e.states[len(e.states)-1])

@@ -17,7 +17,7 @@ import (
 // a script's run: once, or that and all after it. The store must say so, go on
 // serving what it has, and come back with all that was durable.
 func TestEachCallThatFails(t *testing.T) {
-	const seed, steps = 3, 75 / slower
+	const seed, steps = 3, 25 + 50/slower
 	run := func(rule vfs.Rule) (failed bool) {
 		mem := vfs.NewMem()
 		efs := vfs.NewErrFS(mem)

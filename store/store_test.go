@@ -395,7 +395,7 @@ func TestPurgeOfScatteredMessagesIsLoggedWhole(t *testing.T) {
 	o.WAL = wal.Options{}
 	s := open(t, o)
 	q := newQueue(t, s, true)
-	const n = 3 * maxRanges
+	const n = 3 * trimRanges
 	apply(t, s, func(b *Batch) {
 		for i := range 2 * n {
 			b.Publish(text(fmt.Sprint(i)), []*Queue{q})
@@ -408,8 +408,8 @@ func TestPurgeOfScatteredMessagesIsLoggedWhole(t *testing.T) {
 		}
 	})
 	b := apply(t, s, func(b *Batch) { b.Purge(q) })
-	if b.Removed(0) != n {
-		t.Errorf("purged %d, want %d", b.Removed(0), n)
+	if b.Removed(0) != n || cap(b.run.late) > 0 {
+		t.Errorf("purged %d, want %d, in one frame: %v", b.Removed(0), n, cap(b.run.late) == 0)
 	}
 	wantCounts(t, q, 0, n)
 	s, _ = kill(t, s, fs, o)
