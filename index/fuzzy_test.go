@@ -378,7 +378,7 @@ func (w *world) recover(pieces []piece, boundary int) *world {
 				count(l.entry, 1)
 			}
 		case "ack":
-			q.Ack(l.first, l.last, func(_ uint64, e Entry) { count(e, -1) })
+			q.AckQuietly(l.first, l.last, func(_ uint64, e Entry) { count(e, -1) })
 		case "count":
 			q.SetCount(l.first, l.count)
 		case "mark":

@@ -291,6 +291,16 @@ func (q *Queue) SetAside(seq uint64) {
 // segment as address and, where the message had no entry, the average of the
 // run's sizes.
 func (q *Queue) Ack(first, last uint64, gone func(seq uint64, e Entry)) {
+	q.ack(first, last, false, gone)
+}
+
+// AckQuietly is Ack, but gone is not told of messages of runs that had no entry:
+// these go run by run. It is for replays, of a purge of a hundred million.
+func (q *Queue) AckQuietly(first, last uint64, gone func(seq uint64, e Entry)) {
+	q.ack(first, last, true, gone)
+}
+
+func (q *Queue) ack(first, last uint64, quiet bool, gone func(seq uint64, e Entry)) {
 	if q.next == 0 {
 		return
 	}
@@ -298,16 +308,22 @@ func (q *Queue) Ack(first, last uint64, gone func(seq uint64, e Entry)) {
 	if first > last {
 		return
 	}
-	for seq, e, ok := q.nextAlive(first, last+1); ok; seq, e, ok = q.nextAlive(seq+1, last+1) {
-		old := q.drop(seq, e)
-		if gone != nil {
-			gone(seq, old)
+	end := last + 1
+	for seq, e, ok := q.nextAlive(first, end); ok; seq, e, ok = q.nextAlive(seq, end) {
+		if e == nil && quiet {
+			seq = q.takeBares(seq, end)
+		} else {
+			old := q.drop(seq, e)
+			if gone != nil {
+				gone(seq, old)
+			}
+			seq++
 		}
-		if seq == last {
+		if seq == end {
 			break
 		}
 	}
-	q.bury(first, last+1)
+	q.bury(first, end)
 }
 
 // drop takes a message out of the pages, the runs and the counters; e is its

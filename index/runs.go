@@ -243,6 +243,30 @@ func (q *Queue) takeBare(seq uint64) Entry {
 	return e
 }
 
+// takeBares is takeBare for a stretch of messages: from seq, which is one, up to
+// one that has an entry, the run's end, or end. It returns where the stretch ends.
+func (q *Queue) takeBares(seq, end uint64) uint64 {
+	s := q.sealed
+	r := s.at(seq)
+	end = min(end, r.end)
+	if at, e := s.held.next(seq, end); e != nil {
+		end = at
+	}
+	if at, e := q.pages.next(seq, end); e != nil {
+		end = at
+	}
+	n := end - seq - q.acks.count(q.floor, seq, end)
+	was := r.bare
+	r.bare = size{}
+	if n < was.n {
+		r.bare = size{was.n - n, was.bytes - share(was.bytes, n, was.n), was.body - share(was.body, n, was.n)}
+	}
+	q.ready -= int(n)
+	q.readyBytes -= was.body - r.bare.body
+	q.dropIfEmpty(r)
+	return end
+}
+
 // Seal tells the queue that of the messages from first on, below end, those
 // whose entry has Logged and an address for which in is true are in a segment
 // from now on. What a run covers already stays in that run and only loses such

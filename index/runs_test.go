@@ -172,6 +172,28 @@ func TestTrimByBytesWaitsForTheSizes(t *testing.T) {
 	}
 }
 
+// TestAReplayedPurgeGoesRunByRun: nobody is told of messages without an entry, and
+// those that have one split the stretch.
+func TestAReplayedPurgeGoesRunByRun(t *testing.T) {
+	const n = 3_000_000
+	q := sealedQueue(n)
+	drain(q, 10)
+	for range 20 {
+		seq, _, _ := q.Peek()
+		q.TakeSealed(seq, 150, 90)
+	}
+	q.Ack(200_000, 400_000, nil)
+	told := 0
+	q.AckQuietly(15, n-11, func(uint64, Entry) { told++ })
+	if told != 15 || q.Len() != 15 || q.Unacked() != 5 || q.ReadyBytes() != 900 || runsOf(q)[0].Live != 15 {
+		t.Errorf("told of %d; %d are left, %d unacked, %d bytes ready, runs %+v", told, q.Len(), q.Unacked(), q.ReadyBytes(), runsOf(q))
+	}
+	q.AckQuietly(0, n, nil)
+	if q.Len() != 0 || q.Floor() != n || q.sealed != nil {
+		t.Errorf("%d messages are left of none", q.Len())
+	}
+}
+
 // TestTransientsWithinARunDoNotHoldUpALock: two million messages that are in memory
 // only stand between two in a segment.
 func TestTransientsWithinARunDoNotHoldUpALock(t *testing.T) {
@@ -250,7 +272,7 @@ func BenchmarkSeal(b *testing.B) {
 func BenchmarkAckOfARun(b *testing.B) {
 	q := sealedQueue(uint64(b.N) + 1)
 	b.ResetTimer()
-	q.Ack(0, uint64(b.N)-1, ignore)
+	q.AckQuietly(0, uint64(b.N)-1, ignore)
 }
 
 func BenchmarkPurgeOfARun(b *testing.B) {

@@ -396,7 +396,7 @@ func (r *replayer) applyTo(q *Queue, rec *record.Record) error {
 			}
 			// The range may reach over messages that were never logged.
 			q.ix.Skip(last + 1)
-			q.ix.Ack(first, last, r.gone)
+			q.ix.AckQuietly(first, last, r.gone)
 		}
 	case record.Requeue:
 		for i := range n {

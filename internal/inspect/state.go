@@ -31,6 +31,7 @@ type state struct {
 	alone      bool // no checkpoint can be read, though there were some: what was acked may count as alive
 
 	replay, end wal.LSN // the stretch of the log that was replayed
+	listed      wal.LSN // the log's end when its files were listed
 	records     int
 	torn        *wal.Damage       // nil: the log ends with a whole commit
 	merged      map[uint64]uint64 // segments that went into another: which
@@ -117,33 +118,51 @@ func (s *state) close() {
 	}
 }
 
-// attempts bounds how often a look is repeated, because a broker removed what
-// was to be read.
-const attempts = 25
-
 // load reads the state of dir. What is wrong is in its problems; the error is
 // for what keeps it from being looked at at all.
+//
+// While a broker runs, files go that are about to be read. What is really wrong
+// is so again at the next look; else there is one more, however often that is: the
+// broker has gone on meanwhile.
 func load(dir string, o Options) (*state, error) {
-	for attempt := 1; ; attempt++ {
+	var before []Problem
+	failed := ""
+	for {
 		s := &state{dir: dir, opts: o}
 		err := s.load()
-		if err == nil && (len(s.problems) == 0 || attempt == attempts || !s.moved()) {
-			return s, nil
-		}
-		if err != nil && (!errors.Is(err, fs.ErrNotExist) || attempt == attempts) {
+		if err == nil {
+			if allIn(s.problems, before) || !s.moved() {
+				return s, nil
+			}
+			before = s.problems
+		} else if !errors.Is(err, fs.ErrNotExist) || err.Error() == failed {
 			s.close()
 			return nil, err
+		} else {
+			failed = err.Error()
 		}
 		s.close()
 	}
 }
 
-// moved tells whether a broker has made or removed files since s was read, so
-// that what seems to be missing may be so rightly.
+// allIn tells whether all problems are known already.
+func allIn(list, known []Problem) bool {
+	for _, p := range list {
+		same := func(k Problem) bool { return k == p || p.Offset >= 0 && k.File == p.File && k.Offset == p.Offset }
+		if !slices.ContainsFunc(known, same) {
+			return false
+		}
+	}
+	return true
+}
+
+// moved tells whether a broker has made, removed or written files since s was
+// read, so that what seems to be missing may be so rightly.
 func (s *state) moved() bool {
 	now, err := list(s.opts.FS, s.dir)
 	return err != nil || !slices.Equal(now.checkpoints, s.files.checkpoints) ||
-		!slices.Equal(now.segments, s.files.segments) || !slices.Equal(now.large, s.files.large)
+		!slices.Equal(now.segments, s.files.segments) || !slices.Equal(now.large, s.files.large) ||
+		!slices.Equal(now.logs, s.files.logs) || now.logSize != s.files.logSize
 }
 
 func (s *state) load() error {
@@ -156,6 +175,11 @@ func (s *state) load() error {
 	}
 	if s.log, err = view(s.opts.FS, s.dir); err != nil {
 		return err
+	}
+	if s.log != nil {
+		if files := s.log.Files(); len(files) > 0 {
+			s.listed = files[len(files)-1].End
+		}
 	}
 	if err := s.replayLog(); err != nil {
 		return err
@@ -569,7 +593,7 @@ func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 				return err
 			}
 			q.ix.Skip(last + 1)
-			q.ix.Ack(first, last, nil)
+			q.ix.AckQuietly(first, last, nil)
 			q.drop(first, last)
 			if s.alone {
 				q.addAcked(first, last)
