@@ -54,7 +54,7 @@ func TestStress(t *testing.T) {
 		writers.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(g)))
 			w := &tally{confirmed: &confirmed[g]}
-			for i := 0; i < 1000; {
+			for i := 0; i < 400; {
 				n := 1 + rng.IntN(4)
 				size := 12 + rng.IntN(200)
 				if rng.IntN(100) == 0 {
