@@ -81,6 +81,8 @@ type files struct {
 	catalogs    []snapshotFile
 	segments    []segmentFile
 	large       []uint64
+	logs        []string // names in the log's directory
+	logSize     int64    // of the last of them
 	temps       []string // with their folder
 	failed      bool     // the marker is there
 	spilled     int64    // bytes of transient messages that a broker moved to disk
@@ -126,7 +128,11 @@ func list(fsys vfs.FS, dir string) (*files, error) {
 			}
 		case name == markerFile:
 			l.failed = true
-		case name == walFolder, name == lockFile:
+		case name == walFolder:
+			if err := l.listLogs(fsys, path); err != nil {
+				return nil, err
+			}
+		case name == lockFile:
 		case name == reserveFile, name == reserveFile+tempSuffix:
 			continue
 		case name == segmentFolder:
@@ -154,6 +160,16 @@ func list(fsys vfs.FS, dir string) (*files, error) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoData)
 	}
 	return l, nil
+}
+
+func (l *files) listLogs(fsys vfs.FS, dir string) (err error) {
+	if l.logs, err = fsys.ReadDir(dir); err != nil {
+		return fmt.Errorf("read directory %s: %w", dir, err)
+	}
+	if len(l.logs) > 0 {
+		l.logSize, err = sizeOf(fsys, filepath.Join(dir, l.logs[len(l.logs)-1]))
+	}
+	return err
 }
 
 func (l *files) listSpilled(fsys vfs.FS, dir string) error {

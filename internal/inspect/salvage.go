@@ -593,7 +593,7 @@ func (w *saver) copyLarge(old uint64) (number uint64, err error) {
 // lost is told of messages that cannot be read. Where a broker runs meanwhile,
 // they may be gone or elsewhere by now.
 func (w *saver) lost(l loss) error {
-	if w.s.moved() && !w.s.alone {
+	if w.again.note(l.file, l.cause); w.s.moved() && !w.s.alone {
 		left := loss{queue: l.queue, file: l.file, offset: l.offset}
 		q := w.s.queues[l.queue]
 		for seq := l.first; seq <= l.last; seq++ {
@@ -608,9 +608,14 @@ func (w *saver) lost(l loss) error {
 				err = w.saveLarge(q, seq, m.entry)
 			case err == nil:
 				err = w.savePayload(q, seq, m.blob[record.BlobCheck:])
+			case w.again.s == nil:
+				return err // nothing can be looked at any more
 			default:
 				if left.n == 0 {
 					left.first = seq
+					if m.file != "" {
+						left.file, left.offset = m.file, m.offset
+					}
 				}
 				left.n++
 				left.last, left.cause = seq, err

@@ -250,20 +250,28 @@ func (s *state) statSegments(st *Stat) error {
 	}
 	var missing []uint64
 	for number, live := range alive {
-		if live.Live > 0 {
-			missing = append(missing, number)
+		if live.Live == 0 {
+			continue
 		}
+		if _, err := sizeOf(s.opts.FS, filepath.Join(b.dir, segment.Name(number))); err == nil {
+			continue // it is younger than the list
+		}
+		missing = append(missing, number)
 	}
 	if len(missing) > 0 && s.moved() {
-		return nil // a broker has drained them
+		// A broker may have drained them.
+		now, err := load(s.dir, s.opts)
+		if err != nil {
+			return err
+		}
+		alive = now.alive()
+		now.close()
 	}
 	slices.Sort(missing)
 	for _, number := range missing {
-		name := filepath.Join(b.dir, segment.Name(number))
-		if _, err := sizeOf(s.opts.FS, name); err == nil {
-			continue // it is younger than the list
+		if live := alive[number].Live; live > 0 {
+			st.Problems = append(st.Problems, missingSegment(filepath.Join(b.dir, segment.Name(number)), live))
 		}
-		st.Problems = append(st.Problems, missingSegment(name, alive[number].Live))
 	}
 	return nil
 }

@@ -48,9 +48,10 @@ type Check struct {
 // While a broker runs, what shows a problem is looked at again.
 func Verify(dir string, o Options) (*Verified, error) {
 	o = o.withDefaults().soften()
-	for attempt := 1; ; attempt++ {
+	for failed := ""; ; {
 		v, err := verify(dir, o)
-		if errors.Is(err, fs.ErrNotExist) && attempt < attempts {
+		if errors.Is(err, fs.ErrNotExist) && err.Error() != failed {
+			failed = err.Error() // a broker removed it this moment
 			continue
 		}
 		if err != nil {
@@ -328,40 +329,52 @@ func (v *verifier) messages() (Check, error) {
 
 // lost is told of messages of a run that cannot be read.
 func (v *verifier) lost(l loss) error {
-	if v.s.moved() {
-		still, err := v.stillBad(&l)
-		if err != nil || !still {
-			return err
-		}
+	if v.again.note(l.file, l.cause); v.s.moved() {
+		return v.lookAgain(l)
 	}
+	v.unreadable(l)
+	return nil
+}
+
+func (v *verifier) unreadable(l loss) {
 	v.report.Unreadable += int64(l.n)
 	if errors.Is(l.cause, fs.ErrNotExist) {
 		v.problem(missingSegment(l.file, l.n))
 	} else {
 		v.problem(Problem{l.file, l.offset, fmt.Sprintf("%s: %s cannot be read: %v", v.s.topo.label(l.queue), l.numbers(), l.cause), false})
 	}
-	return nil
 }
 
-// stillBad looks at the messages of a loss again, and leaves those in it that
-// cannot be read now either.
-func (v *verifier) stillBad(l *loss) (bool, error) {
+// lookAgain reports those messages of a run that cannot be read now either, a
+// problem for each file.
+func (v *verifier) lookAgain(l loss) error {
 	q := v.s.queues[l.queue]
-	left := loss{queue: l.queue, file: l.file, offset: l.offset}
+	var left loss
+	report := func() {
+		if left.n > 0 {
+			v.unreadable(left)
+		}
+	}
 	for seq := l.first; seq <= l.last; seq++ {
 		if _, ok := q.ix.InRun(seq); !ok {
 			continue
 		}
-		if _, _, err := v.again.read(l.queue, seq); err != nil {
-			if left.n == 0 {
-				left.first = seq
-			}
-			left.n++
-			left.last, left.cause = seq, err
+		m, _, err := v.again.read(l.queue, seq)
+		if err == nil {
+			continue
 		}
+		if v.again.s == nil {
+			return err // nothing can be looked at any more
+		}
+		if left.n == 0 || left.file != m.file || left.offset != m.offset {
+			report()
+			left = loss{queue: l.queue, first: seq, file: m.file, offset: m.offset, cause: err}
+		}
+		left.n++
+		left.last = seq
 	}
-	*l = left
-	return left.n > 0, nil
+	report()
+	return nil
 }
 
 // badInLog reports messages that cannot be read from the log.
@@ -369,29 +382,39 @@ func (v *verifier) badInLog(bad map[uint64]error) error {
 	if len(bad) == 0 {
 		return nil
 	}
+	for addr, err := range bad {
+		file, _ := v.s.locate(addr)
+		v.again.note(file, err)
+	}
 	moved := v.s.moved()
 	for _, id := range v.s.ids() {
-		q := v.s.queues[id]
-		q.each(func(seq uint64, e index.Entry) {
+		var failed error
+		v.s.queues[id].each(func(seq uint64, e index.Entry) {
 			cause, ok := bad[e.Addr]
-			if !ok {
+			if !ok || failed != nil {
 				return
 			}
+			file, off := v.s.locate(e.Addr)
 			if moved {
-				if _, _, cause = v.again.read(id, seq); cause == nil {
+				m, _, err := v.again.read(id, seq)
+				if err == nil {
 					return
 				}
+				if v.again.s == nil {
+					failed = err // nothing can be looked at any more
+					return
+				}
+				file, off, cause = m.file, m.offset, err
+			}
+			if file == "" {
+				file, cause = filepath.Join(v.s.dir, walFolder), fmt.Errorf("no file has lsn %d", e.Addr)
 			}
 			v.report.Unreadable++
-			file, off, ok := "", int64(-1), false
-			if v.s.log != nil {
-				file, off, ok = v.s.log.Locate(lsnOf(e))
-			}
-			if !ok {
-				file, off, cause = filepath.Join(v.s.dir, walFolder), -1, fmt.Errorf("no file has lsn %d", e.Addr)
-			}
 			v.problem(Problem{file, off, fmt.Sprintf("%s: message %d cannot be read: %v", v.s.topo.label(id), seq, cause), false})
 		})
+		if failed != nil {
+			return failed
+		}
 	}
 	return nil
 }
@@ -449,6 +472,12 @@ func (v *verifier) large() (Check, error) {
 		return nil
 	}
 	there := map[uint64]bool{}
+	type badFile struct {
+		problem Problem
+		number  uint64
+		n       uint32 // messages in it
+	}
+	var found []badFile
 	for i, number := range v.s.files.large {
 		v.s.opts.Progress("large bodies", int64(i), int64(len(v.s.files.large)))
 		there[number] = true
@@ -474,36 +503,34 @@ func (v *verifier) large() (Check, error) {
 		switch {
 		case err == nil:
 			continue
-		case v.s.moved() && !v.neededStill(number):
-			continue
 		case errors.As(err, &bad):
-			v.problem(Problem{name, bad.Offset, bad.Cause.Error(), false})
+			found = append(found, badFile{Problem{name, bad.Offset, bad.Cause.Error(), false}, number, use.n})
 		default:
-			v.problem(problem(name, false, "%v", err))
+			found = append(found, badFile{problem(name, false, "%v", err), number, use.n})
 		}
-		v.report.Unreadable += int64(use.n)
 	}
 	i, _ := findPlace(places, record.LargeBit)
 	for _, p := range places[i:] {
 		if number := p.addr &^ record.LargeBit; !there[number] {
-			if _, err := sizeOf(v.s.opts.FS, v.src.large.Name(number)); err == nil {
+			name := v.src.large.Name(number)
+			if _, err := sizeOf(v.s.opts.FS, name); err == nil {
 				continue // it is younger than the list
 			}
-			if v.s.moved() && !v.neededStill(number) {
-				continue
-			}
-			v.report.Unreadable += int64(p.n)
-			v.problem(problem(v.src.large.Name(number), true, "the file is missing, and a message of %d bytes is in it", p.size))
+			found = append(found, badFile{problem(name, true, "the file is missing, and a message of %d bytes is in it", p.size), number, p.n})
+		}
+	}
+	if len(found) > 0 && v.s.moved() {
+		// Which of them are needed now?
+		if err := v.again.load(); err != nil {
+			return c, err
+		}
+		places = v.again.s.places()
+	}
+	for _, f := range found {
+		if needed(f.number) != nil {
+			v.report.Unreadable += int64(f.n)
+			v.problem(f.problem)
 		}
 	}
 	return c, nil
-}
-
-// neededStill tells whether a large file that cannot be read is needed now.
-func (v *verifier) neededStill(number uint64) bool {
-	if v.again.load() != nil {
-		return true
-	}
-	_, needed := findPlace(v.again.s.places(), record.LargeBit|number)
-	return needed
 }
