@@ -181,11 +181,23 @@ func (c *script) apply(m wal.Mode, fn func(b *Batch)) (wal.LSN, error) {
 	b := c.s.NewBatch()
 	fn(b)
 	lsn, err := c.s.Apply(b, m, nil)
-	if err == nil {
-		c.states = append(c.states, dumpWith(c.t, c.s, c.known))
-		c.ends = append(c.ends, c.s.log.Appended())
+	if err != nil {
+		return lsn, err
 	}
-	return lsn, err
+	failed := ""
+	report := &reporter{fail: func(msg string) { failed = msg }}
+	report.run(func() {
+		c.states = append(c.states, dumpWith(report, c.s, c.known))
+		c.ends = append(c.ends, c.s.log.Appended())
+	})
+	if failed == "" {
+		return lsn, nil
+	}
+	if _, err := c.o.FS.ReadDir(testDir); err != nil {
+		return lsn, err // the power is off: what is not in memory cannot be read
+	}
+	c.t.Fatal(failed)
+	return lsn, nil
 }
 
 func (c *script) pick() *Queue {

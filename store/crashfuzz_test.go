@@ -33,7 +33,7 @@ func (r crashRun) run(t testing.TB) {
 		if err := c.open(); err != nil {
 			t.Fatalf("%v: after the kill: %v", r, err)
 		}
-		now := dump(t, c.s)
+		now := dumpWith(t, c.s, c.known)
 		if !e.allows(now) {
 			t.Fatalf("%v: after the kill\n%s\n\nat least durable was\n%s", r, now, e.states[e.low])
 		}
