@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -193,6 +194,31 @@ func TestFileOfAnotherNumberIsNotTaken(t *testing.T) {
 	}
 	if _, err := d.Reader(n); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// A wrong bit in the version is a wrong checksum; another version is told as such.
+func TestFileOfAnotherVersionIsNotTaken(t *testing.T) {
+	m := newMem(t)
+	d, _ := open(t, m)
+	n := mustWrite(t, d, body(10), "a")
+	for _, c := range []struct {
+		sum  bool
+		want string
+	}{{false, "checksum"}, {true, "format version 2, and only 1 is known: use the release that wrote it"}} {
+		err := m.Corrupt(d.Name(n), func(b []byte) []byte {
+			le.PutUint32(b[len(b)-footerSize+4:], version+1)
+			if c.sum {
+				le.PutUint32(b[len(b)-4:], crc32.Checksum(b[10:len(b)-4], castagnoli))
+			}
+			return b
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Reader(n); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error is %v, want %s", err, c.want)
+		}
 	}
 }
 

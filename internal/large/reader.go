@@ -45,11 +45,8 @@ func (r *Reader) load(f io.ReaderAt, length int64) error {
 	if err := r.full(f, footer[:], at); err != nil {
 		return err
 	}
-	switch {
-	case le.Uint32(footer[:]) != magic:
+	if le.Uint32(footer[:]) != magic {
 		return r.corrupt(at, errors.New("wrong magic number"))
-	case le.Uint32(footer[4:]) != version:
-		return r.corrupt(at, fmt.Errorf("format version %d, only %d is known", le.Uint32(footer[4:]), version))
 	}
 	n, h := le.Uint64(footer[16:]), int64(le.Uint32(footer[24:]))
 	if n > uint64(length) || h > MaxHead || int64(n)+h+4*blocks(int64(n))+footerSize != length {
@@ -64,6 +61,8 @@ func (r *Reader) load(f io.ReaderAt, length int64) error {
 	switch {
 	case le.Uint32(rest[end:]) != crc32.Checksum(rest[:end], castagnoli):
 		return r.corrupt(r.size, errors.New("wrong checksum behind the body"))
+	case le.Uint32(footer[4:]) != version:
+		return r.corrupt(at, fmt.Errorf("format version %d, and only %d is known: use the release that wrote it", le.Uint32(footer[4:]), version))
 	case le.Uint64(footer[8:]) != r.number:
 		return r.corrupt(at, fmt.Errorf("it says that it is number %d", le.Uint64(footer[8:])))
 	}
