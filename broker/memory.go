@@ -23,11 +23,10 @@ const (
 	// collectInterval is how often, at most, garbage is collected to know better.
 	collectInterval = 2 * time.Second
 	// logShare is the part of the limit that the log's cache may take, and what
-	// waits to be written; where it is less than the log's own defaults.
-	logShare      = 8
-	cacheDefault  = 32 << 20
-	stagedDefault = 64 << 20
-	logLeast      = 2 << 20
+	// waits to be written; where it is less than store.Options has for both.
+	logShare   = 8
+	logDefault = 32 << 20
+	logLeast   = 2 << 20
 )
 
 // MemoryLimit is the default of Options.MemoryLimit: 40 % of the memory that
@@ -54,10 +53,10 @@ func (o *Options) shareMemory() {
 		return
 	}
 	share := max(o.MemoryLimit/logShare, logLeast)
-	if st.WAL.CacheSize == 0 && share < cacheDefault {
+	if st.WAL.CacheSize == 0 && share < logDefault {
 		st.WAL.CacheSize = share
 	}
-	if st.WAL.MaxStaged == 0 && share < stagedDefault {
+	if st.WAL.MaxStaged == 0 && share < logDefault {
 		st.WAL.MaxStaged = share
 	}
 }

@@ -139,6 +139,7 @@ func TestTheMemoryLimitIsShared(t *testing.T) {
 		"much":       {Options{MemoryLimit: 4 << 30}, shares{2 << 30, 0, 0}},
 		"little":     {Options{MemoryLimit: 64 << 20}, shares{32 << 20, 8 << 20, 8 << 20}},
 		"very few":   {Options{MemoryLimit: 1 << 20}, shares{512 << 10, 2 << 20, 2 << 20}},
+		"defaults":   {Options{MemoryLimit: 400 << 20}, shares{200 << 20, 0, 0}},
 		"no limit":   {Options{MemoryLimit: -1}, shares{-1, 0, 0}},
 		"said else":  {Options{MemoryLimit: 64 << 20, Store: store.Options{MemoryBytes: 1 << 20}}, shares{1 << 20, 8 << 20, 8 << 20}},
 		"no default": {Options{}, shares{0, 0, 0}},
