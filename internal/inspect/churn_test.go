@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
@@ -187,4 +188,52 @@ func TestAFileIsMissingOnlyIfALaterStateNeedsIt(t *testing.T) {
 		t.Errorf("%d moves", moves)
 	}
 	w.close()
+}
+
+// flaky fails the first reads of a large file.
+type flaky struct {
+	vfs.File
+	left *int
+}
+
+func (f flaky) ReadAt(p []byte, off int64) (int, error) {
+	if off == 0 && *f.left > 0 {
+		*f.left--
+		return 0, syscall.EIO
+	}
+	return f.File.ReadAt(p, off)
+}
+
+// A disk that gives up a large file only when asked for long: what could not be
+// copied is lost, and said to be so, though it can be read later.
+func TestALargeFileThatIsReadOnlyTheSecondTimeIsLost(t *testing.T) {
+	w := newWorld(t)
+	w.vhost("/")
+	q := w.queue("a")
+	w.upload(1000, q)
+	left := 2 // the copy asks twice
+	r, err := Salvage(dataDir, newDir, Options{FS: dirFS{w.fs}})
+	if err != nil || r.Lost != 0 {
+		t.Fatalf("%+v (%v)", r, err)
+	}
+	r, err = Salvage(dataDir, newDir+"2", Options{FS: flakyFS{dirFS{w.fs}, &left, func() { w.publish(1, 10, q) }}})
+	if err != nil || r.Lost != 1 || r.Messages != 0 {
+		t.Errorf("%+v (%v)", r, err)
+	}
+	w.close()
+}
+
+type flakyFS struct {
+	dirFS
+	left   *int
+	before func()
+}
+
+func (f flakyFS) Open(name string) (vfs.File, error) {
+	h, err := f.dirFS.Open(name)
+	if err != nil || !strings.HasPrefix(name, dataDir) || filepath.Ext(name) != ".msg" {
+		return h, err
+	}
+	f.before()
+	return flaky{h, f.left}, nil
 }

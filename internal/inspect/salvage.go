@@ -601,6 +601,10 @@ func (w *saver) lost(l loss) error {
 				continue
 			}
 			m, gone, err := w.again.read(l.queue, seq)
+			if m.large != nil && err == nil {
+				// A copy that failed is not tried again: the disk says this and that.
+				err = w.copied[m.entry.Addr&^record.LargeBit].err
+			}
 			switch {
 			case gone:
 				continue
