@@ -146,8 +146,8 @@ func (a *acks) cover(lo, hi uint64) {
 		a.chunks = append(wider, a.chunks...)
 		a.first = lo
 	}
-	for a.first+uint64(len(a.chunks)) <= hi {
-		a.chunks = append(a.chunks, ackChunk{})
+	if n := hi + 1 - a.first; n > uint64(len(a.chunks)) {
+		a.chunks = append(a.chunks, make([]ackChunk, n-uint64(len(a.chunks)))...)
 	}
 }
 
@@ -209,20 +209,24 @@ func (a *acks) rise(floor, to uint64) uint64 {
 		a.near >>= 1
 		return to + run
 	}
-	for len(a.chunks) > 0 && (a.first+1)<<chunkShift <= to {
-		a.pop()
+	if below := to >> chunkShift; below > a.first {
+		a.pop(min(below-a.first, uint64(len(a.chunks))))
 	}
 	if len(a.chunks) > 0 && a.first == to>>chunkShift && !a.chunks[0].full() {
 		a.chunks[0].remove(max(floor, a.first<<chunkShift)&chunkMask, to&chunkMask)
 		if a.chunks[0].n == 0 {
-			a.pop()
+			a.pop(1)
 		}
 	}
 	for len(a.chunks) > 0 && a.first == to>>chunkShift {
 		c := &a.chunks[0]
 		if c.full() {
-			to = (a.first + 1) << chunkShift
-			a.pop()
+			k := uint64(1)
+			for k < uint64(len(a.chunks)) && a.chunks[k].full() {
+				k++
+			}
+			to = (a.first + k) << chunkShift
+			a.pop(k)
 			continue
 		}
 		run := uint64(bits.TrailingZeros64(^(c.word(to&chunkMask>>6) >> (to & 63))))
@@ -232,7 +236,7 @@ func (a *acks) rise(floor, to uint64) uint64 {
 		c.remove(to&chunkMask, to&chunkMask+run)
 		to += run
 		if c.n == 0 {
-			a.pop()
+			a.pop(1)
 		}
 	}
 	return to
@@ -251,17 +255,19 @@ func (c *ackChunk) remove(lo, hi uint64) {
 	}
 }
 
-// pop drops the first chunk and the empty ones behind it.
-func (a *acks) pop() {
-	a.chunks[0].release()
-	k := 1
-	for k < len(a.chunks) && a.chunks[k].n == 0 {
+// pop drops the first k chunks and the empty ones behind them: all at once, since
+// the rest of the list moves up.
+func (a *acks) pop(k uint64) {
+	for i := range a.chunks[:k] {
+		a.chunks[i].release()
+	}
+	for k < uint64(len(a.chunks)) && a.chunks[k].n == 0 {
 		k++
 	}
 	n := copy(a.chunks, a.chunks[k:])
 	clear(a.chunks[n:])
 	a.chunks = a.chunks[:n]
-	a.first += uint64(k)
+	a.first += k
 	if n == 0 && cap(a.chunks) > 1 {
 		a.chunks = nil
 	}

@@ -8,8 +8,10 @@ import (
 // of runs and blocks of acks. doc.go has the tables.
 
 // maxSpan bounds how far apart a queue's floor and its next number may be: a
-// damaged file must not make the bitmap eat the memory.
-const maxSpan = 1 << 38
+// damaged file must not make the bitmap eat the memory. A message that stays, such
+// as one that was set aside, lets a queue come there if half a million pass it each
+// second for a year.
+const maxSpan = 1 << 44
 
 // maxBytes bounds what a queue's runs come to, so that sums do not overflow.
 const maxBytes = 1 << 60

@@ -421,8 +421,8 @@ func FuzzBlocks(f *testing.F) {
 	f.Add([]byte{1, 0, 0xff, 0xff, 3, 0}, []byte{0, tagGap | tagLen, 0xff, 0xff, 2, 9}, []byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, state, entries, runs, acks []byte) {
 		_, l, err := LoadState(state)
-		if err != nil || l.LoadEntries(entries, nil) != nil {
-			return
+		if err != nil || l.q.next-l.q.floor > 1<<36 || l.LoadEntries(entries, nil) != nil {
+			return // a gap of so many is what a real queue may have, and would take long to write
 		}
 		if len(runs) > 0 && (l.LoadRuns(runs) != nil || l.LoadAcks(acks) != nil) {
 			return

@@ -157,3 +157,28 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/message")
 	})
 }
+
+// TestAMessageThatStaysWhileBillionsPass: the list of chunks gets long, and goes at
+// once when the message does. The queue can be written and read.
+func TestAMessageThatStaysWhileBillionsPass(t *testing.T) {
+	const passed = 1 << 35
+	var q Queue
+	q.Push(MakeEntry(0, 100, 50, Logged))
+	q.Skip(passed)
+	q.Push(MakeEntry(1000, 100, 50, Logged))
+	w := snapshotWriter{q: &q, limit: 1000}
+	for w.step() {
+	}
+	again := loadPieces(t, w.pieces, map[uint64]int{})
+	if again.Ready() != 2 || again.Next() != passed+1 || again.Gone(0) || !again.Gone(passed/2) || again.Gone(passed) {
+		t.Errorf("read again: %d ready, next %d", again.Ready(), again.Next())
+	}
+	q.Ack(0, 0, nil)
+	if q.Floor() != passed || q.acks.chunks != nil {
+		t.Errorf("floor %d, %d chunks", q.Floor(), len(q.acks.chunks))
+	}
+	q = Queue{next: 1 << 43}
+	if _, _, err := LoadState(q.AppendState(nil, 1, false)); err != nil {
+		t.Errorf("a queue that is as old as it gets: %v", err)
+	}
+}

@@ -421,8 +421,7 @@ func (r *replayer) applyTo(q *Queue, rec *record.Record) error {
 // checkSeq refuses a number that no run of this store can have given: it would
 // make the bitmap eat the memory.
 func (q *Queue) checkSeq(seq uint64) error {
-	const most = 1 << 36
-	if seq > q.ix.Next()+most {
+	if seq > q.ix.Next()+record.MaxAhead {
 		return fmt.Errorf("message number %d is impossible for queue %d, which is at %d", seq, q.id, q.ix.Next())
 	}
 	return nil

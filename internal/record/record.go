@@ -39,8 +39,8 @@ const (
 	MaxSeq   = 1<<56 - 1 // of a message
 	// MaxAhead bounds by how much a message's number may pass its queue's next one
 	// in what is read back: more was never given, and would make bitmaps eat the
-	// memory.
-	MaxAhead = 1 << 36
+	// memory. Between may be messages that the log never had, of years.
+	MaxAhead = 1 << 44
 	// LargeBit in the address of an entry, which checkpoints carry, says that the
 	// other bits are the number of a large file.
 	LargeBit = 1 << 62
