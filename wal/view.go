@@ -300,6 +300,8 @@ func (v *View) Walk(i int, from LSN, fn Walker) (end LSN, err error) {
 		k.limit, k.tail = limit, !v.files[i+1].Follows
 	} else if k.w.size, err = h.Size(); err != nil {
 		return 0, fmt.Errorf("size of %s: %w", vf.Name, err)
+	} else if k.w.size > vf.Size { // ReadAt and Locate know what Record is told of
+		vf.Size, vf.End = k.w.size, vf.Start+LSN(k.w.size-fileHeaderSize)
 	}
 	k.check.size = k.w.size
 	return k.run(max(from, vf.Start))

@@ -68,6 +68,37 @@ func TestAViewReadsWhatReplayReads(t *testing.T) {
 	}
 }
 
+// TestAViewReadsWhatItTellsOf: the log has grown since the view was made.
+func TestAViewReadsWhatItTellsOf(t *testing.T) {
+	m := newMem(t)
+	l := mustOpen(t, m, 0, Options{FileSize: 1 << 20, nonce: counter(1)})
+	l.mustCommit(t, fill(0, 100))
+	v, err := OpenView(m, testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for i := range 50 {
+		l.mustCommit(t, fill(i, 1000))
+	}
+	n := 0
+	end, err := v.Walk(len(v.Files())-1, 0, Walker{Record: func(lsn LSN, rec []byte, whole bool) error {
+		n++
+		got := make([]byte, len(rec))
+		if err := v.ReadAt(got, lsn); err != nil || string(got) != string(rec) {
+			return fmt.Errorf("record %d at lsn %d: %w", n, lsn, err)
+		}
+		if _, _, ok := v.Locate(lsn); !ok {
+			return fmt.Errorf("record %d at lsn %d is nowhere", n, lsn)
+		}
+		return nil
+	}})
+	if err != nil || n != 51 {
+		t.Errorf("%d records up to %d: %v", n, end, err)
+	}
+	l.mustClose(t)
+}
+
 func TestAViewGoesOnBehindDamage(t *testing.T) {
 	one := func() *image { return newImage(1, 0).frame("a", "b").frame("c", "d").frame("e") }
 	end := one().end()
