@@ -178,8 +178,12 @@ func (s *session) thinned(ctx context.Context) error {
 		return err
 	}
 	bound := 2*int64(kept*size) + 64<<20
+	patience := 30 * time.Second
+	if n < 10_000 {
+		patience = time.Second // a trial
+	}
 	begin := time.Now()
-	alone, _, err := s.settle(ctx, dir, 30*time.Second, func(used int64) bool { return used <= bound })
+	alone, _, err := s.settle(ctx, dir, patience, func(used int64) bool { return used <= bound })
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func TestTheEnginesRowsAreMeasured(t *testing.T) {
 	binary := stub(t)
 	var progress bytes.Buffer
 	r, err := Run(t.Context(), Config{
-		Binary: binary, Dir: t.TempDir(), Scale: 0.0005, Runs: 1, Only: regexp.MustCompile("^(drain|log)$"), Progress: &progress,
+		Binary: binary, Dir: t.TempDir(), Scale: 0.0005, Runs: 1, Only: regexp.MustCompile("^(drain|log|thinned)$"), Progress: &progress,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -34,12 +34,12 @@ func TestTheEnginesRowsAreMeasured(t *testing.T) {
 	if err := r.WriteText(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"64 appenders", "1 appender of", "draining 5,000 × 100 B", "must reach", "SCALE 0.0005", "leveret 1.2.3", "fdatasync"} {
+	for _, want := range []string{"64 appenders", "1 appender of", "draining 5,000 × 100 B", "must reach", "after compaction", "SCALE 0.0005", "leveret 1.2.3", "fdatasync"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report does not say %q:\n%s", want, out.String())
 		}
 	}
-	if len(r.Rows) != 3 || !strings.Contains(progress.String(), "drain …") {
+	if len(r.Rows) != 4 || !strings.Contains(progress.String(), "drain …") {
 		t.Errorf("%d rows; told was %q", len(r.Rows), progress.String())
 	}
 	for _, row := range r.Rows {
