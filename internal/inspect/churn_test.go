@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/leveret-mq/leveret/index"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/segment"
 	"github.com/leveret-mq/leveret/store"
@@ -236,4 +237,56 @@ func (f flakyFS) Open(name string) (vfs.File, error) {
 	}
 	f.before()
 	return flaky{h, f.left}, nil
+}
+
+// A segment with an old message and a new one, between which billions have gone.
+func TestWhatIsGoneWithinARunCostsNoTime(t *testing.T) {
+	const far = 1 << 34
+	m := vfs.NewMem()
+	dir := filepath.Join(dataDir, segmentFolder)
+	if err := errors.Join(m.MkdirAll(dir), m.MkdirAll(filepath.Join(dataDir, largeFolder))); err != nil {
+		t.Fatal(err)
+	}
+	b, err := segment.Create(m, dir, 1, segment.Options{})
+	if err == nil {
+		err = errors.Join(b.Add(1, 0, []byte("old")), b.Add(1, far, []byte("new")))
+	}
+	if err == nil {
+		_, err = b.Finish()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &queue{id: 1}
+	q.ix.Restore(0, index.MakeEntry(8, 3, 3, index.Logged))
+	q.ix.Restore(far, index.MakeEntry(16, 3, 3, index.Logged))
+	q.ix.Seal(0, far+1, 1, func(uint64) bool { return true }, nil)
+	s := &state{dir: dataDir, opts: Options{FS: m}.withDefaults()}
+	src, err := s.sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.close()
+	read, lost := "", uint64(0)
+	for range 2 {
+		err = src.run(q, q.runs()[0], 0, far+1, func(seq uint64, payload []byte) error {
+			read += string(payload)
+			return nil
+		}, func(l loss) error {
+			if l.first != 0 || l.last != far {
+				t.Errorf("%+v", l)
+			}
+			lost += l.n
+			return l.each(q, func(seq uint64) error { lost++; return nil })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		src.close()
+		clear(src.readers)
+		m.Remove(filepath.Join(dir, segment.Name(1)))
+	}
+	if read != "oldnew" || lost != 4 {
+		t.Errorf("read %q, %d lost", read, lost)
+	}
 }

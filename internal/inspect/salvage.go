@@ -596,10 +596,7 @@ func (w *saver) lost(l loss) error {
 	if w.again.note(l.file, l.cause); w.s.moved() && !w.s.alone {
 		left := loss{queue: l.queue, file: l.file, offset: l.offset}
 		q := w.s.queues[l.queue]
-		for seq := l.first; seq <= l.last; seq++ {
-			if _, ok := q.ix.InRun(seq); !ok && l.n > 1 {
-				continue
-			}
+		err := l.each(q, func(seq uint64) error {
 			m, gone, err := w.again.read(l.queue, seq)
 			if m.large != nil && err == nil {
 				// A copy that failed is not tried again: the disk says this and that.
@@ -607,27 +604,26 @@ func (w *saver) lost(l loss) error {
 			}
 			switch {
 			case gone:
-				continue
+				return nil
 			case err == nil && m.large != nil:
-				err = w.saveLarge(q, seq, m.entry)
+				return w.saveLarge(q, seq, m.entry)
 			case err == nil:
-				err = w.savePayload(q, seq, m.blob[record.BlobCheck:])
+				return w.savePayload(q, seq, m.blob[record.BlobCheck:])
 			case w.again.s == nil:
 				return err // nothing can be looked at any more
-			default:
-				if left.n == 0 {
-					left.first = seq
-					if m.file != "" {
-						left.file, left.offset = m.file, m.offset
-					}
+			}
+			if left.n == 0 {
+				left.first = seq
+				if m.file != "" {
+					left.file, left.offset = m.file, m.offset
 				}
-				left.n++
-				left.last, left.cause = seq, err
-				continue
 			}
-			if err != nil {
-				return err
-			}
+			left.n++
+			left.last, left.cause = seq, err
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		if l = left; l.n == 0 {
 			return nil

@@ -122,6 +122,19 @@ type loss struct {
 	cause       error
 }
 
+// each calls fn with the numbers of a loss's messages, which are q's.
+func (l *loss) each(q *queue, fn func(seq uint64) error) error {
+	if l.n == 1 { // it may be of the log
+		return fn(l.first)
+	}
+	for seq, ok := q.ix.NextInRun(l.first, l.last+1); ok; seq, ok = q.ix.NextInRun(seq+1, l.last+1) {
+		if err := fn(seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run goes through a queue's messages in a run, from number from on and below
 // end: it calls fn with those that are there, and lost with those that are not.
 // The payload is valid until fn returns.
@@ -131,14 +144,12 @@ func (b *sources) run(q *queue, r index.Run, from, end uint64, fn func(seq uint6
 	name := filepath.Join(b.dir, segment.Name(r.Segment))
 	miss := func(from, end uint64, offset int64, cause error) error {
 		l := loss{queue: q.id, file: name, offset: offset, cause: cause}
-		for seq := from; seq < end; seq++ {
-			if _, ok := q.ix.InRun(seq); ok {
-				if l.n == 0 {
-					l.first = seq
-				}
-				l.n++
-				l.last = seq
+		for seq, ok := q.ix.NextInRun(from, end); ok; seq, ok = q.ix.NextInRun(seq+1, end) {
+			if l.n == 0 {
+				l.first = seq
 			}
+			l.n++
+			l.last = seq
 		}
 		if l.n == 0 {
 			return nil

@@ -355,16 +355,10 @@ func (v *verifier) lookAgain(l loss) error {
 			v.unreadable(left)
 		}
 	}
-	for seq := l.first; seq <= l.last; seq++ {
-		if _, ok := q.ix.InRun(seq); !ok {
-			continue
-		}
+	err := l.each(q, func(seq uint64) error {
 		m, _, err := v.again.read(l.queue, seq)
-		if err == nil {
-			continue
-		}
-		if v.again.s == nil {
-			return err // nothing can be looked at any more
+		if err == nil || v.again.s == nil {
+			return err // nil, or nothing can be looked at any more
 		}
 		if left.n == 0 || left.file != m.file || left.offset != m.offset {
 			report()
@@ -372,6 +366,10 @@ func (v *verifier) lookAgain(l loss) error {
 		}
 		left.n++
 		left.last = seq
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	report()
 	return nil
