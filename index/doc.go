@@ -43,8 +43,9 @@ publication. A number is never used twice.
 A queue of a hundred million messages costs its runs and what is claimed.
 
 The sizes of bare messages are known as the run's sums only. Where one goes that
-nobody has looked at (a replayed ack, a trim), it is taken for the average. What
-that gets wrong goes with the run's last bare message.
+nobody has looked at (a replayed ack, a trim to a number of messages), it is taken
+for the average. What that gets wrong goes with the run's last bare message. A trim
+to a number of bytes waits until Measure has told the sizes.
 
 The methods do nothing, and say so, on messages that are gone already. That is
 what makes a replay over a state that holds some of it already harmless:

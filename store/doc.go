@@ -68,6 +68,9 @@ removed as soon as what emptied it is durable: recovery then ends in the same
 state without its file. One of which little is alive is rewritten, and many small
 ones become one (compact.go): the Merged record makes a number stand for others,
 at one stroke, and the runs are relabelled behind that. Numbers never come back.
+A segment that is damaged is not rewritten, and neither is one whose directory had
+to be put together from its blocks: what that lacks would go with the old file. To
+have fewer files, no merge takes the last 256 MiB of a disk.
 
 Retirement is faster than a disk takes messages. Where it is not, publishers pay
 for their bytes with time, more the farther the log is beyond its budget
