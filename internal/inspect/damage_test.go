@@ -1,7 +1,9 @@
 package inspect
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
 	"strings"
@@ -449,6 +451,39 @@ func TestWhatTheDiskCannotReadIsLost(t *testing.T) {
 			if int64(missing) != r.Lost && !r.Unknown || again > 0 && !r.Unknown && !r.Again || missing > 0 && !slices.ContainsFunc(r.Problems, what) {
 				t.Errorf("%s: %d missing, %d again: %+v", name, missing, again, r)
 			}
+		}
+	}
+}
+
+// lockedFS may not open what ends like this.
+type lockedFS struct {
+	dirFS
+	suffix string
+}
+
+func (f lockedFS) Open(name string) (vfs.File, error) {
+	if strings.HasPrefix(name, dataDir) && strings.HasSuffix(name, f.suffix) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return f.dirFS.Open(name)
+}
+
+// Lack of rights is no damage: nothing is said to be lost.
+func TestWhatMayNotBeOpenedIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	w.larges()
+	w.close()
+	for i, suffix := range []string{".seg", ".msg", ".wal"} {
+		o := Options{FS: lockedFS{dirFS{w.fs}, suffix}}
+		_, err := Verify(dataDir, o)
+		if !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: verify: %v", suffix, err)
+		}
+		if _, err := ReadStat(dataDir, o); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: stat: %v", suffix, err)
+		}
+		if _, err := Salvage(dataDir, fmt.Sprint(newDir, i), o); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: salvage: %v", suffix, err)
 		}
 	}
 }

@@ -593,6 +593,9 @@ func (w *saver) copyLarge(old uint64) (number uint64, err error) {
 // lost is told of messages that cannot be read. Where a broker runs meanwhile,
 // they may be gone or elsewhere by now.
 func (w *saver) lost(l loss) error {
+	if err := w.s.opts.refused(); err != nil {
+		return err
+	}
 	if w.again.note(l.file, l.cause); w.s.moved() && !w.s.alone {
 		left := loss{queue: l.queue, file: l.file, offset: l.offset}
 		q := w.s.queues[l.queue]

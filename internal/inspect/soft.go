@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"syscall"
 
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/wal"
@@ -23,6 +24,7 @@ type softFS struct {
 type badReads struct {
 	seen     map[where]bool
 	problems []Problem
+	refused  error // the first file that this process may not, or cannot now, open
 }
 
 // softPage is how much is given up where a read fails: what a disk calls a sector
@@ -32,9 +34,31 @@ const softPage = 4096
 func (f softFS) Open(name string) (vfs.File, error) {
 	h, err := f.FS.Open(name)
 	if err != nil {
+		if f.bad.refused == nil && refused(err) {
+			f.bad.refused = err
+		}
 		return nil, err
 	}
 	return &softFile{h, name, f.bad}, nil
+}
+
+// refused tells whether an error says nothing of the file, but of who asks for it.
+func refused(err error) bool {
+	for _, e := range []error{fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// refused returns the error that ends a look: what is in a file that could not be
+// opened is not lost.
+func (o Options) refused() error {
+	if soft, ok := o.FS.(softFS); ok {
+		return soft.bad.refused
+	}
+	return nil
 }
 
 type softFile struct {

@@ -104,9 +104,15 @@ func ReadStat(dir string, o Options) (*Stat, error) {
 	defer s.close()
 	st, err := s.stat()
 	if err == nil {
+		err = o.refused()
+	}
+	if err == nil {
 		st.Problems = append(st.Problems, o.badReads()...)
 	}
-	return st, err
+	if err != nil {
+		return nil, err
+	}
+	return st, nil
 }
 
 func (s *state) stat() (*Stat, error) {

@@ -54,6 +54,9 @@ func Verify(dir string, o Options) (*Verified, error) {
 			failed = err.Error() // a broker removed it this moment
 			continue
 		}
+		if err == nil {
+			err = o.refused()
+		}
 		if err != nil {
 			return nil, err
 		}
