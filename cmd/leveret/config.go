@@ -158,6 +158,18 @@ func (c *Config) readFile(name string) error {
 		}
 		return fmt.Errorf("configuration %s: %w", name, err)
 	}
+	// A bare number would be taken for nanoseconds.
+	var raw map[string]any
+	if err := toml.Unmarshal(text, &raw); err != nil {
+		return fmt.Errorf("configuration %s: %w", name, err)
+	}
+	for _, key := range []string{"shutdown-timeout", "retire-age", "compact-age"} {
+		if v, there := raw[key]; there {
+			if _, ok := v.(string); !ok {
+				return fmt.Errorf("configuration %s: %s = %v has no unit: write \"%v\" with one, as in \"10s\"", name, key, v, v)
+			}
+		}
+	}
 	return nil
 }
 
@@ -193,6 +205,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ShutdownTimeout < 0 {
 		return fmt.Errorf("--shutdown-timeout %s is negative", c.ShutdownTimeout.String())
+	}
+	if m := c.MemoryLimit; m.percent == 0 && m.bytes > 0 && m.bytes < 1<<20 {
+		return fmt.Errorf("--memory-limit %s is less than any broker needs: write a percentage, as 40%%, or a size from 1MiB on; 0 is none", m.String())
 	}
 	if c.MaxMessageSize < 1 || c.MaxMessageSize > amqpd.MaxMaxMessageSize {
 		return fmt.Errorf("--max-message-size %s is not between 1 byte and 512MiB", c.MaxMessageSize.String())

@@ -76,6 +76,8 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		"no size":       {[]string{"--disk-free-limit", "much"}, "not a size"},
 		"no share":      {[]string{"--memory-limit", "half"}, "not a size: write a percentage"},
 		"all and more":  {[]string{"--memory-limit", "101%"}, "not between 1% and 100%"},
+		"no percent":    {[]string{"--memory-limit", "40"}, "less than any broker needs"},
+		"no unit":       {[]string{"--config", write("c.toml", "shutdown-timeout = 5\n")}, "shutdown-timeout = 5 has no unit"},
 		"too large":     {[]string{"--max-message-size", "513MiB"}, "not between"},
 		"nothing fits":  {[]string{"--max-message-size", "0"}, "not between"},
 		"negative size": {[]string{"--wal-file-size", "-1"}, "negative"},
