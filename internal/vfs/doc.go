@@ -25,6 +25,7 @@
 //	                                   number of the writes into it, the last of these
 //	                                   perhaps only up to some byte; each sector on its own,
 //	                                   so that a later one may be there without an earlier
+//	write over synced bytes            the same, sector by sector: the synced bytes or the new
 //	write beyond the end               any length from the synced one up to the new one that
 //	                                   holds the bytes that are there; zeros where none are
 //	Create, then SyncDir               the name; the file is empty, or any state of its data

@@ -171,6 +171,9 @@ func (e *ErrFS) Create(name string) (File, error) { return e.open(e.fs.Create, O
 // Open implements FS.
 func (e *ErrFS) Open(name string) (File, error) { return e.open(e.fs.Open, OpOpen, name) }
 
+// OpenRW implements FS.
+func (e *ErrFS) OpenRW(name string) (File, error) { return e.open(e.fs.OpenRW, OpOpen, name) }
+
 func (e *ErrFS) open(fn func(string) (File, error), op Op, name string) (f File, err error) {
 	err = e.do(func() (err error) {
 		f, err = fn(name)

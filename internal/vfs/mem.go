@@ -276,7 +276,12 @@ func (m *Mem) create(name string) (*inode, error) {
 }
 
 // Open implements FS.
-func (m *Mem) Open(name string) (File, error) {
+func (m *Mem) Open(name string) (File, error) { return m.open(name, false) }
+
+// OpenRW implements FS.
+func (m *Mem) OpenRW(name string) (File, error) { return m.open(name, true) }
+
+func (m *Mem) open(name string, writable bool) (File, error) {
 	if err := m.alive(OpOpen, name); err != nil {
 		return nil, err
 	}
@@ -286,7 +291,7 @@ func (m *Mem) Open(name string) (File, error) {
 	if err != nil {
 		return nil, memError(OpOpen, name, err)
 	}
-	return &memFile{fs: m, ino: ino, name: name}, nil
+	return &memFile{fs: m, ino: ino, name: name, writable: writable}, nil
 }
 
 // Remove implements FS. Open files live on, as on Unix.

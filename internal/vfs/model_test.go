@@ -324,7 +324,7 @@ func TestImagesAgreeWithAModel(t *testing.T) {
 	})
 }
 
-// reopen opens a file by its inode for writing, which FS does not offer.
+// reopen opens a file by its inode for writing, whatever its name.
 func reopen(m *Mem, id uint64) (*memFile, error) {
 	var found *memFile
 	var walk func(ino *inode)

@@ -25,6 +25,10 @@ func (osFS) Open(name string) (File, error) {
 	return newOSFile(os.Open(name))
 }
 
+func (osFS) OpenRW(name string) (File, error) {
+	return newOSFile(os.OpenFile(name, os.O_RDWR, 0))
+}
+
 // Remove calls unlink itself: os.Remove would fall back on rmdir, and an empty
 // directory is never what the caller meant.
 func (osFS) Remove(name string) error {

@@ -15,6 +15,9 @@ type FS interface {
 	Create(name string) (File, error)
 	// Open opens an existing file for reading. Sync works on it.
 	Open(name string) (File, error)
+	// OpenRW opens an existing file for reading and writing: what is there may
+	// be written over.
+	OpenRW(name string) (File, error)
 	// Remove unlinks a file, never a directory; durable after SyncDir. Open
 	// files live on.
 	Remove(name string) error
