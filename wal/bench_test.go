@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,11 @@ type nullFS struct{ vfs.FS }
 
 func (f nullFS) Create(name string) (vfs.File, error) {
 	h, err := f.FS.Create(name)
+	return nullFile{h}, err
+}
+
+func (f nullFS) OpenRW(name string) (vfs.File, error) {
+	h, err := f.FS.OpenRW(name)
 	return nullFile{h}, err
 }
 
@@ -263,4 +269,93 @@ func (l *tidwallBatchLog) append(rec []byte) error {
 		g.err, g.done = l.log.WriteBatch(&g.batch), true
 	}
 	return g.err
+}
+
+// BenchmarkSpares is what a commit costs with files that are written over older
+// ones and without, in turn: one appender, and many.
+func BenchmarkSpares(b *testing.B) {
+	for _, appenders := range []int{1, 64} {
+		for _, size := range []int{4 << 10, 64 << 10} {
+			for _, spares := range []int{-1, 2} {
+				b.Run(fmt.Sprintf("appenders=%d/size=%d/spares=%d", appenders, size, spares), func(b *testing.B) {
+					benchSpares(b, appenders, size, spares)
+				})
+			}
+		}
+	}
+}
+
+func benchSpares(b *testing.B, appenders, size, spares int) {
+	l, err := Open(vfs.OS(), filepath.Join(b.TempDir(), "wal"), 0, Options{FileSize: 16 << 20, Spares: spares}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	rec := make([]byte, size)
+	append1 := func(l *Log) {
+		_, end, err := l.Append(rec, Group, nil)
+		if err == nil {
+			err = l.Wait(end)
+		}
+		if err != nil {
+			b.Error(err)
+		}
+	}
+	clean := func() {
+		for _, f := range l.Files() {
+			if !f.Active {
+				if err := l.Remove(f.Seq); err != nil {
+					b.Error(err)
+				}
+			}
+		}
+	}
+	for l.Stats().Files < 4 { // the pool is full
+		append1(l)
+	}
+	clean()
+	for files := l.Stats().Files; l.Stats().Files == files; {
+		append1(l)
+	}
+	before := l.Stats()
+	b.SetBytes(int64(size))
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range appenders {
+		wg.Go(func() {
+			for next.Add(1) <= int64(b.N) {
+				append1(l)
+			}
+		})
+	}
+	done := make(chan struct{})
+	cleaned := make(chan struct{})
+	go func() { // as checkpoints do
+		defer close(cleaned)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				clean()
+			case <-done:
+				return
+			}
+		}
+	}()
+	wg.Wait()
+	b.StopTimer()
+	close(done)
+	<-cleaned
+	st := l.Stats()
+	h := st.Sync
+	h.Count -= before.Sync.Count
+	h.Sum -= before.Sync.Sum
+	for i := range h.Buckets {
+		h.Buckets[i] -= before.Sync.Buckets[i]
+	}
+	b.ReportMetric(h.Quantile(0.5), "sync-p50-µs")
+	b.ReportMetric(h.Mean(), "sync-mean-µs")
+	b.ReportMetric(float64(st.Recycled-before.Recycled)/float64(max(st.Files-before.Files, 1)), "recycled/file")
 }

@@ -240,7 +240,7 @@ func (l *Log) write(rotate bool) (d done, err error) {
 	begin := time.Now()
 	synced := l.Durable()
 	if rotate && !begin.Before(l.rotateAfter) {
-		if fatal, err := l.tryRotate(synced); fatal {
+		if fatal, err := l.tryRotate(synced, true); fatal {
 			return d, err
 		} else if err != nil {
 			l.postpone(err)

@@ -26,6 +26,7 @@ type history struct {
 	batches   []batch // in the order of the log
 	confirmed LSN     // somebody was told that all below is durable
 	from      LSN     // the newest checkpoint's place
+	removed   []FileInfo
 }
 
 type batch struct {
@@ -82,10 +83,18 @@ func (h history) scan(l *Log, f FileInfo) error {
 		lsn LSN
 		rec string
 	}
+	// Where the next file is gone, nothing says where exactly this one ends that
+	// was written over a longer one.
+	end := f.End
+	for _, r := range h.removed {
+		if r.Seq == f.Seq+1 {
+			end = min(end, r.Start)
+		}
+	}
 	var want []entry
 	for _, b := range h.batches {
 		for i, lsn := range b.lsns {
-			if lsn >= f.Start && lsn < f.End {
+			if lsn >= f.Start && lsn < end {
 				want = append(want, entry{lsn, b.recs[i]})
 			}
 		}
@@ -124,9 +133,13 @@ type crasher struct {
 	image vfs.ImageOptions
 	deep  uint64 // one recovery in so many is cut in its turn
 
-	mu     sync.Mutex
-	h      history
-	log    atomic.Pointer[Log] // of this generation, nil while it is being opened
+	mu  sync.Mutex
+	h   history
+	log atomic.Pointer[Log] // of this generation, nil while it is being opened
+	// For failing: it removes files instead of reading them.
+	removes  bool
+	recycled uint64
+
 	images int
 	cuts   int // operations
 	nested int
@@ -268,10 +281,17 @@ func (c *crasher) checkpoint(l *Log) {
 	c.mu.Unlock()
 	for _, f := range l.Files() {
 		if f.End <= from && !f.Active && f.Seq%3 != 0 { // gaps
-			if err := l.Remove(f.Seq); err != nil {
-				c.t.Error(err)
-			}
+			c.remove(l, f)
 		}
+	}
+}
+
+func (c *crasher) remove(l *Log, f FileInfo) {
+	c.mu.Lock()
+	c.h.removed = append(c.h.removed, f)
+	c.mu.Unlock()
+	if err := l.Remove(f.Seq); err != nil {
+		c.t.Error(err)
 	}
 }
 
@@ -283,6 +303,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	m := newMem(t)
+	recycled := uint64(0)
 	for generation := range 6 {
 		l := c.open(m)
 		for range 40 {
@@ -317,6 +338,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 				}
 			}
 		}
+		recycled += l.Stats().Recycled
 		if generation%2 == 0 {
 			m = c.kill(m)
 		} else {
@@ -325,7 +347,10 @@ func TestPowerCutAnywhere(t *testing.T) {
 			m = m.Restart()
 		}
 	}
-	t.Logf("%d operations, %d images recovered, %d images of those recoveries", c.cuts, c.images, c.nested)
+	if recycled < 5 {
+		t.Errorf("%d files were written over old ones", recycled)
+	}
+	t.Logf("%d operations, %d images recovered, %d images of those recoveries, %d files recycled", c.cuts, c.images, c.nested, recycled)
 }
 
 // The same with appenders of all kinds at work at once and the committer in a

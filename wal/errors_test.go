@@ -46,6 +46,17 @@ func failing(c *crasher, fs vfs.FS) (errs []error) {
 		case i%3 == 1:
 			note(l.Wait(end))
 		}
+		if c.removes {
+			if from := l.Boundary(); i%3 == 1 && l.Durable() >= from {
+				c.h.from = max(c.h.from, from)
+				for _, f := range l.Files() {
+					if f.End <= from && !f.Active {
+						note(l.Remove(f.Seq))
+					}
+				}
+			}
+			continue
+		}
 		if i%8 == 7 { // something old, out of the cache
 			b := c.h.batches[0]
 			p := make([]byte, len(b.recs[0]))
@@ -58,6 +69,7 @@ func failing(c *crasher, fs vfs.FS) (errs []error) {
 	}
 	sticky := l.Err()
 	durable := l.Durable()
+	c.recycled += l.Stats().Recycled
 	note(l.Close())
 	if sticky != nil {
 		if err := l.Err(); err != sticky {
@@ -83,7 +95,12 @@ func failing(c *crasher, fs vfs.FS) (errs []error) {
 	return errs
 }
 
-func TestFailureOfAnyCall(t *testing.T) {
+func TestFailureOfAnyCall(t *testing.T) { failureOfAnyCall(t, false) }
+
+// The same where files are written over older ones.
+func TestFailureOfAnyCallOverOlderFiles(t *testing.T) { failureOfAnyCall(t, true) }
+
+func failureOfAnyCall(t *testing.T, removes bool) {
 	for _, rule := range []vfs.Rule{
 		{Err: syscall.EIO},
 		{Err: syscall.EIO, Sticky: true},
@@ -95,7 +112,7 @@ func TestFailureOfAnyCall(t *testing.T) {
 			opts := tiny()
 			opts.CacheSize = 1
 			// A log that was killed, so that the recovery has work to do.
-			c := &crasher{t: t, opts: opts}
+			c := &crasher{t: t, opts: opts, removes: removes}
 			killed := newMem(t)
 			l := c.open(killed)
 			killed.OnOp(nil)
@@ -272,6 +289,11 @@ type shortFS struct {
 
 func (s *shortFS) Create(name string) (vfs.File, error) {
 	f, err := s.FS.Create(name)
+	return shortFile{f, s}, err
+}
+
+func (s *shortFS) OpenRW(name string) (vfs.File, error) {
+	f, err := s.FS.OpenRW(name)
 	return shortFile{f, s}, err
 }
 

@@ -24,7 +24,7 @@ type file struct {
 	nonce uint64
 	name  string        // with the directory
 	end   atomic.Uint64 // what of the stream can be read from it
-	size0 int64         // length found by recovery, 0 for files begun since
+	size0 int64         // length when it was opened: by recovery, or to be written over; else 0
 
 	mu   sync.Mutex
 	h    vfs.File // nil while nobody reads; constant while the file is active
@@ -37,6 +37,9 @@ func (f *file) offset(lsn LSN) int64 { return fileHeaderSize + int64(lsn-f.start
 
 // size is the file's length as far as it holds the stream.
 func (f *file) size() int64 { return f.offset(LSN(f.end.Load())) }
+
+// disk is the file's length.
+func (f *file) disk() int64 { return max(f.size(), f.size0) }
 
 // fileSet is the log's files by sequence number. Starts never fall.
 type fileSet struct {
@@ -152,13 +155,20 @@ func (f *file) discard() error {
 }
 
 // createFile makes the file of a header, with what fill adds behind it, so
-// that its name appears only once all of that is on disk, and durably.
-func createFile(fsys vfs.FS, dir string, hdr fileHeader, fill func(f *file) error) (made *file, named bool, err error) {
+// that its name appears only once all of that is on disk, and durably. Where
+// spare is not nil it writes over that one, which is gone afterwards in any case.
+func createFile(fsys vfs.FS, dir string, hdr fileHeader, spare *spareFile, fill func(f *file) error) (made *file, named bool, err error) {
 	f := &file{seq: hdr.seq, start: hdr.start, nonce: hdr.nonce, name: filepath.Join(dir, fileName(hdr.seq))}
 	f.end.Store(uint64(hdr.start))
-	temp := f.name + ".tmp"
-	h, err := fsys.Create(temp)
+	temp, open := f.name+".tmp", fsys.Create
+	if spare != nil {
+		temp, open, f.size0 = spare.name, fsys.OpenRW, spare.size
+	}
+	h, err := open(temp)
 	if err != nil {
+		if spare != nil {
+			_ = fsys.Remove(temp)
+		}
 		return nil, false, fmt.Errorf("create %s: %w", temp, err)
 	}
 	f.h = h
@@ -241,7 +251,8 @@ type FileInfo struct {
 	Seq        uint64
 	Name       string // with the directory
 	Start, End LSN    // the stretch of the stream that it holds
-	Size       int64  // bytes
+	Size       int64  // bytes, as far as they are part of the log
+	Disk       int64  // bytes: behind the log's may be what the file was used for before
 	Active     bool   // being written
 }
 
@@ -252,15 +263,15 @@ func (l *Log) Files() []FileInfo {
 	for i, f := range list {
 		infos[i] = FileInfo{
 			Seq: f.seq, Name: f.name, Start: f.start, End: LSN(f.end.Load()),
-			Size: max(f.size(), f.size0), Active: i == len(list)-1,
+			Size: f.size(), Disk: f.disk(), Active: i == len(list)-1,
 		}
 	}
 	return infos
 }
 
 // Rotate ends the file that is being written, so that the next frame begins a
-// new one, and the old one may be scanned and removed. Where nothing was written
-// to it yet it stays. What is staged is not committed by it. Want of room or of
+// new one, and the old one may be scanned and removed. The new one is small: no
+// spare is used for it. Where nothing was written to the old one yet it stays. What is staged is not committed by it. Want of room or of
 // descriptors is returned and passes; any other failure is the log's.
 func (l *Log) Rotate() error {
 	l.mu.Lock()
@@ -289,7 +300,7 @@ func (l *Log) Rotate() error {
 func (l *Log) rotate() error {
 	l.busy = true
 	l.mu.Unlock()
-	fatal, err := l.tryRotate(l.Durable())
+	fatal, err := l.tryRotate(l.Durable(), false)
 	l.mu.Lock()
 	if fatal {
 		l.finish(done{}, err)
@@ -299,8 +310,9 @@ func (l *Log) rotate() error {
 	return err
 }
 
-// Remove deletes a file that nothing needs any more. The file may come back
-// at a power cut, which does no harm.
+// Remove deletes a file that nothing needs any more, or keeps it as a spare:
+// see Options.Spares. The file may come back at a power cut, as it was, which
+// does no harm.
 func (l *Log) Remove(seq uint64) error {
 	list := *l.files.list.Load()
 	for i, f := range list {
@@ -310,7 +322,10 @@ func (l *Log) Remove(seq uint64) error {
 		if i == len(list)-1 {
 			return fmt.Errorf("log file %s is being written and cannot be removed", f.name)
 		}
-		if err := l.fs.Remove(f.name); err != nil {
+		if done, err := l.keepSpare(f); done {
+			return err
+		}
+		if err := l.fs.Remove(f.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		l.files.drop(f)

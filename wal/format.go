@@ -21,6 +21,8 @@ const (
 
 	fileSuffix = ".wal"
 	tempSuffix = ".wal.tmp"
+	// Of a file that was removed and waits to be written over.
+	spareSuffix = ".wal.spare"
 )
 
 // The magic is not text, and a transfer that meddles with line ends breaks it.
@@ -130,6 +132,7 @@ var (
 	errFrameShort  = errors.New("frame is incomplete")
 	errFrameZero   = errors.New("zeros where a frame should be")
 	errFrameNonce  = errors.New("frame has a foreign nonce")
+	errFrameOther  = errors.New("no frame of this file, but one of a foreign nonce or none")
 	errFramePlace  = errors.New("frame belongs to another place")
 	errFrameLength = errors.New("frame is longer than the rest of the file")
 	errFrameCRC    = errors.New("frame has a wrong checksum")
@@ -141,6 +144,8 @@ func (h frameHeader) plausible(nonce uint64, lsn LSN, rest int64) error {
 	switch {
 	case h == frameHeader{}:
 		return errFrameZero
+	case h.nonce != nonce && h.first != lsn:
+		return errFrameOther
 	case h.nonce != nonce:
 		return errFrameNonce
 	case h.first != lsn:

@@ -207,6 +207,12 @@ func (im *image) bytes(b ...byte) *image {
 	return im
 }
 
+// over is what is there where the file is written over an older one.
+func (im *image) over(old *image) *image {
+	im.data = append(im.data, old.data[min(len(im.data), len(old.data)):]...)
+	return im
+}
+
 // damage inverts the byte at an offset, counted from the end if negative.
 func (im *image) damage(off int) *image {
 	if off < 0 {
@@ -313,6 +319,8 @@ type handleFS struct {
 
 func (f *handleFS) Create(name string) (vfs.File, error) { return f.count(f.FS.Create(name)) }
 func (f *handleFS) Open(name string) (vfs.File, error)   { return f.count(f.FS.Open(name)) }
+
+func (f *handleFS) OpenRW(name string) (vfs.File, error) { return f.count(f.FS.OpenRW(name)) }
 
 func (f *handleFS) count(h vfs.File, err error) (vfs.File, error) {
 	if err != nil {

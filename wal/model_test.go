@@ -103,9 +103,7 @@ func TestLogIsASliceOfBatches(t *testing.T) {
 				c.h.from = from
 				for _, f := range l.Files() {
 					if f.End <= from && !f.Active && rapid.Bool().Draw(rt, "remove") {
-						if err := l.Remove(f.Seq); err != nil {
-							rt.Fatal(err)
-						}
+						c.remove(l, f)
 					}
 				}
 			},

@@ -54,7 +54,14 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 	// name appears. To sync the old file would not do: where its last sync had
 	// failed, the system may show bytes that it has given up writing.
 	hdr := fileHeader{nonce: opts.nonce(), seq: s.seq + 1, start: s.synced}
-	active, _, err := createFile(fsys, dir, hdr, s.copyTail)
+	active, named, err := createFile(fsys, dir, hdr, nil, s.copyTail)
+	if err != nil && !named && noRoom(err) && len(s.spares) > 0 {
+		for _, name := range s.spares {
+			_ = fsys.Remove(name)
+		}
+		s.spares = nil
+		active, _, err = createFile(fsys, dir, hdr, nil, s.copyTail)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +76,7 @@ func Open(fsys vfs.FS, dir string, from LSN, opts Options, replay func(lsn LSN, 
 	l.work.L, l.progress.L = &l.mu, &l.mu
 	l.files.list.Store(&list)
 	l.files.active, l.firstSeq = active, active.seq
+	l.adopt(s.spares)
 	l.stats.Bytes = active.end.Load() - uint64(active.start)
 	l.durable.Store(uint64(s.end))
 	l.appended.Store(uint64(s.end))

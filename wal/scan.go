@@ -64,7 +64,9 @@ type scanner struct {
 	dir   string
 	files []*file  // with valid headers, oldest first
 	junk  []string // leftovers of files that were being created
-	seq   uint64   // the highest number in use
+	// Files that were removed and kept, to be written over.
+	spares []string
+	seq    uint64 // the highest number in use
 
 	// Everything below synced is proved to have been synced, by the header of
 	// a later frame or file; whole frames reach to end.
@@ -135,6 +137,8 @@ func (s *scanner) readHeaders() error {
 	for _, name := range names {
 		if strings.HasSuffix(name, tempSuffix) {
 			s.junk = append(s.junk, filepath.Join(s.dir, name))
+		} else if strings.HasSuffix(name, spareSuffix) {
+			s.spares = append(s.spares, filepath.Join(s.dir, name))
 		} else if seq, ok := parseFileName(name); ok {
 			seqs = append(seqs, seq) // names sort as their numbers do
 		}
@@ -195,6 +199,7 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 	defer h.Close()
 	w := window{h: h, name: f.name, size: f.size0}
 	var bad error
+	began := s.end
 	for s.end < limit && f.offset(s.end) < w.size {
 		var hdr frameHeader
 		hdr, bad, err = w.frame(f, s.end)
@@ -259,6 +264,14 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 	if bad == nil {
 		return nil
 	}
+	if s.end == began && s.end > f.start {
+		// The length of a file that was written over another says nothing.
+		if ok, err := w.endsAt(f, s.end); err != nil {
+			return err
+		} else if !ok {
+			return &CorruptError{f.name, f.offset(s.end), s.end, errors.New("the replay should begin here, and no frame ends here")}
+		}
+	}
 	later, err := w.lookOn(f, s.end)
 	if err != nil {
 		return err
@@ -266,6 +279,9 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 	if later != nil {
 		return &CorruptError{f.name, f.offset(s.end), s.end,
 			fmt.Errorf("%w, yet the frame at %d says that all below %d was on disk", bad, later.first, later.synced)}
+	}
+	if bad == errFrameOther {
+		return nil // of a frame of this file nothing is there: the rest is what the file held before
 	}
 	s.sum.Torn = &TornTail{f.name, f.offset(s.end), s.end, bad}
 	return nil
@@ -428,7 +444,7 @@ func (w *window) lookOn(f *file, lsn LSN) (*frameHeader, error) {
 		}
 		for ; len(b) >= frameHeaderSize; b, off = b[8:], off+8 {
 			here := f.start + LSN(off-fileHeaderSize)
-			if le.Uint64(b[16:]) != f.nonce || LSN(le.Uint64(b[24:])) != here {
+			if le.Uint64(b[16:]) != f.nonce || LSN(le.Uint64(b[24:])) != here || LSN(le.Uint64(b[32:])) <= lsn {
 				continue
 			}
 			hdr, bad, err := check.frame(f, here)
@@ -441,4 +457,25 @@ func (w *window) lookOn(f *file, lsn LSN) (*frameHeader, error) {
 		}
 	}
 	return nil, nil
+}
+
+// endsAt tells whether a frame of f's, whole or not, ends at lsn. The nearest
+// are looked at first.
+func (w *window) endsAt(f *file, lsn LSN) (bool, error) {
+	for to := f.offset(lsn); to > fileHeaderSize; {
+		from := max(fileHeaderSize, to-windowSize)
+		// A header that begins before to may end behind it, but not behind lsn.
+		b, err := w.bytes(from, int(min(to+frameHeaderSize, f.offset(lsn))-from))
+		if err != nil {
+			return false, err
+		}
+		for i := len(b) - frameHeaderSize; i >= 0; i -= 8 {
+			hdr := decodeFrameHeader(b[i:])
+			if hdr.nonce == f.nonce && f.offset(hdr.first) == from+int64(i) && hdr.first+LSN(hdr.size()) == lsn {
+				return true, nil
+			}
+		}
+		to = from
+	}
+	return false, nil
 }

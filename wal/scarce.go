@@ -24,13 +24,14 @@ func scarce(err error) bool {
 
 func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// tryRotate begins a new file at start, where the active one ends. fatal says
+// tryRotate begins a new file at start, where the active one ends, over a spare
+// if it may. fatal says
 // that there is no way back: the new file may have its name, and recovery would
 // take it for the log's continuation, or the error is none that passes. By the
 // owner of busy, without mu.
-func (l *Log) tryRotate(start LSN) (fatal bool, err error) {
+func (l *Log) tryRotate(start LSN, over bool) (fatal bool, err error) {
 	hdr := fileHeader{nonce: l.opts.nonce(), seq: l.files.active.seq + 1, start: start}
-	f, named, err := createFile(l.fs, l.dir, hdr, nil)
+	f, named, err := l.newFile(hdr, over)
 	if err != nil {
 		return named || !scarce(err), err
 	}
@@ -61,6 +62,9 @@ func (l *Log) Full() bool { return l.full.Load() }
 // of busy, without mu.
 func (l *Log) writeFrame(f *file, b []byte, lsn LSN) (waited time.Duration, err error) {
 	err = f.write(b, lsn)
+	if err != nil && noRoom(err) && l.DropSpares() > 0 {
+		err = f.write(b, lsn)
+	}
 	if err == nil || !noRoom(err) || l.opts.FullDiskWait < 0 {
 		return 0, err
 	}
@@ -83,6 +87,7 @@ func (l *Log) writeFrame(f *file, b []byte, lsn LSN) (waited time.Duration, err 
 		case <-l.closing:
 			return time.Since(begin), err
 		}
+		l.DropSpares() // one that was kept since
 		if err = f.write(b, lsn); err == nil {
 			waited := time.Since(begin)
 			l.opts.Logger.Info("the disk has room again", "file", f.name, "waited", waited)

@@ -15,6 +15,9 @@ type Stats struct {
 	Records  uint64        // in them
 	Bytes    uint64        // written to disk: headers, padding and what recovery copied are counted
 	Files    uint64        // begun, the one of Open too
+	Recycled uint64        // of Files, written over spares
+	Spares   int           // kept now
+	Spare    int64         // their bytes
 	FullWait time.Duration // spent waiting for room on a full disk
 
 	Write Histogram // microseconds of checksum and pwrite a commit, and of the new file where one was begun
@@ -86,6 +89,8 @@ func (l *Log) Stats() Stats {
 	l.mu.Unlock()
 	list := *l.files.list.Load()
 	s.Files = list[len(list)-1].seq - l.firstSeq + 1
+	s.Recycled = l.recycled.Load()
+	s.Spares, s.Spare = l.pool.stats()
 	s.Bytes += s.Files * fileHeaderSize
 	return s
 }

@@ -17,8 +17,8 @@ import (
 // or save what is left of it.
 //
 // The log may be in use meanwhile. The files are those that were there when the
-// view was made; one that has gone since is an error that is fs.ErrNotExist, for
-// which the remedy is a new view. A View is for one goroutine.
+// view was made; one that has gone since, or was written over, is an error that
+// is fs.ErrNotExist, for which the remedy is a new view. A View is for one goroutine.
 type View struct {
 	fs    vfs.FS
 	dir   string
@@ -31,7 +31,7 @@ type View struct {
 type ViewFile struct {
 	// FileInfo: where Bad is set, Start is what the file's frames say. End is
 	// where the file's stretch ends at most: at the next file's start, or with
-	// the bytes that are there.
+	// the bytes that are there, all of which Size counts too.
 	FileInfo
 	// Bad says what is wrong with the file's header; nil: nothing.
 	Bad error
@@ -42,6 +42,7 @@ type ViewFile struct {
 	Follows bool
 
 	nonce uint64
+	head  uint64 // the nonce that the header says, 0 where it is damaged
 }
 
 // Damage is a stretch of the log that cannot be read.
@@ -97,7 +98,7 @@ func OpenView(fsys vfs.FS, dir string) (*View, error) {
 		if err != nil {
 			return nil, err
 		}
-		vf := ViewFile{FileInfo: FileInfo{Seq: seq, Name: f.name, Start: f.start, Size: f.size0}, Bad: bad, Known: bad == nil, nonce: f.nonce}
+		vf := ViewFile{FileInfo: FileInfo{Seq: seq, Name: f.name, Start: f.start, Size: f.size0, Disk: f.size0}, Bad: bad, Known: bad == nil, nonce: f.nonce, head: f.nonce}
 		if bad != nil && isVersion(bad) {
 			return nil, fmt.Errorf("%s: %w", f.name, bad)
 		}
@@ -148,7 +149,8 @@ func (v *View) place() {
 }
 
 // guess finds the nonce and the start of a file whose header is damaged, by the
-// first frame in it that is whole.
+// whole frames in it. Of a file that was written over an older one frames may be
+// left: the stream never falls, so that its own are those with the latest start.
 func (v *View) guess(i int) error {
 	f := &v.files[i]
 	h, err := v.handle(i)
@@ -162,22 +164,53 @@ func (v *View) guess(i int) error {
 		if err != nil {
 			return err
 		}
-		for ; len(b) >= frameHeaderSize; b, off = b[8:], off+8 {
-			hdr := decodeFrameHeader(b)
-			start := int64(hdr.first) - (off - fileHeaderSize)
-			if hdr.kind != frameRecords && hdr.kind != frameSeal || b[9]|b[10]|b[11] != 0 || hdr.synced > hdr.first ||
-				start < 0 || start%8 != 0 || hdr.size() > f.Size-off || uint64(hdr.records)*recordHeader > uint64(hdr.length) {
-				continue
-			}
-			_, bad, err := check.frame(&file{name: f.Name, start: LSN(start), nonce: hdr.nonce}, hdr.first)
+		for len(b) >= frameHeaderSize {
+			n, err := f.guessAt(&check, decodeFrameHeader(b), off)
 			if err != nil {
 				return err
 			}
-			if bad == nil {
-				f.Known, f.Start, f.nonce = true, LSN(start), hdr.nonce
-				return nil
-			}
+			off += n
+			b = b[min(n, int64(len(b))):]
 		}
+	}
+	return v.still(i)
+}
+
+// guessAt takes the file's place from the frame at off, if one is there and is
+// the best so far. It returns how far to go on from off: what is in a frame's
+// records is no frame.
+func (f *ViewFile) guessAt(check *window, hdr frameHeader, off int64) (next int64, err error) {
+	start := int64(hdr.first) - (off - fileHeaderSize)
+	if hdr.kind != frameRecords && hdr.kind != frameSeal || hdr.synced > hdr.first ||
+		start < 0 || start%8 != 0 || hdr.size() > f.Size-off || uint64(hdr.records)*recordHeader > uint64(hdr.length) {
+		return 8, nil
+	}
+	_, bad, err := check.frame(&file{name: f.Name, start: LSN(start), nonce: hdr.nonce}, hdr.first)
+	if err != nil || bad != nil {
+		return 8, err
+	}
+	if !f.Known || LSN(start) > f.Start {
+		f.Known, f.Start, f.nonce = true, LSN(start), hdr.nonce
+	}
+	return hdr.size(), nil
+}
+
+// still fails with fs.ErrNotExist where the file was written over since the view
+// was made, as a log does with files that it needs no more: the header is the
+// first that it writes.
+func (v *View) still(i int) error {
+	f := &v.files[i]
+	h, err := v.handle(i)
+	if err != nil {
+		return err
+	}
+	var b [fileHeaderSize]byte
+	n, err := h.ReadAt(b[:min(fileHeaderSize, f.Size)], 0)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("read %s at 0: %w", f.Name, err)
+	}
+	if hdr, _ := decodeFileHeader(b[:n]); hdr.nonce != f.head {
+		return fmt.Errorf("%s was removed and its place is used again: %w", f.Name, fs.ErrNotExist)
 	}
 	return nil
 }
@@ -264,7 +297,7 @@ func (v *View) ReadAt(p []byte, lsn LSN) error {
 		}
 		return fmt.Errorf("read %s at %d: %w", v.files[i].Name, off, err)
 	}
-	return nil
+	return v.still(i)
 }
 
 // Walk goes through the frames of Files()[i], from the one at lsn `from` on, or
@@ -291,7 +324,7 @@ func (v *View) Walk(i int, from LSN, fn Walker) (end LSN, err error) {
 		f: &file{name: vf.Name, start: vf.Start, nonce: vf.nonce}, fn: fn,
 		w:     window{h: h, name: vf.Name, size: vf.Size},
 		check: window{h: h, name: vf.Name, size: vf.Size},
-		limit: 1 << 63, tail: true,
+		limit: 1 << 63, tail: true, still: func() error { return v.still(i) },
 	}
 	if limit := v.startFrom(i + 1); limit < 1<<63 {
 		// A recovery goes on in a new file, so behind a file's end may stand what
@@ -321,6 +354,7 @@ type walk struct {
 	w, check window
 	limit    LSN  // where the next file begins
 	tail     bool // the frames may end in a torn one
+	still    func() error
 }
 
 func (k *walk) run(lsn LSN) (end LSN, err error) {
@@ -353,9 +387,16 @@ func (k *walk) run(lsn LSN) (end LSN, err error) {
 				return lsn, err
 			}
 		default:
+			unread := hdr.size() > loadSize // since its checksum was computed
 			bad, err := k.w.records(k.f, hdr, func(lsn LSN, rec []byte) error {
 				if k.fn.Record == nil {
 					return nil
+				}
+				if unread {
+					if err := k.still(); err != nil {
+						return err
+					}
+					unread = false
 				}
 				return k.fn.Record(lsn, rec, true)
 			})
@@ -378,6 +419,9 @@ func (k *walk) run(lsn LSN) (end LSN, err error) {
 }
 
 func (k *walk) damage(lsn, end LSN, torn bool, cause error) error {
+	if err := k.still(); err != nil {
+		return err
+	}
 	if k.fn.Damage == nil {
 		return nil
 	}
@@ -394,8 +438,10 @@ func (k *walk) skip(lsn, stop LSN, bad error) (next LSN, err error) {
 			return 0, err
 		}
 		if later == nil {
-			if k.limit < 1<<63 {
-				return 0, nil // no frame of this file's: the file that is missing begins here
+			if k.limit < 1<<63 || bad == errFrameOther {
+				// No frame of this file's: the file that is missing begins here, or
+				// what the file held before it was written over.
+				return 0, k.still()
 			}
 			return 0, k.damage(lsn, stop, true, bad)
 		}
@@ -466,6 +512,9 @@ func (k *walk) salvage(lsn, end LSN) error {
 			return nil // padding, or nonsense
 		}
 		if b, err = k.w.bytes(k.f.offset(lsn), int(n)); err != nil {
+			return err
+		}
+		if err := k.still(); err != nil {
 			return err
 		}
 		if err := k.fn.Record(lsn, b[:n:n], false); err != nil {

@@ -62,6 +62,12 @@ type Options struct {
 	// hides nothing. Default (0): until there is room or Close is called. Negative:
 	// not at all.
 	FullDiskWait time.Duration
+	// Spares is how many files that were removed are kept, under another name,
+	// for new ones to be written over: an fdatasync takes 30 to 45 % less where
+	// the file system need not note in its journal that the file has grown. They
+	// take as much of the disk as they did; see DropSpares. Default (0): 2.
+	// Negative: none.
+	Spares int
 	// Logger receives what an operator should know: a torn tail, a failure.
 	// Default: nothing is logged.
 	Logger *slog.Logger
@@ -118,6 +124,9 @@ func (o Options) withDefaults() Options {
 	if o.LazyDelay == 0 {
 		o.LazyDelay = 50 * time.Millisecond
 	}
+	if o.Spares == 0 {
+		o.Spares = 2
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -140,7 +149,8 @@ type Log struct {
 	durable  atomic.Uint64 // end of the last synced frame
 	boundary atomic.Uint64 // start of the open frame
 	failure  atomic.Pointer[error]
-	full     atomic.Bool // a write waits for room; written by the owner of busy
+	recycled atomic.Uint64 // files that were written over a spare
+	full     atomic.Bool   // a write waits for room; written by the owner of busy
 
 	// mu is the append lock: held from Begin to End, and for moments by a
 	// commit. It guards everything down to the blank line.
@@ -187,6 +197,7 @@ type Log struct {
 	chans chanPool
 
 	files    fileSet
+	pool     pool
 	firstSeq uint64 // of the file that Open began
 
 	recovered Summary

@@ -431,6 +431,9 @@ func freeze(t testing.TB, m vfs.FS) *frozen {
 	t.Helper()
 	f := &frozen{t: t, files: map[string][]byte{}}
 	for _, name := range tree(t, m, dataDir) {
+		if strings.HasSuffix(name, ".spare") {
+			continue // what it holds is nobody's
+		}
 		h, err := m.Open(name)
 		if err != nil {
 			t.Fatal(err)
