@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/leveret-mq/leveret/index"
@@ -119,7 +120,7 @@ func (c *checkpoints) pays() bool {
 	free := int64(0)
 	for _, f := range c.s.log.Files() {
 		if c.s.live.dead(f) {
-			free += f.Size
+			free += f.Disk
 		}
 	}
 	return free > c.size
@@ -152,6 +153,9 @@ func (c *checkpoints) write(exact bool) (err error) {
 	c.closed = exact
 	s := c.s
 	defer func() {
+		if errors.Is(err, syscall.ENOSPC) {
+			s.log.DropSpares() // what has room to give, before the next attempt
+		}
 		if err != nil { // try again when the log has grown, or after a while
 			c.due.Store(uint64(s.log.Appended()) + uint64(s.opts.CheckpointBytes))
 			c.retry = time.Now().Add(retryAfter)

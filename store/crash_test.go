@@ -130,6 +130,8 @@ type script struct {
 	bodies int
 	// keepLog does without what removes files of the log.
 	keepLog bool
+	// passing has messages pass through the log: few are moved to segments.
+	passing bool
 	known   map[place]string // bodies
 
 	// mu keeps a commit's hook from seeing a batch between its effect and its
@@ -289,6 +291,18 @@ func (c *script) step() error {
 			delete(c.out, q)
 		}
 		return err
+	case c.passing && n < 97:
+		for q := range slices.Values(c.queues) {
+			if _, err := c.apply(mode, func(b *Batch) { b.Trim(q, 1, -1) }); err != nil {
+				return err
+			}
+		}
+		for range 2 {
+			if err := c.s.Checkpoint(); err != nil {
+				return err
+			}
+		}
+		return nil
 	case n < 92 && !c.keepLog:
 		c.s.sweepLarges()
 		return c.s.Checkpoint()
@@ -437,10 +451,15 @@ func (e *expectation) check(t tb, what string, o Options, again bool) {
 func TestPowerCutAtEveryOperation(t *testing.T) {
 	const seeds, steps, images = 4 / slower, 80, 10
 	checked, removed := 0, false
-	sealed, drained := 0, 0
+	sealed, drained, recycled := 0, 0, 0
 	for seed := range uint64(seeds) {
 		fs := vfs.NewMem()
-		c := newScript(t, seed, tinyOptions(fs))
+		o := tinyOptions(fs)
+		if seed%2 == 1 {
+			o.RetireAge = -1 // spares stay
+		}
+		c := newScript(t, seed, o)
+		c.passing = seed%2 == 1
 		var failure sync.Once
 		failed := ""
 		report := &reporter{fail: func(msg string) { failure.Do(func() { failed = msg }) }}
@@ -449,6 +468,9 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 				return
 			}
 			removed = removed || op == vfs.OpRemove && strings.HasSuffix(name, ".wal")
+			if op == vfs.OpRename && strings.HasSuffix(name, ".wal.spare") {
+				recycled++
+			}
 			if strings.Contains(name, segmentFolder) {
 				if op == vfs.OpRename {
 					sealed++
@@ -467,7 +489,11 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 		if err := c.open(); err != nil {
 			t.Fatal(err)
 		}
-		for range steps {
+		run := steps
+		if c.passing {
+			run *= 3
+		}
+		for range run {
 			if err := c.step(); err != nil {
 				t.Fatal(err)
 			}
@@ -479,10 +505,10 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 			t.Fatal(failed)
 		}
 	}
-	if checked < 1000/slower || slower == 1 && (!removed || sealed < 10 || drained < 5) {
-		t.Errorf("only %d images were checked, log files removed: %v, segments made: %d, removed: %d", checked, removed, sealed, drained)
+	if checked < 1000/slower || slower == 1 && (!removed || sealed < 10 || drained < 5 || recycled < 5) {
+		t.Errorf("only %d images were checked, log files removed: %v, written over: %d, segments made: %d, removed: %d", checked, removed, recycled, sealed, drained)
 	}
-	t.Logf("%d images; %d segments were made, %d removed", checked, sealed, drained)
+	t.Logf("%d images; %d segments were made, %d removed; %d log files were written over", checked, sealed, drained, recycled)
 }
 
 // reporter lets a goroutine that is not the test's own fail.

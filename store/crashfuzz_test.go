@@ -25,11 +25,12 @@ func (r crashRun) String() string {
 func (r crashRun) run(t testing.TB) {
 	fs := vfs.NewMem()
 	c := newScript(t, r.seed, tinyOptions(fs))
+	c.passing = r.seed%2 == 1
 	if r.kill > 0 {
 		e := c.until(fs, r.kill, r.steps)
 		fs = fs.Restart()
 		c = newScript(t, r.seed+1, tinyOptions(fs))
-		c.bodies = 1000
+		c.bodies, c.passing = 1000, r.seed%2 == 1
 		if err := c.open(); err != nil {
 			t.Fatalf("%v: after the kill: %v", r, err)
 		}

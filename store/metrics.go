@@ -152,8 +152,9 @@ func (s *Store) Metrics() Metrics {
 	}
 	for _, f := range s.log.Files() {
 		m.Log.Files++
-		m.Log.Bytes += f.Size
+		m.Log.Bytes += f.Disk
 	}
+	m.Log.Bytes += m.WAL.Spare
 	m.Log.Messages, m.Log.Live = s.live.size()
 	m.Log.Raw = m.Log.Live
 	m.Large.Files, m.Large.Bytes = s.larges.stats()

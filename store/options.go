@@ -26,7 +26,7 @@ type Options struct {
 	WALBudget int64
 	// RetireAge is for how long a log file is not written to before it is retired
 	// though the log is within its budget, when little else is going on. Default
-	// 10 s. Negative: never.
+	// 10 s. Negative: never; then the log's spare files stay, too.
 	RetireAge time.Duration
 	// CompactSlack is how many bytes of segments may be dead on top of what is
 	// alive in them: beyond twice that and this, they are rewritten. Default 64 MiB.

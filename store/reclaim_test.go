@@ -100,6 +100,42 @@ func TestCheckpointsComeByThemselves(t *testing.T) {
 	})
 }
 
+// While messages pass through, files of the log are written over; when all has
+// gone and nothing comes any more, so do the spares.
+func TestSparesGoWhenTheStoreFallsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		o := tinyOptions(fs)
+		o.WAL = wal.Options{FileSize: 8 << 20, ChunkSize: 64 << 10, CacheSize: 1 << 20}
+		o.CheckpointBytes = 1 << 20
+		s := open(t, o)
+		q := newQueue(t, s, true)
+		body := strings.Repeat(".", 64<<10)
+		most := 0
+		for range 20 {
+			for range 100 {
+				publish(t, s, text(body), q)
+			}
+			items := claim(t, s, q, 100)
+			apply(t, s, func(b *Batch) {
+				for _, it := range items {
+					b.Ack(q, it.seq)
+				}
+			})
+			<-time.After(time.Second) // of the bubble
+			most = max(most, s.log.Stats().Spares)
+		}
+		if st := s.log.Stats(); most == 0 || st.Recycled == 0 {
+			t.Errorf("%d spares at most, %d of %d files were written over", most, st.Recycled, st.Files)
+		}
+		<-time.After(time.Minute) // of the bubble
+		if st := s.log.Stats(); st.Spares != 0 || s.Stats().LogBytes >= 8<<20 {
+			t.Errorf("%d spares, %d bytes of log are left of a store with no message", st.Spares, s.Stats().LogBytes)
+		}
+		shut(t, s)
+	})
+}
+
 func TestIdleStoreWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()

@@ -128,13 +128,16 @@ func (t *retirer) work(second bool) error {
 	return err
 }
 
-// clock notes once a second how the log grows, and ends the file that is being
+// clock notes once a second how the log grows, gives up the log's spare files
+// where it does not grow much, and ends the file that is being
 // written where it would otherwise keep, for an idle time, much that is dead.
 func (t *retirer) clock(now time.Time) {
 	log := t.s.log
 	end := uint64(log.Appended())
 	if end-t.grown >= quietBytes {
 		t.quiet = now
+	} else if t.s.opts.RetireAge >= 0 {
+		log.DropSpares() // the disk follows what is alive
 	}
 	t.grown = end
 	files := log.Files()
@@ -148,9 +151,9 @@ func (t *retirer) clock(now time.Time) {
 		}
 	}
 	t.closed = known
-	if f := files[len(files)-1]; f.Active && f.Size >= quietDeadFile && t.aged(now, t.quiet) {
+	if f := files[len(files)-1]; f.Active && f.Disk >= quietDeadFile && t.aged(now, t.quiet) {
 		_, bytes := t.s.live.within(f)
-		if f.Size >= quietFile || bytes < f.Size/2 {
+		if f.Disk >= quietFile || bytes < f.Disk/2 {
 			t.quiet = now // and not again at once
 			if err := log.Rotate(); err != nil {
 				t.s.opts.Logger.Warn("log file cannot be ended; it is tried again", "err", err)

@@ -201,8 +201,9 @@ func (s *Store) Stats() Stats {
 	st.ArenaBytes, st.SpilledBytes = ar.Memory, ar.Disk
 	for _, f := range s.log.Files() {
 		st.LogFiles++
-		st.LogBytes += f.Size
+		st.LogBytes += f.Disk
 	}
+	st.LogBytes += s.log.Stats().Spare
 	st.LiveEntries, st.LiveBytes = s.live.size()
 	st.LargeFiles, st.LargeBytes = s.larges.stats()
 	c := &s.checkpoints
