@@ -114,12 +114,12 @@ func TestFullDiskIsWaitedOut(t *testing.T) {
 		if err := <-done; err != nil || l.Full() {
 			t.Fatal(err, l.Full())
 		}
+		l.mustClose(t) // all waiters are told
 		for i, err := range w.errs {
 			if err != nil {
 				t.Errorf("waiter %d: %v", i, err)
 			}
 		}
-		l.mustClose(t)
 		got, _, err := replayed(m, 0)
 		if err != nil || len(got) != len(recs) {
 			t.Fatalf("%d of %d records, %v", len(got), len(recs), err)
