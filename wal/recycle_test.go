@@ -350,15 +350,50 @@ func TestAViewOfAFileThatIsWrittenOver(t *testing.T) {
 		t.Fatal(err) // it is a spare, and as it was
 	}
 	l.commitFiles(t, 4)
-	if err := v.ReadAt(p, lsns[0]); !errors.Is(err, fs.ErrNotExist) || !Vanished(err) {
+	if err := v.ReadAt(p, lsns[0]); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("read %.20q, %v", p, err)
 	}
 	_, err = v.Walk(0, 0, Walker{
 		Record: func(_ LSN, rec []byte, whole bool) error { return fmt.Errorf("record %.20q, whole: %v", rec, whole) },
 		Damage: func(d Damage) error { return &d },
 	})
-	if !Vanished(err) {
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
+	}
+}
+
+// What a file was written over is behind its end, though no next file says so.
+func TestAViewEndsWhereTheFramesDo(t *testing.T) {
+	m := newMem(t)
+	l := mustOpen(t, m, 0, tiny())
+	l.commitFiles(t, 3)
+	l.removeAll(t)
+	l.commitFiles(t, 2)
+	files := l.Files()
+	want := map[uint64]LSN{}
+	for _, f := range files {
+		want[f.Seq] = f.End
+	}
+	last := files[len(files)-1]
+	if last.Disk == last.Size {
+		t.Fatalf("not written over: %+v", last)
+	}
+	gap := files[len(files)-2]
+	if err := l.Remove(gap.Seq); err != nil {
+		t.Fatal(err)
+	}
+	v, err := OpenView(m, testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	for _, f := range v.Files() {
+		if f.End != want[f.Seq] {
+			t.Errorf("%+v, want its end at %d", f, want[f.Seq])
+		}
+	}
+	if err := v.ReadAt(make([]byte, 8), last.End); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what is behind the end: %v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -31,7 +32,7 @@ type View struct {
 type ViewFile struct {
 	// FileInfo: where Bad is set, Start is what the file's frames say. End is
 	// where the file's stretch ends at most: at the next file's start, or with
-	// the bytes that are there, all of which Size counts too.
+	// the last frame that is there. Size counts what is behind it, too.
 	FileInfo
 	// Bad says what is wrong with the file's header; nil: nothing.
 	Bad error
@@ -116,6 +117,13 @@ func OpenView(fsys vfs.FS, dir string) (*View, error) {
 		}
 	}
 	v.place()
+	for i := range v.files {
+		if i+1 == len(v.files) || !v.files[i+1].Follows {
+			if err := v.trim(i); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return v, nil
 }
 
@@ -193,6 +201,40 @@ func (f *ViewFile) guessAt(check *window, hdr frameHeader, off int64) (next int6
 		f.Known, f.Start, f.nonce = true, LSN(start), hdr.nonce
 	}
 	return hdr.size(), nil
+}
+
+// trim ends a file's stretch, where no next file says where it ends, behind its
+// last frame: what follows may be of the file that it was written over. Only
+// headers are looked at, and what cannot be read is taken for the log's.
+func (v *View) trim(i int) error {
+	f := &v.files[i]
+	if !f.Known {
+		return nil
+	}
+	h, err := v.handle(i)
+	if err != nil {
+		return err
+	}
+	w := window{h: h, name: f.Name, size: f.Size}
+	end := int64(fileHeaderSize)
+	for off := end; off+frameHeaderSize <= f.Size; {
+		b, err := w.bytes(off, int(min(windowSize, f.Size-off)))
+		if err != nil {
+			return v.still(i)
+		}
+		for len(b) >= frameHeaderSize {
+			n := int64(8)
+			hdr := decodeFrameHeader(b)
+			if hdr.plausible(f.nonce, f.Start+LSN(off-fileHeaderSize), f.Size-off) == nil {
+				n = hdr.size()
+				end = off + n
+			}
+			off += n
+			b = b[min(n, int64(len(b))):]
+		}
+	}
+	f.End = min(f.End, f.Start+LSN(end-fileHeaderSize))
+	return v.still(i)
 }
 
 // still fails with fs.ErrNotExist where the file was written over since the view
