@@ -80,6 +80,10 @@ func (o *Options) worth(size int64) bool {
 // find another's bytes in it.
 func (l *Log) keepSpare(f *file) (done bool, err error) {
 	f.mu.Lock()
+	if f.gone { // another call was first
+		f.mu.Unlock()
+		return true, nil
+	}
 	if f.refs > 0 || !l.opts.worth(f.disk()) || !l.pool.reserve() {
 		f.mu.Unlock()
 		return false, nil
