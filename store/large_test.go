@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/leveret-mq/leveret/index"
@@ -347,10 +348,18 @@ func TestFanOutStoresABodyOnce(t *testing.T) {
 // each of its operations.
 func TestLargePublishIsSafeAtEveryPowerCut(t *testing.T) {
 	fs := vfs.NewMem()
+	var mu sync.Mutex              // the store's goroutines cause operations, too
 	confirmed := map[string]bool{} // may not be missing
 	gone := map[string]bool{}      // may not come back
 	checked := 0
+	note := func(fn func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		fn()
+	}
 	hook := func(n int, op vfs.Op, name string) {
+		mu.Lock()
+		defer mu.Unlock()
 		for desc, img := range fs.Images(vfs.ImageOptions{MaxImages: 12, Seed: uint64(n)}) {
 			checked++
 			what := fmt.Sprintf("before operation %d (%v %s), %s", n, op, name, desc)
@@ -392,7 +401,7 @@ func TestLargePublishIsSafeAtEveryPowerCut(t *testing.T) {
 	name := func(kind string) string { return kind + " " + strings.Repeat("-", 70_000) }
 	for i, kind := range []string{"one", "two", "three"} {
 		publishLarge(t, s, name(kind), q1, q2)
-		confirmed[kind] = true
+		note(func() { confirmed[kind] = true })
 		if i == 1 {
 			if err := s.Checkpoint(); err != nil {
 				t.Fatal(err)
@@ -407,24 +416,24 @@ func TestLargePublishIsSafeAtEveryPowerCut(t *testing.T) {
 	for _, q := range []*Queue{q1, q2} {
 		first := claim(t, s, q, 1)[0]
 		if q == q2 {
-			delete(confirmed, "one")
+			note(func() { delete(confirmed, "one") })
 		}
 		apply(t, s, func(b *Batch) { // Atomic: an ack to wait for
 			b.Atomic()
 			b.Ack(q, first.seq)
 		})
 	}
-	gone["one"] = true
+	note(func() { gone["one"] = true })
 	s.sweepLarges()
 	if n := largeFiles(t, fs); n != 3 {
 		t.Errorf("%d files", n)
 	}
 	u.Abort()
-	delete(confirmed, "two")
+	note(func() { delete(confirmed, "two") })
 	apply(t, s, func(b *Batch) { b.Purge(q1) })
-	delete(confirmed, "three")
+	note(func() { delete(confirmed, "three") })
 	apply(t, s, func(b *Batch) { b.DeleteQueue(q2) })
-	gone["two"], gone["three"] = true, true
+	note(func() { gone["two"], gone["three"] = true, true })
 	s.sweepLarges()
 	shut(t, s)
 	if n := largeFiles(t, fs); n != 0 {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"math/bits"
 	"sync"
 
@@ -16,6 +17,9 @@ type live struct {
 	granules map[uint64]granule
 	entries  int64 // sum of granules
 	bytes    int64 // of the entries' blobs; one in several queues counts in each
+	// empty are files, by number, that are known to hold nothing though a granule
+	// that they share with a neighbour does.
+	empty map[uint64]bool
 }
 
 type granule struct{ entries, bytes int64 }
@@ -27,8 +31,23 @@ func (l *live) init(fileSize int64) {
 		fileSize = 64 << 20
 	}
 	l.shift = uint(min(20, max(6, bits.Len64(uint64(fileSize/64))-1)))
-	l.granules = map[uint64]granule{}
+	l.granules, l.empty = map[uint64]granule{}, map[uint64]bool{}
 	l.entries, l.bytes = 0, 0
+}
+
+// emptied notes that no entry points into a file that is not being written, and
+// none ever will: all that was alive in it was moved.
+func (l *live) emptied(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.empty[seq] = true
+}
+
+// forget drops what is known of the files before first, which are no more.
+func (l *live) forget(first uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.empty, func(seq uint64, _ bool) bool { return seq < first })
 }
 
 // liveTally gathers changes, so that a run of neighbours costs one lock.
@@ -75,7 +94,7 @@ func (l *live) dead(f wal.FileInfo) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.granules) == 0 {
+	if len(l.granules) == 0 || l.empty[f.Seq] {
 		return true
 	}
 	for g := uint64(f.Start) >> l.shift; g<<l.shift < uint64(f.End); g++ {

@@ -38,7 +38,7 @@ type retirer struct {
 
 	mu     sync.Mutex           // one retirement at a time; guards all below
 	retry  time.Time            // nothing is tried before
-	moved  map[uint64]bool      // files of which all is moved that can be read
+	moved  map[uint64]bool      // files that were retired, but for what cannot be read
 	closed map[uint64]time.Time // when files were first seen that are not being written
 	grown  uint64               // the log's end a second ago
 	quiet  time.Time            // since when it has grown little
@@ -142,6 +142,7 @@ func (t *retirer) clock(now time.Time) {
 	t.grown = end
 	files := log.Files()
 	maps.DeleteFunc(t.moved, func(seq uint64, _ bool) bool { return seq < files[0].Seq })
+	t.s.live.forget(files[0].Seq)
 	known := make(map[uint64]time.Time, len(files))
 	for _, f := range files {
 		if seen, ok := t.closed[f.Seq]; ok {
@@ -276,8 +277,11 @@ func (t *retirer) retire(f wal.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	// It may not look dead yet: the next file's first messages share a granule.
 	t.moved[f.Seq] = true
+	if m.left == 0 {
+		// Else a granule that it shares with the next file could keep it.
+		t.s.live.emptied(f.Seq)
+	}
 	t.throttle.retired(int64(f.End-f.Start), time.Since(begin))
 	return nil
 }

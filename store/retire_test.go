@@ -369,6 +369,34 @@ func TestOldFilesRetireWhenAllIsQuiet(t *testing.T) {
 	})
 }
 
+// TestRetiredFileGoesThoughItsNeighbourLives: the messages that stay in the file
+// being written share a granule of the live count with the file before, which must
+// go for all that.
+func TestRetiredFileGoesThoughItsNeighbourLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := tinyOptions(vfs.NewMem())
+		o.WAL.FileSize, o.CheckpointBytes = 64<<10, 1<<20
+		s := open(t, o)
+		q := newQueue(t, s, true)
+		for s.log.Files()[0].Active {
+			publish(t, s, text(strings.Repeat(".", 500)), q)
+		}
+		files := s.log.Files()
+		if end := uint64(files[0].End); end>>s.live.shift != uint64(s.log.Appended()-1)>>s.live.shift || end&(1<<s.live.shift-1) == 0 {
+			t.Fatalf("the files share no granule: %+v", files)
+		}
+		<-time.After(3 * o.withDefaults().RetireAge)
+		synctest.Wait()
+		if files := s.log.Files(); len(files) != 1 || len(s.segments.list()) != 1 {
+			t.Errorf("%d segments, and files %+v", len(s.segments.list()), files)
+		}
+		if entries, _ := s.live.size(); entries == 0 {
+			t.Error("nothing is left in the file that is being written")
+		}
+		shut(t, s)
+	})
+}
+
 // TestPublishersArePaced: retirement fails, and the log grows beyond its budget,
 // more and more slowly, but nobody waits for ever.
 func TestPublishersArePaced(t *testing.T) {
