@@ -487,3 +487,27 @@ func TestWhatMayNotBeOpenedIsNotLost(t *testing.T) {
 		}
 	}
 }
+
+// A file of the log that is missing is told in one line a queue, however many
+// messages were in it.
+func TestAMissingFileOfTheLogIsOneLine(t *testing.T) {
+	w := newWorld(t)
+	w.vhost("/")
+	q := w.queue("a")
+	w.publish(100, 100, q)
+	w.ok(w.s.Checkpoint())
+	w.publish(40, 100, q)
+	w.ok(w.s.Checkpoint())
+	names, err := w.fs.ReadDir(dataDir + "/wal")
+	w.ok(err)
+	w.close()
+	w.ok(w.fs.Remove(dataDir + "/wal/" + names[1]))
+	v, err := Verify(dataDir, Options{FS: w.fs})
+	if err != nil || v.Unreadable < 5 || v.Found != 1 || !strings.Contains(v.Problems[0].Cause, "messages from") {
+		t.Errorf("%+v (%v)", v, err)
+	}
+	r, err := Salvage(dataDir, newDir, Options{FS: dirFS{w.fs}})
+	if err != nil || r.Lost != v.Unreadable || len(r.Losses) != 1 || int64(r.Losses[0].Messages) != r.Lost {
+		t.Errorf("%+v (%v)", r, err)
+	}
+}

@@ -488,7 +488,7 @@ func (w *saver) saveLogged(group []*saving) error {
 		file, off, ok := w.s.log.Locate(lsnOf(e))
 		if !ok {
 			file, off = filepath.Join(w.s.dir, walFolder), -1
-			err = fmt.Errorf("no file of the log has lsn %d", lsnOf(e))
+			err = errNotInLog
 		}
 		for _, c := range group {
 			if err := w.lost(loss{c.q.id, c.seq, c.seq, 1, file, off, err}); err != nil {
@@ -633,6 +633,16 @@ func (w *saver) lost(l loss) error {
 		}
 	}
 	w.report.Lost += int64(l.n)
+	if l.cause == errNotInLog {
+		// One line for many: a file of the log had a million.
+		for i := len(w.report.Losses) - 1; i >= 0 && i >= len(w.report.Losses)-64; i-- {
+			if p := &w.report.Losses[i]; p.Target.Queue == l.queue && p.Last < l.first && p.Cause == errNotInLog.Error() {
+				p.Last = l.last
+				p.Messages += l.n
+				return nil
+			}
+		}
+	}
 	if len(w.report.Losses) < maxLosses {
 		w.report.Losses = append(w.report.Losses, Loss{
 			Target{l.queue, w.s.topo.names[l.queue]}, l.first, l.last, l.n, Problem{l.file, l.offset, l.cause.Error(), false},
@@ -640,6 +650,8 @@ func (w *saver) lost(l loss) error {
 	}
 	return nil
 }
+
+var errNotInLog = errors.New("no file of the log has it")
 
 // savings is a heap of queues by where in the log their next message is.
 type savings []*saving

@@ -102,12 +102,14 @@ func verify(dir string, o Options) (*verifier, error) {
 }
 
 func (v *verifier) problem(p Problem) {
-	if p.Offset >= 0 {
-		if v.known[where{p.File, p.Offset}] {
-			return // two checks met at the same place
-		}
-		v.known[where{p.File, p.Offset}] = true
+	at := where{p.File, p.Offset}
+	if p.Offset < 0 {
+		at.file = p.String()
 	}
+	if v.known[at] {
+		return // two checks met at the same place
+	}
+	v.known[at] = true
 	v.report.Fatal = v.report.Fatal || p.Fatal
 	if v.report.Found++; v.report.Found <= MaxProblems {
 		v.report.Problems = append(v.report.Problems, p)
@@ -390,6 +392,13 @@ func (v *verifier) badInLog(bad map[uint64]error) error {
 	moved := v.s.moved()
 	for _, id := range v.s.ids() {
 		var failed error
+		var gone loss // in a row, in no file
+		report := func() {
+			if gone.n > 0 {
+				v.unreadable(gone)
+				gone.n = 0
+			}
+		}
 		v.s.queues[id].each(func(seq uint64, e index.Entry) {
 			cause, ok := bad[e.Addr]
 			if !ok || failed != nil {
@@ -408,14 +417,21 @@ func (v *verifier) badInLog(bad map[uint64]error) error {
 				file, off, cause = m.file, m.offset, err
 			}
 			if file == "" {
-				file, cause = filepath.Join(v.s.dir, walFolder), fmt.Errorf("no file has lsn %d", e.Addr)
+				if gone.n == 0 {
+					gone = loss{queue: id, first: seq, file: filepath.Join(v.s.dir, walFolder), offset: -1, cause: fmt.Errorf("no file has lsn %d", e.Addr)}
+				}
+				gone.n++
+				gone.last = seq
+				return
 			}
+			report()
 			v.report.Unreadable++
 			v.problem(Problem{file, off, fmt.Sprintf("%s: message %d cannot be read: %v", v.s.topo.label(id), seq, cause), false})
 		})
 		if failed != nil {
 			return failed
 		}
+		report()
 	}
 	return nil
 }
