@@ -84,6 +84,9 @@ func newLogStat(f *logFlags) *cobra.Command {
 			if err := f.resolve(cmd); err != nil {
 				return err
 			}
+			if top < 0 {
+				return usageError{fmt.Errorf("--top %d is negative: 0 shows all queues", top)}
+			}
 			bar := newProgress(cmd.ErrOrStderr())
 			st, err := inspect.ReadStat(f.dir, inspect.Options{Progress: bar.show})
 			bar.clear()

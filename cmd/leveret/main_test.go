@@ -103,6 +103,7 @@ func TestExitCodes(t *testing.T) {
 		{"serve surplus", exitUsage},
 		{"nonsense", exitUsage},
 		{"serve --log-level loud", exitUsage},
+		{"log stat --top -1", exitUsage},
 	} {
 		if got := run(strings.Fields(c.args)); got != c.want {
 			t.Errorf("leveret %s: exit code %d, want %d", c.args, got, c.want)
