@@ -492,7 +492,6 @@ func TestSpillingUnderLoad(t *testing.T) {
 	consumers.Wait()
 	apply(t, s, func(b *Batch) { b.Purge(shared) })
 	eventually(t, "the removal of all files", func() bool { return s.Stats().SpilledBytes == 0 })
-	if n := s.Stats().ArenaBytes; n > arena.ChunkSize {
-		t.Errorf("%d bytes are kept for nothing", n)
-	}
+	// The spiller may have a chunk in its hands, which it then finds empty.
+	eventually(t, "the release of all chunks but the one being filled", func() bool { return s.Stats().ArenaBytes <= arena.ChunkSize })
 }
