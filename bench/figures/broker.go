@@ -136,8 +136,40 @@ func (p *process) proc(file, name string) int64 {
 // rss is the resident memory in bytes.
 func (p *process) rss() int64 { return p.proc("status", "VmRSS") << 10 }
 
-// written is how many bytes it has sent to the disk.
-func (p *process) written() int64 { return p.proc("io", "write_bytes") }
+// written is how many bytes were sent to the disk: by everybody, to the device that
+// dir is on, where that counts them (device is true then), else by the process.
+func (p *process) written(dir string) (bytes int64, device bool) {
+	if n, err := sectors(dir); err == nil {
+		return n * 512, true
+	}
+	return p.proc("io", "write_bytes"), false
+}
+
+// sectors is how many sectors of 512 bytes were written to the device of dir since
+// it was attached, with all that is dirty now.
+func sectors(dir string) (int64, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return 0, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(d.Fd()), &st); err != nil {
+		return 0, err
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat))
+	if len(fields) < 7 {
+		return 0, fmt.Errorf("statistics of the device have %d fields", len(fields))
+	}
+	return strconv.ParseInt(fields[6], 10, 64)
+}
 
 // watchRSS samples the resident memory until the returned function is called,
 // which says what the most was.

@@ -14,8 +14,11 @@
 //     process; the figure with files read from the disk is given too.
 //   - Resident memory is the most that VmRSS says, asked 20 times a second.
 //   - Disk is the blocks that the data directory's files occupy.
-//   - Written bytes are those that the process sent to the disk (write_bytes in
-//     /proc/PID/io), pages that a sync writes again included.
+//   - Written bytes are the sectors that were written to the device of the data
+//     directory, which nobody else should use meanwhile: pages that a sync writes
+//     again and the file system's journal are included. Where the device does not
+//     count, write_bytes in /proc/PID/io stands in, which counts a page (several, in
+//     recent kernels) for a byte that changes in it.
 //   - Bodies are JSON documents that are all different (package bench).
 //
 // Conditions are printed with the table: without them the figures say little.
