@@ -79,10 +79,12 @@ func (c *checkpoints) appended(lsn uint64) {
 	}
 }
 
-// nextDue is the position at which the checkpoint after the current one is due.
+// nextDue is the position at which the checkpoint after the current one is due:
+// large ones come rarely, but a replay is never longer than the log's budget.
 // Under mu, or before there are others.
 func (c *checkpoints) nextDue() uint64 {
-	return uint64(c.current.replay) + uint64(max(c.s.opts.CheckpointBytes, checkpointShare*c.size))
+	o := &c.s.opts
+	return uint64(c.current.replay) + uint64(max(o.CheckpointBytes, min(checkpointShare*c.size, o.WALBudget)))
 }
 
 func (c *checkpoints) loop() {

@@ -18,7 +18,7 @@ type Options struct {
 	WAL wal.Options
 	// CheckpointBytes is how many bytes of log may follow a checkpoint before
 	// the next one. Default 32 MiB. A large backlog in the log makes it more,
-	// so that checkpoints stay a small part of what is written.
+	// up to WALBudget, so that checkpoints stay a small part of what is written.
 	CheckpointBytes int64
 	// WALBudget is how many bytes of log may hold messages that are alive. Beyond
 	// it the oldest files are retired: what lives in them moves to segments; and a

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,38 @@ func TestSegmentStaysUntilAllOfABatchIsLogged(t *testing.T) {
 		t.Errorf("left: %v", now)
 	}
 	shut(t, s)
+}
+
+// TestFailedLogRefusesAtOnce: who is to be refused does not pay before.
+func TestFailedLogRefusesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewErrFS(vfs.NewMem())
+		s := open(t, tinyOptions(fs))
+		q := newQueue(t, s, true)
+		fs.Add(vfs.Rule{Ops: vfs.OpSync, Name: "*.wal*", At: 1, Sticky: true, Err: syscall.EIO})
+		b := s.NewBatch()
+		for i := range 2 {
+			th := &s.retirer.throttle
+			th.failed()
+			th.soft.Store(0)
+			begin := time.Now()
+			b.Reset()
+			b.Publish(text(strings.Repeat(".", 1<<20)), []*Queue{q})
+			lsn, err := s.Apply(b, wal.Group, nil)
+			if err == nil {
+				err = s.Wait(lsn)
+			}
+			if err == nil {
+				t.Fatal("the disk is broken, and nobody notices")
+			}
+			if waited := time.Since(begin); (waited > 0) != (i == 0) {
+				t.Errorf("batch %d waited %v", i, waited)
+			}
+		}
+		if err := s.Close(); err == nil {
+			t.Error("closed without a word")
+		}
+	})
 }
 
 // TestDebtOfPublishersIsBounded: what they owed while retirement failed does not

@@ -49,7 +49,7 @@ func (t *throttle) plan(size int64) {
 // wait makes a batch that publishes size bytes to the log pay. No lock is held.
 func (t *throttle) wait(size int) {
 	over := int64(t.s.log.Appended()) + int64(size) - int64(min(t.soft.Load(), math.MaxInt64))
-	if over <= 0 {
+	if over <= 0 || t.s.log.Err() != nil { // refused, it need not wait for that
 		return
 	}
 	now := time.Now()
