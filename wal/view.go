@@ -375,11 +375,18 @@ func (v *View) Walk(i int, from LSN, fn Walker) (end LSN, err error) {
 		k.limit, k.tail = limit, !v.files[i+1].Follows
 	} else if k.w.size, err = h.Size(); err != nil {
 		return 0, fmt.Errorf("size of %s: %w", vf.Name, err)
-	} else if k.w.size > vf.Size { // ReadAt and Locate know what Record is told of
-		vf.Size, vf.End = k.w.size, vf.Start+LSN(k.w.size-fileHeaderSize)
+	} else {
+		// ReadAt and Locate know what Record is told of: the log may have grown,
+		// also within the length of a file that is written over an older one.
+		vf.Size = max(vf.Size, k.w.size)
+		vf.End = vf.Start + LSN(max(vf.Size-fileHeaderSize, 0))
 	}
 	k.check.size = k.w.size
-	return k.run(max(from, vf.Start))
+	end, err = k.run(max(from, vf.Start))
+	if err == nil && k.limit == 1<<63 {
+		vf.End = end // where the frames do
+	}
+	return end, err
 }
 
 func (fn *Walker) read(n int64) error {

@@ -68,11 +68,27 @@ func TestAViewReadsWhatReplayReads(t *testing.T) {
 	}
 }
 
-// TestAViewReadsWhatItTellsOf: the log has grown since the view was made.
+// TestAViewReadsWhatItTellsOf: the log has grown since the view was made, by the
+// length of its file, or within it where that is written over an older one.
 func TestAViewReadsWhatItTellsOf(t *testing.T) {
+	t.Run("fresh file", func(t *testing.T) { viewReadsWhatItTellsOf(t, 0) })
+	t.Run("file that was longer", func(t *testing.T) { viewReadsWhatItTellsOf(t, 1<<20) })
+}
+
+func viewReadsWhatItTellsOf(t *testing.T, length int64) {
 	m := newMem(t)
 	l := mustOpen(t, m, 0, Options{FileSize: 1 << 20, nonce: counter(1)})
 	l.mustCommit(t, fill(0, 100))
+	if length > 0 {
+		h, err := m.OpenRW(l.Files()[0].Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.WriteAt([]byte{1}, length-1); err != nil {
+			t.Fatal(err)
+		}
+		h.Close()
+	}
 	v, err := OpenView(m, testDir)
 	if err != nil {
 		t.Fatal(err)
@@ -93,8 +109,8 @@ func TestAViewReadsWhatItTellsOf(t *testing.T) {
 		}
 		return nil
 	}})
-	if err != nil || n != 51 {
-		t.Errorf("%d records up to %d: %v", n, end, err)
+	if files := v.Files(); err != nil || n != 51 || files[len(files)-1].End != end {
+		t.Errorf("%d records up to %d of %+v: %v", n, end, files, err)
 	}
 	l.mustClose(t)
 }
