@@ -94,9 +94,10 @@ func (h history) scan(l *Log, f FileInfo) error {
 	var want []entry
 	for _, b := range h.batches {
 		for i, lsn := range b.lsns {
-			if lsn >= f.Start && lsn < f.End {
+			at := lsn - recordHeader // an empty record's payload begins where its frame may end
+			if at >= f.Start && at < f.End {
 				want = append(want, entry{lsn, b.recs[i]})
-				if lsn < end {
+				if at < end {
 					least++
 				}
 			}
