@@ -93,7 +93,7 @@ func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer
 		return nil, err
 	}
 	var bad *amqp.Error
-	if c.priority, bad = consumerPriority(spec.Args, &d.set, queue, s.v.name); bad != nil {
+	if c.priority, bad = consumerPriority(spec.Args, d.settings(), queue, s.v.name); bad != nil {
 		return nil, bad
 	}
 	c.queue = q
@@ -110,7 +110,7 @@ func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer
 func (c *Consumer) Cancel() {
 	d := c.queue.def()
 	if !d.autoDelete && !d.reply {
-		if c.queue.detach(c) == 0 && d.set.expires > 0 {
+		if c.queue.detach(c) == 0 && d.settings().expires > 0 {
 			d.use()
 			d.v.b.expiry.watch(c.queue)
 		}

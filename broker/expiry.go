@@ -35,7 +35,7 @@ func newExpiries(b *Broker) *expiries {
 // watch has q looked at when it could have expired, if it is not watched
 // already: then it is looked at before that. A queue without a consumer that can
 // expire is always watched.
-func (e *expiries) watch(q Queue) { e.at(time.Now().Add(q.def().set.expires), q) }
+func (e *expiries) watch(q Queue) { e.at(time.Now().Add(q.def().settings().expires), q) }
 
 func (e *expiries) at(when time.Time, q Queue) {
 	e.mu.Lock()
@@ -112,7 +112,7 @@ func (e *expiries) look(q Queue) {
 		if _, _, consumers := q.Counts(); d.deleted || consumers > 0 {
 			return nil
 		}
-		if at := time.Unix(0, d.used.Load()).Add(d.set.expires); time.Now().Before(at) {
+		if at := time.Unix(0, d.used.Load()).Add(d.settings().expires); time.Now().Before(at) {
 			e.at(at, q)
 			return nil
 		}

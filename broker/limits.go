@@ -28,7 +28,7 @@ func (b *Batch) mindLimits(r *route, body int) {
 		b.cut()
 	}
 	for _, each := range r.queues {
-		if q, ok := each.(*localQueue); ok && q.set.limited() {
+		if q, ok := each.(*localQueue); ok && q.settings().limited() {
 			p := b.pending(q)
 			p.messages++
 			p.bytes += int64(body)
@@ -40,7 +40,7 @@ func (b *Batch) mindLimits(r *route, body int) {
 // only because what was gathered before it has not been delivered yet.
 func (b *Batch) mustCut(each Queue, body int64) bool {
 	q, ok := each.(*localQueue)
-	if !ok || !q.set.limited() || q.idle() {
+	if !ok || !q.settings().limited() || q.idle() {
 		return false
 	}
 	p := b.pending(q)
@@ -48,8 +48,8 @@ func (b *Batch) mustCut(each Queue, body int64) bool {
 		return false
 	}
 	ready, _, bytes := q.sq.Counts()
-	return q.set.maxLength >= 0 && int64(ready)+p.messages+1 > q.set.maxLength ||
-		q.set.maxBytes >= 0 && bytes+p.bytes+body > q.set.maxBytes
+	return q.settings().maxLength >= 0 && int64(ready)+p.messages+1 > q.settings().maxLength ||
+		q.settings().maxBytes >= 0 && bytes+p.bytes+body > q.settings().maxBytes
 }
 
 func (b *Batch) pending(q *localQueue) *pending {
@@ -104,7 +104,7 @@ func (q *localQueue) settleLength(r *runner) {
 func (q *localQueue) trim(disk bool) outcome {
 	for q.tooLong() {
 		batch := q.acksBatch()
-		i := batch.Trim(q.sq, q.set.maxLength, q.set.maxBytes)
+		i := batch.Trim(q.sq, q.settings().maxLength, q.settings().maxBytes)
 		_, err := q.v.b.store.Apply(batch, wal.Lazy, nil)
 		removed := batch.Removed(i)
 		batch.Reset()
@@ -123,9 +123,9 @@ func (q *localQueue) trim(disk bool) outcome {
 
 // tooLong tells whether there is something to drop.
 func (q *localQueue) tooLong() bool {
-	if q.set.reject || !q.set.limited() {
+	if q.settings().reject || !q.settings().limited() {
 		return false
 	}
 	ready, _, bytes := q.sq.Counts()
-	return q.set.maxLength >= 0 && int64(ready) > q.set.maxLength || q.set.maxBytes >= 0 && bytes > q.set.maxBytes
+	return q.settings().maxLength >= 0 && int64(ready) > q.settings().maxLength || q.settings().maxBytes >= 0 && bytes > q.settings().maxBytes
 }

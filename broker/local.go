@@ -62,7 +62,7 @@ func (s *settings) storeLimits() store.Limits {
 
 // create makes the store's queue and the catalog's record in one.
 func (q *localQueue) create(t *change) error {
-	sq := t.batch.CreateQueue(q.durable, store.QueueOptions{Limits: q.set.storeLimits()})
+	sq := t.batch.CreateQueue(q.durable, store.QueueOptions{Limits: q.settings().storeLimits()})
 	if q.durable {
 		t.batch.Put(q.key(), q.record(sq.ID()))
 	}
@@ -79,7 +79,7 @@ func (q *localQueue) create(t *change) error {
 func (q *localQueue) open(sq *store.Queue) {
 	q.run = maxRun
 	q.sq = sq
-	sq.SetLimits(q.set.storeLimits())
+	sq.SetLimits(q.settings().storeLimits())
 	// What consumers had before the restart is ready again, and may be too much.
 	q.trim(true)
 }
@@ -106,7 +106,7 @@ func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
 		if n := len(b.giving); n == 0 || b.giving[n-1] != q {
 			b.giving = append(b.giving, q)
 		}
-		if q.set.limited() {
+		if q.settings().limited() {
 			b.pending(q) // what comes back may be too much
 		}
 	}
@@ -119,7 +119,7 @@ func (q *localQueue) attach(c *Consumer) error {
 	case q.retired:
 		return errNoQueue(q.name, q.v.name)
 	case q.exclusive != nil,
-		c.spec.Exclusive && (len(q.consumers) > 0 || q.set.singleUse):
+		c.spec.Exclusive && (len(q.consumers) > 0 || q.settings().singleUse):
 		return errExclusiveUse(q.name, q.v.name)
 	}
 	if c.spec.Exclusive {

@@ -78,11 +78,12 @@ type queueDef struct {
 	reply      bool // a destination of direct reply-to
 	deleted    bool // guarded by vhost.mu
 	args       amqp.Table
-	set        settings
-	owner      *Session     // of an exclusive queue
-	lsn        wal.LSN      // of its record
-	used       atomic.Int64 // last use that keeps x-expires away, Unix ns
-	deadline   *deadline    // of expiry, whose lock guards it; nil: never watched
+	// set is what the arguments say; it is replaced as a whole: see settings.
+	set      atomic.Pointer[settings]
+	owner    *Session     // of an exclusive queue
+	lsn      wal.LSN      // of its record
+	used     atomic.Int64 // last use that keeps x-expires away, Unix ns
+	deadline *deadline    // of expiry, whose lock guards it; nil: never watched
 }
 
 // QueueSpec describes a queue to declare.
@@ -101,17 +102,22 @@ type QueueInfo struct {
 
 func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQueue {
 	q := &localQueue{queueDef: queueDef{
-		v: v, name: spec.Name, set: set, owner: owner, args: spec.Args.Clone(),
+		v: v, name: spec.Name, owner: owner, args: spec.Args.Clone(),
 		durable: spec.Durable && !spec.Exclusive, exclusive: spec.Exclusive, autoDelete: spec.AutoDelete,
 	}}
+	q.set.Store(&set)
 	q.node.queue = q
 	q.use()
 	return q
 }
 
+// settings is what the queue's arguments, and whoever else has a say, make of it.
+// It never changes: look again for what holds now.
+func (d *queueDef) settings() *settings { return d.set.Load() }
+
 // use notes a use that keeps the queue from expiring.
 func (d *queueDef) use() {
-	if d.set.expires > 0 {
+	if d.settings().expires > 0 {
 		d.used.Store(time.Now().UnixNano())
 	}
 }
@@ -286,7 +292,7 @@ func (t *change) deleteQueue(q Queue) (removed func() int) {
 		t.batch.Delete(d.key())
 	}
 	t.unbindAll(&d.node)
-	if d.set.expires > 0 {
+	if d.settings().expires > 0 {
 		t.v.b.expiry.forget(q)
 	}
 	if len(consumers) > 0 {

@@ -180,6 +180,6 @@ func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
 		if l := q.local(); l != nil {
 			r.locals = append(r.locals, l)
 		}
-		r.limited = r.limited || q.def().set.limited()
+		r.limited = r.limited || q.def().settings().limited()
 	}
 }
