@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
@@ -25,20 +24,6 @@ const (
 	overflowReject    = "reject-publish"
 	overflowRejectDLX = "reject-publish-dlx"
 )
-
-// settings are a queue's arguments as far as the broker acts on them.
-type settings struct {
-	expires   time.Duration // unused that long, the queue goes; 0: never
-	maxLength int64         // ready messages; negative: no bound
-	maxBytes  int64         // their bodies' bytes; negative: no bound
-	quorum    bool
-	stream    bool // which there are none of
-	singleUse bool // x-single-active-consumer, of which only the check against exclusive consumers is made
-	reject    bool // at the bounds refuse the publish instead of dropping the oldest
-}
-
-// limited reports whether the queue's length has a bound.
-func (s *settings) limited() bool { return s.maxLength >= 0 || s.maxBytes >= 0 }
 
 // queueArgument is one x- argument that the broker knows. What it does not
 // know is accepted, kept and left out of the comparison of redeclarations.
@@ -98,27 +83,25 @@ func (d *queueDef) warnNotYet() {
 	}
 }
 
-// parseArguments checks a new queue's arguments and reads out what the broker
-// acts on.
-func parseArguments(args amqp.Table, name, vhost string) (settings, *amqp.Error) {
-	set := settings{maxLength: -1, maxBytes: -1}
+// checkArguments refuses what is wrong with a new queue's arguments.
+func checkArguments(args amqp.Table, name, vhost string) *amqp.Error {
 	if len(args) == 0 {
-		return set, nil
+		return nil
 	}
 	// RabbitMQ looks at these two before all others.
 	if v, ok := args.Get("x-dead-letter-exchange"); ok && v.Type != amqp.TypeLongString {
-		return set, amqp.PreconditionFailed("invalid type '%s' for arg 'x-dead-letter-exchange' in queue '%s' in vhost '%s'", v.Type, name, vhost)
+		return amqp.PreconditionFailed("invalid type '%s' for arg 'x-dead-letter-exchange' in queue '%s' in vhost '%s'", v.Type, name, vhost)
 	}
+	quorum := false
 	if v, ok := args.Get("x-queue-type"); ok {
 		if why := checkQueueType(v, args); why != "" {
-			return set, errArgument("x-queue-type", name, vhost, why)
+			return errArgument("x-queue-type", name, vhost, why)
 		}
 		switch s, _ := args.LongString("x-queue-type"); s {
 		case typeQuorum:
-			set.quorum = true
+			quorum = true
 		case typeStream:
-			set.stream = true
-			return set, nil // refused whatever its other arguments are
+			return nil // refused whatever its other arguments are
 		}
 	}
 	for i := range queueArguments {
@@ -127,28 +110,18 @@ func parseArguments(args amqp.Table, name, vhost string) (settings, *amqp.Error)
 		if !ok {
 			continue
 		}
-		if set.quorum && !a.quorum || !set.quorum && !a.classic {
-			return set, errForeignArgument(a.key, name, vhost, set.kind())
+		if quorum && !a.quorum || !quorum && !a.classic {
+			kind := kindClassic
+			if quorum {
+				kind = kindQuorum
+			}
+			return errForeignArgument(a.key, name, vhost, kind)
 		}
 		if why := a.check(v, args); why != "" {
-			return set, errArgument(a.key, name, vhost, why)
+			return errArgument(a.key, name, vhost, why)
 		}
 	}
-	if ms, ok := args.Int("x-expires"); ok {
-		set.expires = time.Duration(ms) * time.Millisecond
-	}
-	if n, ok := args.Int("x-max-length"); ok {
-		set.maxLength = n
-	}
-	if n, ok := args.Int("x-max-length-bytes"); ok {
-		set.maxBytes = n
-	}
-	// reject-publish-dlx needs dead lettering for the rest of its meaning.
-	if s, ok := args.LongString("x-overflow"); ok {
-		set.reject = s == overflowReject || s == overflowRejectDLX
-	}
-	set.singleUse, _ = args.Bool("x-single-active-consumer")
-	return set, nil
+	return nil
 }
 
 // kind is the queue's type as RabbitMQ's texts call it.

@@ -92,7 +92,7 @@ func TestQueueArgumentsAreCheckedAsRabbitMQDoes(t *testing.T) {
 		{table("x-queue-type", "quorum", "x-queue-version", 2), ofType("x-queue-version", "rabbit_quorum_queue")},
 		{table("x-queue-type", "quorum", "x-max-age", "1D"), ofType("x-max-age", "rabbit_quorum_queue")},
 	} {
-		_, err := parseArguments(c.args, "q", "/")
+		err := checkArguments(c.args, "q", "/")
 		got := ""
 		if err != nil {
 			got = err.Error()

@@ -129,10 +129,10 @@ func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool)
 	spec.Args, _ = record.Table("arguments")
 	// What was accepted once stays: a rule that has become stricter since must
 	// not keep the broker from starting.
-	set, bad := parseArguments(spec.Args, name, v.name)
-	if bad != nil {
+	if bad := checkArguments(spec.Args, name, v.name); bad != nil {
 		v.b.log.Warn("queue has arguments that are refused today", "vhost", v.name, "queue", name, "cause", bad.Text)
 	}
+	set := makeSettings(spec.Args, nil, nil)
 	q := v.newQueue(spec, set, nil)
 	q.open(sq)
 	v.queues[name] = q

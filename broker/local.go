@@ -119,7 +119,7 @@ func (q *localQueue) attach(c *Consumer) error {
 	case q.retired:
 		return errNoQueue(q.name, q.v.name)
 	case q.exclusive != nil,
-		c.spec.Exclusive && (len(q.consumers) > 0 || q.settings().singleUse):
+		c.spec.Exclusive && (len(q.consumers) > 0 || q.settings().singleActive):
 		return errExclusiveUse(q.name, q.v.name)
 	}
 	if c.spec.Exclusive {

@@ -25,7 +25,7 @@ func TestManyDurableQueues(t *testing.T) {
 	for i := 0; i < queues; i += atOnce {
 		err := v.change(func(c *change) error { // as DeclareQueue, but with one wait for the disk
 			for k := i; k < i+atOnce; k++ {
-				q := v.newQueue(QueueSpec{Name: fmt.Sprintf("queue-%06d", k), Durable: true}, settings{maxLength: -1, maxBytes: -1}, nil)
+				q := v.newQueue(QueueSpec{Name: fmt.Sprintf("queue-%06d", k), Durable: true}, noSettings(), nil)
 				if err := q.create(c); err != nil {
 					return err
 				}

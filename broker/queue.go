@@ -186,7 +186,8 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			q.def().use()
 			return asError(q.def().compare(s, spec))
 		}
-		set, bad := parseArguments(spec.Args, spec.Name, v.name)
+		bad := checkArguments(spec.Args, spec.Name, v.name)
+		set := makeSettings(spec.Args, nil, nil)
 		if bad == nil && (set.quorum || set.stream) {
 			bad = checkDurableKind(spec, v.name)
 		}

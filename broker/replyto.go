@@ -35,7 +35,7 @@ func (s *Session) consumeReplies(c *Consumer) (*Consumer, error) {
 	v := s.v
 	name := ReplyQueue + "." + randomName()
 	err := v.change(func(t *change) error {
-		q := v.newQueue(QueueSpec{Name: name, Exclusive: true}, settings{maxLength: -1, maxBytes: -1}, s)
+		q := v.newQueue(QueueSpec{Name: name, Exclusive: true}, noSettings(), s)
 		q.reply = true
 		if err := q.create(t); err != nil {
 			return err
