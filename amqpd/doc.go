@@ -106,7 +106,7 @@
 //	from                                   basic.cancel
 //	an ordinary consumer with the tag of   takes it              530
 //	the channel's reply consumer
-//	x-queue-type stream                    serves streams        406
+//	x-queue-type stream                    serves streams        540
 //	an empty x-match; an exchange of an    other words in the    406, 503 as there
 //	empty type; malformed UTF-8 in a       same refusal
 //	short string

@@ -128,8 +128,9 @@ func TestQuorumQueuesAreDurableAndNobodysOwn(t *testing.T) {
 	c.refused(err, "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received none but current is the value 'quorum' of type 'longstr'")
 }
 
-// A client that asks for a stream loses its channel, not its connection.
-func TestStreamsAreRefusedOnTheChannel(t *testing.T) {
+// A client that asks for a stream is told that there are none, not that it asked
+// in a wrong way.
+func TestStreamsAreNotImplemented(t *testing.T) {
 	c := newBench(t).client()
 	property := func(name string) string {
 		return "PRECONDITION_FAILED - invalid property '" + name + "' for queue 'q' in vhost '/'"
@@ -138,7 +139,7 @@ func TestStreamsAreRefusedOnTheChannel(t *testing.T) {
 		spec QueueSpec
 		want string
 	}{
-		{QueueSpec{Name: "q", Durable: true}, `PRECONDITION_FAILED - invalid arg 'x-queue-type' for queue 'q' in vhost '/': "streams are not supported"`},
+		{QueueSpec{Name: "q", Durable: true}, "NOT_IMPLEMENTED - x-queue-type 'stream' of queue 'q' in vhost '/': there are no streams here, only classic and quorum queues"},
 		{QueueSpec{Name: "q"}, property("non-durable")},
 		{QueueSpec{Name: "q", Exclusive: true}, property("exclusive-owner")},
 		{QueueSpec{Name: "q", Exclusive: true, AutoDelete: true}, property("auto-delete")},

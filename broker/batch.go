@@ -64,7 +64,6 @@ type part struct {
 func (s *Session) NewBatch() *Batch {
 	b := &Batch{s: s, cur: s.b.store.NewBatch(), epoch: 1}
 	b.router.v = s.v
-	b.router.headersFn = func() amqp.Table { return b.router.headers }
 	return b
 }
 
@@ -94,7 +93,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	if props.Has(amqp.PropHeaders) || props.Has(amqp.PropReplyTo) || props.Has(amqp.PropExpiration) || props.Has(amqp.PropUserID) {
 		r, props, err = b.routeWithProps(p, props)
 	} else {
-		b.router.headers = nil
+		b.router.props = props
 		r, err = b.route(p.Exchange, p.RoutingKey)
 	}
 	if err != nil {
@@ -148,7 +147,7 @@ func (b *Batch) route(exchange, key []byte) (*route, error) {
 	}
 	b.router.keys = append(b.router.keys[:0], key)
 	b.router.walk(x)
-	if b.router.byHeaders {
+	if b.router.once {
 		r = &b.single
 	}
 	r.fill(exchange, key, generation, &b.router)
@@ -198,7 +197,7 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 		}
 	}
 	headers := props.Headers()
-	b.router.headers = headers
+	b.router.props = props
 	cc, hasCC := headers.Get("CC")
 	bcc, hasBCC := headers.Get("BCC")
 	if !hasCC && !hasBCC {

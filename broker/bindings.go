@@ -18,6 +18,14 @@ type node struct {
 	in map[bindingSite][]*binding
 }
 
+// RoutingName implements routing.Named.
+func (n *node) RoutingName() string {
+	if n.queue != nil {
+		return "q" + n.queue.Name()
+	}
+	return "x" + n.exchange.name
+}
+
 // bindingSite is where bindings to one node differ in their arguments only.
 type bindingSite struct {
 	src *exchange
@@ -146,7 +154,7 @@ func (s *Session) bind(source, key string, args amqp.Table, find func() (*node, 
 		if err != nil {
 			return err
 		}
-		if err := routing.ValidateArgs(src.kind, args); err != nil {
+		if err := routing.ValidateBinding(src.kind, key, args); err != nil {
 			return err
 		}
 		if b := dst.find(src, key, args); b != nil {

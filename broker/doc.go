@@ -42,7 +42,7 @@
 // have equivalent ones. The package acts on
 //
 //	x-queue-type               classic, quorum (a durable queue); stream is
-//	                           refused as an unknown type is
+//	                           540 NOT_IMPLEMENTED
 //	x-expires                  an unused queue goes
 //	x-max-length, x-max-length-bytes, x-overflow
 //	                           drop-head, reject-publish; reject-publish-dlx is

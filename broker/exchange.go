@@ -21,7 +21,6 @@ type exchange struct {
 	args        amqp.Table
 	alternate   string // the exchange that gets what this one can not route; "" is none
 	table       routing.Table[*node]
-	byHeaders   bool    // what matches depends on the message's headers
 	lsn         wal.LSN // of its record
 	deleted     bool    // guarded by vhost.mu
 }
@@ -36,9 +35,9 @@ type ExchangeSpec struct {
 // newExchange makes an exchange, or nil if there is no such type.
 func (v *vhost) newExchange(spec ExchangeSpec) *exchange {
 	x := &exchange{
-		v: v, name: spec.Name, kind: spec.Type, table: routing.New[*node](spec.Type),
+		v: v, name: spec.Name, kind: spec.Type, table: routing.New[*node](spec.Type, spec.Args),
 		durable: spec.Durable, autoDelete: spec.AutoDelete, internal: spec.Internal,
-		args: spec.Args.Clone(), byHeaders: spec.Type == "headers",
+		args: spec.Args.Clone(),
 	}
 	if x.table == nil {
 		return nil
@@ -81,6 +80,9 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 		}
 		if ae, ok := spec.Args.Get("alternate-exchange"); ok && ae.Type != amqp.TypeLongString {
 			return amqp.PreconditionFailed("invalid type '%s' for arg 'alternate-exchange' in exchange '%s' in vhost '%s'", ae.Type, spec.Name, v.name)
+		}
+		if err := routing.ValidateExchange(spec.Type, spec.Args); err != nil {
+			return err
 		}
 		if fresh.durable {
 			t.batch.Put(fresh.key(), fresh.record())

@@ -192,8 +192,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			bad = checkDurableKind(spec, v.name)
 		}
 		if bad == nil && set.stream {
-			// 406 as for a type that nobody knows: only the channel closes.
-			bad = errArgument("x-queue-type", spec.Name, v.name, `"streams are not supported"`)
+			bad = amqp.NotImplemented("x-queue-type 'stream' of queue '%s' in vhost '%s': there are no streams here, only classic and quorum queues", spec.Name, v.name)
 		}
 		if bad != nil {
 			return bad

@@ -51,17 +51,16 @@ func (c *routeCache) lookup(exchange, key []byte, generation uint64) (r *route, 
 
 // router walks from exchange to exchange. It is scratch memory of a batch.
 type router struct {
-	v         *vhost
-	keys      [][]byte // routing keys: more than one where CC or BCC add some
-	headers   amqp.Table
-	headersFn func() amqp.Table // returns headers; made once
+	v     *vhost
+	keys  [][]byte        // routing keys: more than one where CC or BCC add some
+	props amqp.Properties // the message's
 
 	exchanges []*exchange // seen, those after the current one still to visit
 	nodes     []*node
 	queues    []Queue
 	replies   int // how many of queues are reply destinations
 	found     map[Queue]struct{}
-	byHeaders bool // headers were looked at: the result is good for this message only
+	once      bool // the result is good for this message only
 }
 
 // linearSearch is how many queues are searched for a duplicate one by one.
@@ -72,7 +71,7 @@ const linearSearch = 32
 // alternate exchange of each that has no match.
 func (r *router) walk(x *exchange) {
 	r.exchanges = append(r.exchanges[:0], x)
-	r.queues, r.replies, r.byHeaders = r.queues[:0], 0, false
+	r.queues, r.replies, r.once = r.queues[:0], 0, false
 	if len(r.found) > 0 {
 		clear(r.found)
 	}
@@ -89,12 +88,12 @@ func (r *router) walk(x *exchange) {
 		}
 		r.nodes = r.nodes[:0]
 		keys := r.keys
-		if x.byHeaders {
-			r.byHeaders = true
+		if x.table.OneKey() {
 			keys = keys[:1]
 		}
+		r.once = r.once || x.table.PerMessage()
 		for _, key := range keys {
-			r.nodes = x.table.Match(key, r.headersFn, r.nodes)
+			r.nodes = x.table.Match(key, r.props, r.nodes)
 		}
 		if len(r.nodes) == 0 && x.alternate != "" {
 			if a := r.v.exchange(x.alternate); a != nil {

@@ -5,8 +5,6 @@ package routing
 import (
 	"fmt"
 	"testing"
-
-	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
 // The race detector makes pools forget at random, so allocations are counted
@@ -14,9 +12,9 @@ import (
 
 func TestMatchAllocatesNothing(t *testing.T) {
 	headers := table("type", "order", "n", 7, "region", "eu")
-	get := func() amqp.Table { return headers }
-	for _, typ := range types {
-		tab := New[*int](typ)
+	get := withHeaders(headers)
+	for _, typ := range append(types, "x-random") {
+		tab := New[*int](typ, nil)
 		for i := range 1000 {
 			d := new(int)
 			tab.Add(d, fmt.Sprintf("a.%d", i), table("n", i))

@@ -10,11 +10,11 @@ import (
 // bench10k is 10,000 bindings of which a message matches 1 %: 100 destinations,
 // or by a literal key.
 func bench10k(b *testing.B, typ string, key func(i int) string, args func(i int) amqp.Table, message string, headers amqp.Table, want int) {
-	tab := New[*int](typ)
+	tab := New[*int](typ, nil)
 	for i := range 10_000 {
 		tab.Add(new(int), key(i), args(i))
 	}
-	get := func() amqp.Table { return headers }
+	get := withHeaders(headers)
 	dst := make([]*int, 0, 10_000)
 	k := []byte(message)
 	if dst = tab.Match(k, get, dst[:0]); len(dst) != want {
@@ -69,7 +69,7 @@ func BenchmarkMatch(b *testing.B) {
 		}, noArgs, "orders.r42."+long, nil, 200)
 	})
 	b.Run("topic/1/uncached", func(b *testing.B) {
-		tab := New[*int]("topic")
+		tab := New[*int]("topic", nil)
 		for i := range 10_000 {
 			tab.Add(new(int), fmt.Sprintf("device.%d.*", i), nil)
 		}
@@ -118,7 +118,7 @@ func BenchmarkBind(b *testing.B) {
 			b.Run(name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					tab := New[*int](typ)
+					tab := New[*int](typ, nil)
 					for i := range queues {
 						k, args := keys[i], amqp.Table(nil)
 						if shared {
@@ -144,7 +144,7 @@ func BenchmarkUnbind(b *testing.B) {
 		b.Run(typ, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				tab := New[*int](typ)
+				tab := New[*int](typ, nil)
 				for i := range queues {
 					tab.Add(&queues[i], "k", table("n", i))
 				}

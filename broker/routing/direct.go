@@ -47,7 +47,7 @@ func (t *Direct[D]) remove(c change, r *record[D]) {
 }
 
 // Match implements Table.
-func (t *Direct[D]) Match(key []byte, _ func() amqp.Table, dst []D) []D {
+func (t *Direct[D]) Match(key []byte, _ amqp.Properties, dst []D) []D {
 	s, _ := t.current.Load().get(maphash.Bytes(seed, key), key)
 	return s.appendTo(dst)
 }

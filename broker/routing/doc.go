@@ -1,6 +1,6 @@
 // Package routing holds the tables by which exchanges find the destinations of
-// a message: [Direct], [Fanout], [Topic] and [Headers], behind the one interface
-// [Table]. They are pure: a destination is any comparable value, typically a
+// a message: [Direct], [Fanout], [Topic], [Headers], [ConsistentHash] and
+// [Random], behind the one interface [Table]. They are pure: a destination is any comparable value, typically a
 // pointer to a queue or to an exchange, and nothing is known of what it is.
 //
 // What they promise: Match returns each destination once however many of its
@@ -14,11 +14,13 @@
 //
 // # Rules
 //
-//	type     a binding matches where
-//	direct   its key is the message's routing key
-//	fanout   always
-//	topic    its key, a pattern, fits the routing key word by word
-//	headers  its arguments, a pattern, fit the message's headers
+//	type               a binding matches where
+//	direct             its key is the message's routing key
+//	fanout             always
+//	topic              its key, a pattern, fits the routing key word by word
+//	headers            its arguments, a pattern, fit the message's headers
+//	x-consistent-hash  it is the one that the message's hash chooses
+//	x-random           chance chooses it
 //
 // Topic: words are parted by dots; empty words count, so "a..b" has three and
 // "." has two, but the empty key has none. * is any one word, # any number of
@@ -33,6 +35,16 @@
 // have been compared with RabbitMQ 3.10 over thousands of random bindings; the
 // one difference found is that it takes an empty array and an empty table for
 // the same value.
+//
+// Consistent hash: a binding's key is its weight, an integer from 1 on. What is
+// hashed is the routing key, or by the exchange's arguments a header (hash-header)
+// or a property (hash-property: message_id, correlation_id, timestamp); messages
+// that lack it all go one way. A destination with several bindings has the sum of
+// their weights, where RabbitMQ counts one of them. Adding or removing a binding
+// moves its share of the messages and nothing else, and where they go depends on
+// names and weights alone: neither on the order of bindings nor on the process.
+//
+// Both that choose one take one for each message, whatever keys CC and BCC add.
 //
 // A binding's identity is its destination, its key and its arguments, the latter
 // without regard to order and to widths of integers. All types keep it so, also
@@ -76,7 +88,8 @@
 //
 //	routing.go      Table, New, the half of a table that changes
 //	ledger.go       the book of bindings: identity, first and last reasons
-//	direct.go fanout.go topic.go headers.go   the four types
+//	direct.go fanout.go topic.go headers.go consistent.go random.go
+//	                                          the types
 //	topic_match.go  the walk through the trie; cache.go what it remembers
 //	hamt.go set.go  the persistent structures; hash.go hashes of header values
 package routing

@@ -32,6 +32,6 @@ func NewFanout[D comparable]() *Fanout[D] {
 }
 
 // Match implements Table.
-func (t *Fanout[D]) Match(_ []byte, _ func() amqp.Table, dst []D) []D {
+func (t *Fanout[D]) Match(_ []byte, _ amqp.Properties, dst []D) []D {
 	return t.current.Load().appendTo(dst)
 }

@@ -167,7 +167,7 @@ type messageField struct {
 }
 
 // Match implements Table.
-func (t *Headers[D]) Match(_ []byte, headers func() amqp.Table, dst []D) []D {
+func (t *Headers[D]) Match(_ []byte, props amqp.Properties, dst []D) []D {
 	st := t.current.Load()
 	if st.index.n == 0 && st.always == nil {
 		return dst
@@ -178,7 +178,7 @@ func (t *Headers[D]) Match(_ []byte, headers func() amqp.Table, dst []D) []D {
 	}
 	s.seen.reset(st.dests)
 	if st.index.n > 0 {
-		s.load(headers())
+		s.load(props.Headers())
 		for i := range s.fields {
 			var h uint64
 			f := &s.fields[i]
@@ -193,6 +193,12 @@ func (t *Headers[D]) Match(_ []byte, headers func() amqp.Table, dst []D) []D {
 	t.pool.Put(s)
 	return dst
 }
+
+// PerMessage implements Table.
+func (t *Headers[D]) PerMessage() bool { return true }
+
+// OneKey implements Table.
+func (t *Headers[D]) OneKey() bool { return true }
 
 // load reads the headers into s.fields. Where a name is repeated the first
 // counts, as in RabbitMQ.

@@ -40,6 +40,15 @@ func table(fields ...any) amqp.Table {
 	return t
 }
 
+// withHeaders are the properties of a message with these headers.
+func withHeaders(t amqp.Table) amqp.Properties {
+	p, err := amqp.NoProperties.Edit().SetHeaders(t).Properties()
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 func TestHeadersMatch(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -100,7 +109,7 @@ func TestHeadersMatch(t *testing.T) {
 	} {
 		h := NewHeaders[int]()
 		h.Add(1, "ignored", c.args)
-		get := func() amqp.Table { return c.headers }
+		get := withHeaders(c.headers)
 		got := h.Match(nil, get, nil)
 		if (len(got) == 1) != c.want || len(got) > 1 {
 			t.Errorf("%s: got %v, want %t", c.name, got, c.want)
@@ -126,7 +135,7 @@ func TestHeadersValidation(t *testing.T) {
 		{table("x-match", 1), "PRECONDITION_FAILED - Invalid x-match field type signedint (value 1); expected longstr"},
 		{table("x-match", nil), "PRECONDITION_FAILED - Invalid x-match field type void (value undefined); expected longstr"},
 	} {
-		err := ValidateArgs("headers", c.args)
+		err := ValidateBinding("headers", "", c.args)
 		var text string
 		if err != nil {
 			text = err.Error()
@@ -138,7 +147,7 @@ func TestHeadersValidation(t *testing.T) {
 		if text != c.want {
 			t.Errorf("got  %s\nwant %s", text, c.want)
 		}
-		if err := ValidateArgs("topic", c.args); err != nil {
+		if err := ValidateBinding("topic", "", c.args); err != nil {
 			t.Errorf("topic: %v", err)
 		}
 	}
@@ -211,7 +220,7 @@ func TestHeadersMatchAsTheNaiveMatcher(t *testing.T) {
 					want = append(want, b.Destination)
 				}
 			}
-			got := h.Match(nil, func() amqp.Table { return headers }, nil)
+			got := h.Match(nil, withHeaders(headers), nil)
 			slices.Sort(got)
 			slices.Sort(want)
 			if !slices.Equal(got, want) {

@@ -10,11 +10,18 @@ import (
 // goroutines beside one change; changes wait for each other.
 type Table[D comparable] interface {
 	// Match appends the destinations of a message to dst, each once, in no
-	// particular order. key is not kept. headers is called at most once, and
-	// only by tables that look at headers; what it returns is not kept. Match
-	// takes no lock and, beyond the growth of dst, allocates nothing per
+	// particular order. key and props, the message's properties, are not kept.
+	// Match takes no lock and, beyond the growth of dst, allocates nothing per
 	// message.
-	Match(key []byte, headers func() amqp.Table, dst []D) []D
+	Match(key []byte, props amqp.Properties, dst []D) []D
+
+	// PerMessage tells whether what Match answers is good for one message only:
+	// it depends on more than the key. It never changes.
+	PerMessage() bool
+
+	// OneKey tells whether a message with several keys is matched once, by the
+	// first. It never changes.
+	OneKey() bool
 
 	// Add binds dst and reports whether that is new: a binding is identified by
 	// its destination, key and arguments, whose order and widths of integers
@@ -44,9 +51,9 @@ type Binding[D comparable] struct {
 	Args        amqp.Table
 }
 
-// New makes the table of an exchange type: direct, fanout, topic or headers.
-// It returns nil for any other type.
-func New[D comparable](exchangeType string) Table[D] {
+// New makes the table of an exchange: of the type direct, fanout, topic,
+// headers, x-consistent-hash or x-random. It returns nil for any other type.
+func New[D comparable](exchangeType string, args amqp.Table) Table[D] {
 	switch exchangeType {
 	case "direct":
 		return NewDirect[D]()
@@ -56,15 +63,33 @@ func New[D comparable](exchangeType string) Table[D] {
 		return NewTopic[D]()
 	case "headers":
 		return NewHeaders[D]()
+	case typeConsistentHash:
+		return NewConsistentHash[D](args)
+	case "x-random":
+		return NewRandom[D]()
 	}
 	return nil
 }
 
-// ValidateArgs says with a 406 what an exchange type can not accept in a
-// binding's arguments. Only headers exchanges are particular.
-func ValidateArgs(exchangeType string, args amqp.Table) error {
-	if exchangeType == "headers" {
+const typeConsistentHash = "x-consistent-hash"
+
+// ValidateExchange says with a 406 what an exchange type can not accept in the
+// arguments of an exchange.
+func ValidateExchange(exchangeType string, args amqp.Table) error {
+	if exchangeType == typeConsistentHash {
+		return validateHash(args)
+	}
+	return nil
+}
+
+// ValidateBinding says with a 406 what an exchange type can not accept in a
+// binding.
+func ValidateBinding(exchangeType, key string, args amqp.Table) error {
+	switch exchangeType {
+	case "headers":
 		return validateHeaders(args)
+	case typeConsistentHash:
+		return validateWeight(key)
 	}
 	return nil
 }
@@ -79,6 +104,12 @@ type writer[D comparable] struct {
 	added, removed func(change, *record[D])
 	publish        func()
 }
+
+// PerMessage implements Table: most tables look at the key alone.
+func (w *writer[D]) PerMessage() bool { return false }
+
+// OneKey implements Table: most tables name what any of the keys leads to.
+func (w *writer[D]) OneKey() bool { return false }
 
 func (w *writer[D]) init(added, removed func(change, *record[D]), publish func()) {
 	w.ledger.init()

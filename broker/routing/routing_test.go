@@ -14,8 +14,8 @@ import (
 var types = []string{"direct", "fanout", "topic", "headers"}
 
 func TestUnknownTypeHasNoTable(t *testing.T) {
-	if New[int]("x-random") != nil {
-		t.Error("x-random has a table")
+	if New[int]("x-unknown", nil) != nil {
+		t.Error("x-unknown has a table")
 	}
 }
 
@@ -30,7 +30,7 @@ func TestTablesKeepTheirBook(t *testing.T) {
 	for _, typ := range types {
 		t.Run(typ, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				table := New[int](typ)
+				table := New[int](typ, nil)
 				var bound []Binding[int]
 				for range rapid.IntRange(1, 50).Draw(t, "changes") {
 					b := Binding[int]{
@@ -79,7 +79,7 @@ func TestTablesKeepTheirBook(t *testing.T) {
 							want = append(want, b.Destination)
 						}
 					}
-					dst := table.Match([]byte(key), func() amqp.Table { return headers }, []int{-1})
+					dst := table.Match([]byte(key), withHeaders(headers), []int{-1})
 					if dst[0] != -1 {
 						t.Fatalf("what was in dst is gone: %v", dst)
 					}
@@ -97,7 +97,7 @@ func TestTablesKeepTheirBook(t *testing.T) {
 
 func TestArgumentsAreCopied(t *testing.T) {
 	for _, typ := range types {
-		tab := New[int](typ)
+		tab := New[int](typ, nil)
 		args := table("a", "1")
 		tab.Add(1, "k", args)
 		clear(args)
@@ -109,7 +109,7 @@ func TestArgumentsAreCopied(t *testing.T) {
 
 func TestArgumentsDifferByValueNotByWidthOrOrder(t *testing.T) {
 	for _, typ := range types {
-		tab := New[int](typ)
+		tab := New[int](typ, nil)
 		tab.Add(1, "k", table("a", amqp.Int8(1), "b", "x"))
 		if tab.Add(1, "k", table("b", "x", "a", amqp.Int64(1))) {
 			t.Errorf("%s: another order or width made another binding", typ)
@@ -128,7 +128,7 @@ func TestArgumentsDifferByValueNotByWidthOrOrder(t *testing.T) {
 func TestMatchesRunBesideChanges(t *testing.T) {
 	for _, typ := range types {
 		t.Run(typ, func(t *testing.T) {
-			tab := New[int](typ)
+			tab := New[int](typ, nil)
 			always := table("a", 1)
 			const fixed = 40
 			for i := range fixed {
@@ -145,7 +145,7 @@ func TestMatchesRunBesideChanges(t *testing.T) {
 							return
 						default:
 						}
-						dst = tab.Match([]byte("a.b"), func() amqp.Table { return always }, dst[:0])
+						dst = tab.Match([]byte("a.b"), withHeaders(always), dst[:0])
 						seen := map[int]bool{}
 						n := 0
 						for _, d := range dst {

@@ -120,6 +120,14 @@ func (c chunk[D]) withLastAt(i int) chunk[D] {
 	return n
 }
 
+// at is the i-th of the destinations, of which there must be one.
+func (s *set[D]) at(i int) D {
+	if k := i / chunkLen; k < len(s.full) {
+		return s.full[k].dst[i%chunkLen]
+	}
+	return s.tail.dst[i%chunkLen]
+}
+
 // appendTo appends all destinations to dst.
 func (s *set[D]) appendTo(dst []D) []D {
 	if s == nil {

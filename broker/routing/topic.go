@@ -135,7 +135,7 @@ func (t *Topic[D]) remove(n *tnode[D], pattern string, done bool, ord uint32) *t
 }
 
 // Match implements Table.
-func (t *Topic[D]) Match(key []byte, _ func() amqp.Table, dst []D) []D {
+func (t *Topic[D]) Match(key []byte, _ amqp.Properties, dst []D) []D {
 	st := t.current.Load()
 	if st.root == nil {
 		return dst
