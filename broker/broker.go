@@ -124,7 +124,11 @@ func Open(dir string, o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, stop: make(chan struct{}), gauge: o.gauge}
-	b.runners.New = func() any { return &runner{b: b} }
+	b.runners.New = func() any {
+		r := &runner{b: b}
+		r.doomed.claim.Moving = true
+		return r
+	}
 	b.expiry = newExpiries(b)
 	if err := b.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("broker in %s: %w", dir, err), st.Close())

@@ -35,6 +35,8 @@ type runner struct {
 	sinks  []Sink // to flush
 	budget int    // how many messages may be delivered for one queue before its goroutine takes over
 	wait   wal.LSN
+	doomed doomed // what the last step left to be buried
+	dead   *store.Batch
 }
 
 const (
@@ -93,6 +95,7 @@ const (
 	more                    // a run was delivered, there may be more
 	mustRead                // the next message is not in memory
 	mustWait                // until runner.wait is durable
+	mustBury                // runner.doomed has messages to bury, now
 )
 
 func (q *localQueue) touch(c *Consumer) {
@@ -152,6 +155,8 @@ func (q *localQueue) deliver(r *runner) {
 		case mustRead, mustWait:
 			q.handOver(out, r.wait)
 			return
+		case mustBury:
+			given += q.bury(r)
 		}
 		if budget -= given; budget <= 0 {
 			q.handOver(more, 0)
@@ -194,6 +199,9 @@ func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 			// pass, such as too many open files.
 			q.v.b.pause(pause)
 			pause = min(2*pause, readPauseMax)
+		case mustBury:
+			q.bury(r)
+			pause = readPause
 		default:
 			pause = readPause
 		}
@@ -216,7 +224,7 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 	for given < maxRun {
 		l := q.readyLevel()
 		if l == nil {
-			return q.trim(disk), given
+			return q.shorten(r, disk), given
 		}
 		want := q.measure(l)
 		if want == 0 {

@@ -97,6 +97,7 @@
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
 //	local.go dispatch.go         a queue on the store; delivery
+//	bury.go                      what leaves a queue otherwise
 //	consumer.go get.go           consumers and their turns; taking one message
 //	large.go                     bodies that go through files
 //	errors.go                    refusals

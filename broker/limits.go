@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 
+	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -82,12 +83,17 @@ func (b *Batch) cut() {
 // It does not ask for the dispatcher's token: whoever holds that works under mu
 // too, and must not be found in the middle.
 func (q *localQueue) settleLength(r *runner) {
-	q.mu.Lock()
-	out := more
-	for out == more {
-		out, _ = q.stepLocked(r, false)
+	out := mustBury
+	for out == mustBury {
+		q.mu.Lock()
+		for out = more; out == more; {
+			out, _ = q.stepLocked(r, false)
+		}
+		q.mu.Unlock()
+		if out == mustBury {
+			q.bury(r)
+		}
 	}
-	q.mu.Unlock()
 	switch {
 	case out == mustRead: // with or without somebody to deliver to
 		if q.work.Add(1) == 1 {
@@ -98,9 +104,47 @@ func (q *localQueue) settleLength(r *runner) {
 	}
 }
 
-// trim drops the oldest ready messages, where they are too many: so many at a time
-// as the store takes. Under mu, when nobody is there to take them. Without disk it
-// does not wait for files, and ends with mustRead where it would have to.
+// shorten takes the oldest ready messages out, where they are too many. Under mu,
+// when nobody is there to take them. Without disk it does not wait for files, and
+// ends with mustRead where it would have to.
+func (q *localQueue) shorten(r *runner, disk bool) outcome {
+	if !q.tooLong() {
+		return caughtUp
+	}
+	set := q.settings()
+	if set.dlx == nil {
+		return q.trim(disk)
+	}
+	ready, _, bytes := q.sq.Counts()
+	over, overBytes := int64(0), int64(0)
+	if set.maxLength >= 0 {
+		over = int64(ready) - set.maxLength
+	}
+	if set.maxBytes >= 0 {
+		overBytes = bytes - set.maxBytes
+	}
+	want := over
+	if overBytes > 0 {
+		want = maxRun // how many that takes is not known yet
+	}
+	c := &r.doomed.claim
+	switch q.sq.Claim(c, int(min(want, maxRun)), disk) {
+	case store.Cold:
+		return mustRead
+	case store.Claimed:
+		n := 0
+		for ; n < len(c.Items) && (over > 0 || overBytes > 0); n++ {
+			over--
+			overBytes -= c.Items[n].Size()
+		}
+		q.sq.Unclaim(c, n)
+		return q.doom(r, q.sq, maxlen)
+	}
+	return caughtUp
+}
+
+// trim is shorten where what is too much is gone: so many at a time as the store
+// takes, and without reading them.
 func (q *localQueue) trim(disk bool) outcome {
 	for q.tooLong() {
 		batch := q.acksBatch()

@@ -15,13 +15,13 @@ type localQueue struct {
 	queueDef
 	sq *store.Queue
 
-	// work is the dispatcher's token and counts the causes for delivery since
-	// it was taken; 0: nobody dispatches. See deliver.
-	work atomic.Uint32
-
 	// touched is a stack of consumers that may take again. Whoever dispatches
 	// takes it whole.
 	touched atomic.Pointer[Consumer]
+
+	// work is the dispatcher's token and counts the causes for delivery since
+	// it was taken; 0: nobody dispatches. See deliver.
+	work atomic.Uint32
 
 	// For those who do not hold mu: the consumers, and those of them that are
 	// ready.
@@ -41,6 +41,7 @@ type localQueue struct {
 	levels    []*level     // by falling priority
 	cold      *store.Claim // see keepAhead
 	acks      *store.Batch // see acksBatch
+	graves    *graves      // nil: nothing was doomed yet
 }
 
 // maxRun is the most messages that are claimed at once.
@@ -81,7 +82,9 @@ func (q *localQueue) open(sq *store.Queue) {
 	q.sq = sq
 	sq.SetLimits(q.settings().storeLimits())
 	// What consumers had before the restart is ready again, and may be too much.
-	q.trim(true)
+	if q.settings().dlx == nil {
+		q.trim(true)
+	}
 }
 
 func (q *localQueue) Name() string        { return q.name }

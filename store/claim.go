@@ -44,6 +44,9 @@ type Claim struct {
 	Items []Item
 	// WaitFor is set with Unmarked.
 	WaitFor wal.LSN
+	// Moving, set before Claim, says that the messages are not to be delivered but
+	// moved or removed: the log need not know that they are out.
+	Moving bool
 
 	q      *Queue
 	pinned bool           // the log's cache
@@ -145,7 +148,7 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 				q.ix.Ack(seq, seq, q.s.forget)
 				continue
 			}
-			if q.durable && !failed && (e == nil || !e.Marked()) {
+			if q.durable && !failed && !c.Moving && (e == nil || !e.Marked()) {
 				if !q.covered(seq) {
 					c.ahead.seq = seq
 					status = Unmarked

@@ -32,6 +32,14 @@ type Item struct {
 	Message
 }
 
+// Size is the length of the body in bytes.
+func (it *Item) Size() int64 {
+	if it.Large != nil {
+		return it.Large.size
+	}
+	return int64(len(it.Body))
+}
+
 // parseBlob takes a blob apart; the item points into p.
 func (it *Item) parseBlob(p []byte) (err error) {
 	it.Message, it.Time, err = record.Parse(p)
