@@ -64,4 +64,10 @@ func (e Entry) Sealed() bool { return e.Flags&Sealed != 0 }
 // claimed, requeued or aside.
 func (e *Entry) state() uint32 { return e.Flags & aside }
 
+// ready tells whether the message can be claimed.
+func (e *Entry) ready() bool { s := e.state(); return s == 0 || s == requeued }
+
 func (e *Entry) setState(state uint32) { e.Flags = e.Flags&^aside | state }
+
+// Claimed tells whether the message is out, to be acked or given back.
+func (e *Entry) Claimed() bool { return e.state() == claimed }

@@ -9,6 +9,11 @@ type Queue struct {
 	next   uint64 // the sequence number of the next message
 	floor  uint64 // all below are gone
 	cursor uint64 // all below were claimed once, are in heap, or are gone
+	// Of the messages from the cursor on, those below taken may be claimed or aside,
+	// by TakeAt: as many as takes says, or fewer. Where taken is not above the cursor
+	// there are none.
+	taken uint64
+	takes int
 
 	// mark: the log says, or is about to say, that all below may have been
 	// delivered. past: the same, as an earlier life of the process left it.
@@ -176,8 +181,13 @@ func (q *Queue) Peek() (seq uint64, e *Entry, ok bool) {
 		}
 		q.heap.pop()
 	}
-	q.cursor, e, ok = q.nextAlive(q.cursor, q.next)
-	return q.cursor, e, ok
+	for {
+		q.cursor, e, ok = q.nextAlive(q.cursor, q.next)
+		if !ok || e == nil || e.state() == 0 {
+			return q.cursor, e, ok
+		}
+		q.cursor++ // TakeAt has taken it
+	}
 }
 
 // Take claims the message that Peek returned with an entry. It tells whether the
@@ -198,6 +208,46 @@ func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
 	q.unacked++
 	q.readyBytes -= e.Body()
 	return redelivered, count
+}
+
+// Lookup returns a message's state, whatever that is: its entry, as Peek does, and
+// whether it is ready. ok is false where it is gone.
+func (q *Queue) Lookup(seq uint64) (e *Entry, ready, ok bool) {
+	if e = q.entry(seq); e != nil {
+		return e, e.ready(), true
+	}
+	ok = q.runOf(seq) != nil
+	return nil, ok, ok
+}
+
+// TakeAt is Take of a message that is ready, wherever it is in the queue, and has an
+// entry.
+func (q *Queue) TakeAt(seq uint64, e *Entry) (redelivered bool, count uint32) {
+	cursor := q.cursor
+	if seq != cursor {
+		q.overtake(seq)
+	}
+	head := len(q.heap) > 0 && q.heap[0] == seq && e.state() == requeued
+	if e.state() == requeued && !head {
+		e.setState(0) // what the heap still has of it is stale
+	}
+	redelivered, count = q.Take(seq, e)
+	if !head && seq != cursor {
+		q.cursor = cursor
+	}
+	return redelivered, count
+}
+
+// overtake notes that a message is taken that need not be the next one.
+func (q *Queue) overtake(seq uint64) {
+	if seq < q.cursor {
+		return
+	}
+	if q.taken <= q.cursor {
+		q.takes = 0
+	}
+	q.taken = max(q.taken, seq+1)
+	q.takes++
 }
 
 // Untake undoes Take: the message is ready in its place as if never claimed.
@@ -262,6 +312,9 @@ func (q *Queue) giveBack(seq uint64, e *Entry) {
 	q.unacked--
 	q.ready++
 	q.readyBytes += e.Body()
+	if seq >= q.cursor {
+		return
+	}
 	// All from the cursor on is ready. Where nothing stands between, the
 	// cursor takes the message in; else the heap.
 	if _, _, ok := q.nextAlive(seq+1, q.cursor); !ok {

@@ -64,7 +64,13 @@ func (r *Removed) Each(fn func(Entry)) {
 }
 
 // Loose is the number of ranges, at most, that a Purge now would report.
-func (q *Queue) Loose() int { return len(q.heap) + len(q.aside) + 1 }
+func (q *Queue) Loose() int {
+	n := len(q.heap) + len(q.aside) + 1
+	if q.taken > q.cursor {
+		n += q.takes
+	}
+	return n
+}
 
 // Purge removes what is ready, and what was set aside. It calls gone with the
 // ranges of numbers, ascending, that the log must say to be gone.
@@ -83,10 +89,18 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	}
 	q.heap = nil
 
-	// All from the cursor on is ready. Its first page may hold claimed
-	// messages too; the others go whole.
+	// All from the cursor on is ready, but for what was taken out of turn, which is
+	// put aside meanwhile. The first page may hold such messages of before the
+	// cursor too; the others go whole.
 	from, end := q.cursor, q.next
-	q.purgeRuns(from, &r)
+	var stay []placed
+	for seq, e := q.pages.next(from, q.taken); e != nil; seq, e = q.pages.next(seq+1, q.taken) {
+		if !e.ready() {
+			stay = append(stay, placed{seq, *e})
+			q.pages.remove(seq)
+		}
+	}
+	held := q.purgeRuns(from, &r)
 	for {
 		seq, e := q.pages.next(from, min(end, (from|pageMask)+1))
 		if e == nil {
@@ -95,8 +109,13 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 		r.loose = append(r.loose, q.drop(seq, e))
 	}
 	r.pages = q.pages.cut((from | pageMask) + 1)
+	for _, p := range stay {
+		q.pages.put(p.seq, p.Entry)
+		held = append(held, p.seq)
+	}
+	slices.Sort(held)
 	for seq := range q.counts {
-		if seq >= from {
+		if seq >= from && q.entry(seq) == nil {
 			delete(q.counts, seq)
 		}
 	}
@@ -115,17 +134,27 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 		q.bury(seqs[i], seqs[k-1]+1)
 		i = k
 	}
-	if from < end {
-		gone(from, end-1)
-		q.bury(from, end)
+	for _, seq := range append(held, end) {
+		if from < seq {
+			gone(from, seq-1)
+			q.bury(from, seq)
+		}
+		from = seq + 1
 	}
 	return r
 }
 
-// purgeRuns takes all that is not below from, and ready, out of the runs.
-func (q *Queue) purgeRuns(from uint64, removed *Removed) {
+// placed is an entry and its place.
+type placed struct {
+	seq uint64
+	Entry
+}
+
+// purgeRuns takes all that is not below from, and ready, out of the runs. It
+// returns what is not ready.
+func (q *Queue) purgeRuns(from uint64, removed *Removed) (held []uint64) {
 	if q.sealed == nil {
-		return
+		return nil
 	}
 	s := q.sealed
 	kept := s.runs[:0]
@@ -133,6 +162,10 @@ func (q *Queue) purgeRuns(from uint64, removed *Removed) {
 		if r.end > from {
 			out := r
 			for seq, e := s.held.next(max(r.first, from), r.end); e != nil; seq, e = s.held.next(seq+1, r.end) {
+				if !e.ready() {
+					held = append(held, seq)
+					continue
+				}
 				r.held.sub(e)
 				s.held.remove(seq)
 			}
@@ -152,6 +185,7 @@ func (q *Queue) purgeRuns(from uint64, removed *Removed) {
 	if s.runs, s.hint = kept, 0; len(kept) == 0 {
 		q.sealed = nil
 	}
+	return held
 }
 
 // TrimMost is how many messages a Trim removes at the most: it is called under
@@ -173,9 +207,9 @@ func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), rang
 		if !ok || e == nil && bytes >= 0 {
 			break
 		}
-		// Between two messages from the cursor on, all is gone.
+		// Between two messages from the cursor on, all is gone that nobody has taken.
 		atCursor := e == nil || e.state() != requeued
-		if n > 0 && seq != end && !(fresh && atCursor) {
+		if n > 0 && seq != end && !(fresh && atCursor && q.taken <= end) {
 			ranges(first, end-1)
 			q.bury(first, end)
 			first = seq

@@ -196,6 +196,20 @@ func (q *Queue) TakeSealed(seq uint64, length, body uint32) (redelivered bool) {
 	return seq < q.past
 }
 
+// TakeSealedAt is TakeSealed of a message that is ready, wherever it is in the queue,
+// and has no entry.
+func (q *Queue) TakeSealedAt(seq uint64, length, body uint32) (redelivered bool) {
+	cursor := q.cursor
+	if seq != cursor {
+		q.overtake(seq)
+	}
+	redelivered = q.TakeSealed(seq, length, body)
+	if seq != cursor {
+		q.cursor = cursor
+	}
+	return redelivered
+}
+
 // Measure tells the size of a message that is in a run and has no entry; of all
 // others it is known. The message stays where it is, ready.
 func (q *Queue) Measure(seq uint64, length, body uint32) {

@@ -327,7 +327,7 @@ func (t *larges) remove(s *Store, l *Large) {
 func (r *applier) planLarge(p *publishing) {
 	p.size = uint32(p.large.size) + p.large.over
 	if p.logged {
-		r.size += record.WordSize + p.durables*record.PairSize + record.LargeSize
+		r.size += record.WordSize + p.durables*record.PairSize + record.LargeEnd(p.m.Expires)
 		r.records++
 	}
 }
@@ -338,9 +338,9 @@ func (r *applier) writeLarge(p *publishing, queues, durables int) (w written) {
 	w.memory = l.entry(0)
 	if durables > 0 {
 		head := record.WordSize + durables*record.PairSize
-		lsn, rec := r.s.log.Put(head + record.LargeSize)
+		lsn, rec := r.s.log.Put(head + record.LargeEnd(p.m.Expires))
 		record.PutWord(rec, record.PublishLarge, durables)
-		record.PutLarge(rec[head:], l.number, p.size, l.over)
+		record.PutLarge(rec[head:], l.number, p.size, l.over, p.m.Expires)
 		w.pairs = rec[record.WordSize:head]
 		w.logged = l.entry(index.Logged)
 		l.record.Store(uint64(lsn))
@@ -361,13 +361,12 @@ func (s *Store) LargeBytes() int64 {
 	return s.opts.LargeBytes
 }
 
-// nextLarge returns the file of the message seq, held, where that is the next
-// one and is large.
-func (q *Queue) nextLarge(seq uint64) *Large {
+// largeAt returns the file of the message seq, held, where that is large.
+func (q *Queue) largeAt(seq uint64) *Large {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	next, e, _ := q.ix.Peek()
-	if e == nil || next != seq || !isLarge(e.Addr) {
+	e, _, _ := q.ix.Lookup(seq)
+	if e == nil || e.Sealed() || !isLarge(e.Addr) {
 		return nil
 	}
 	l := q.s.larges.get(e.Addr)

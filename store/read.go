@@ -32,6 +32,7 @@ type window struct {
 // calls ask for.
 type readAhead struct {
 	seq     uint64   // the message that stopped take
+	err     error    // why it cannot be read at the moment
 	sealed  bool     // it is in a segment
 	windows []window // items may point into all of them
 	size    int      // of the next read
@@ -54,12 +55,14 @@ func (a *readAhead) bytes(addr uint64, n uint32, file uint64) []byte {
 
 // read fetches the message that stopped take, and its neighbours. It returns
 // whether take should go on: the message is in memory now, or out of the way.
-// It does not where enough was read, or where nothing can be read at the moment.
+// It does not where enough was read, or where nothing can be read at the moment:
+// then err says why.
 func (a *readAhead) read(q *Queue) bool {
+	a.err = nil
 	if a.spent >= readClaim {
 		return false
 	}
-	if l := q.nextLarge(a.seq); l != nil {
+	if l := q.largeAt(a.seq); l != nil {
 		err := l.load()
 		l.Release()
 		return a.judge(q, largeBit|l.number, err)
@@ -94,17 +97,18 @@ func (a *readAhead) judge(q *Queue, addr uint64, err error) bool {
 	}
 	if scarce(err) || !harmed(err) && q.s.trouble.passes(q, a.seq, time.Now()) {
 		q.s.warnUnreadable(err)
+		a.err = err
 		return false
 	}
 	q.mu.Lock()
-	seq, e, _ := q.ix.Peek()
-	mine := e != nil && seq == a.seq && !e.Sealed() && e.Addr == addr
-	if mine {
-		q.ix.Take(seq, e)
+	e, ready, _ := q.ix.Lookup(a.seq)
+	mine := e != nil && !e.Sealed() && e.Addr == addr
+	if mine && ready {
+		q.ix.TakeAt(a.seq, e)
 	}
 	q.mu.Unlock()
 	if mine {
-		q.setAside(seq, err)
+		q.setAside(a.seq, err)
 	}
 	return true
 }
@@ -133,8 +137,8 @@ func (a *readAhead) plan(q *Queue, limit uint64) (p stretch, ok bool) {
 	defer log.Unpin()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	seq, e, _ := q.ix.Peek()
-	if e == nil || seq != a.seq || e.Sealed() {
+	e, _, _ := q.ix.Lookup(a.seq)
+	if e == nil || e.Sealed() {
 		return p, false
 	}
 	if !e.Logged() {
@@ -148,7 +152,7 @@ func (a *readAhead) plan(q *Queue, limit uint64) (p stretch, ok bool) {
 	p.from = e.Addr
 	p.end = p.from + uint64(e.Len)
 	p.one = p.end
-	q.ix.After(seq, func(_ uint64, e index.Entry) bool {
+	q.ix.After(a.seq, func(_ uint64, e index.Entry) bool {
 		stop := e.Addr + uint64(e.Len)
 		if e.Logged() != (p.chunk == nil) || e.Addr < p.end || e.Addr > p.end+readGap || stop-p.from > uint64(a.size) || stop > limit ||
 			p.chunk == nil && log.Cached(wal.LSN(e.Addr), int(e.Len)) != nil {

@@ -314,7 +314,7 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 		if rec.Kind == record.PublishLarge {
 			point = index.MakeEntry(largeBit|rec.File, rec.Length, rec.Length-rec.Overhead, index.Logged)
 		} else {
-			body, err := record.BodyLen(rec.Blob)
+			body, _, err := record.BodyLen(rec.Blob)
 			if err != nil {
 				return err
 			}

@@ -59,6 +59,7 @@ func (r *sealedReader) unreadable(q *Queue, seq uint64) bool {
 // or out of the way. No lock is held.
 func (c *Claim) find(q *Queue, disk bool) bool {
 	r := &c.sealed
+	c.ahead.err = nil
 	if r.spent >= readClaim {
 		return false
 	}
@@ -99,6 +100,7 @@ func (c *Claim) find(q *Queue, disk bool) bool {
 	case scarce(err) || !harmed(err) && q.s.trouble.passes(q, seq, time.Now()):
 		r.badEnd = 0
 		q.s.warnUnreadable(err)
+		c.ahead.err = err
 		return false
 	}
 	// A line a block, of which a message at a time is the least: a whole segment

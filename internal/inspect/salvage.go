@@ -547,7 +547,7 @@ func (w *saver) saveLarge(q *queue, seq uint64, e index.Entry) error {
 	p := make([]byte, n+record.LargeSize)
 	record.PutWord(p, record.PublishLarge, 1)
 	w.pair(p[record.WordSize:], q, seq, e)
-	record.PutLarge(p[n:], c.number, e.Len, uint32(int64(e.Len)-e.Body()))
+	record.PutLarge(p[n:], c.number, e.Len, uint32(int64(e.Len)-e.Body()), 0)
 	if err := w.put(p); err != nil {
 		return err
 	}

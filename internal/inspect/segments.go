@@ -108,7 +108,7 @@ func (b *sources) logged(addr uint64, size uint32) ([]byte, error) {
 	if err := record.CheckBlob(p); err != nil {
 		return nil, err
 	}
-	_, err := record.BodyLen(p)
+	_, _, err := record.BodyLen(p)
 	return p, err
 }
 

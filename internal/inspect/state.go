@@ -483,7 +483,7 @@ func (s *state) applyLoose(lsn wal.LSN, p []byte, rec *record.Record) {
 	if record.CheckBlob(rec.Blob) != nil {
 		return
 	}
-	body, err := record.BodyLen(rec.Blob)
+	body, _, err := record.BodyLen(rec.Blob)
 	if err != nil {
 		return
 	}
@@ -536,7 +536,7 @@ func (q *queue) drop(first, last uint64) {
 func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 	switch rec.Kind {
 	case record.Publish:
-		body, err := record.BodyLen(rec.Blob)
+		body, _, err := record.BodyLen(rec.Blob)
 		if err != nil {
 			return err
 		}

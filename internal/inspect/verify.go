@@ -255,7 +255,7 @@ func checkRecord(p []byte) error {
 	if err := record.CheckBlob(rec.Blob); err != nil {
 		return err
 	}
-	_, err = record.BodyLen(rec.Blob)
+	_, _, err = record.BodyLen(rec.Blob)
 	return err
 }
 

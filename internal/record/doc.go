@@ -23,7 +23,8 @@ whose other three bytes are the count n, and what the kind says:
 	10    merged   old segments  segment u64, n × old segment u64: what was in the old ones, and
 	                             is not gone, is in the new one from now on
 	11    large    pairs         n × (queue u32, flags u8, seq u56), file u64, length u32,
-	                             overhead u32: a publish whose body is a file of its own
+	                             overhead u32: a publish whose body is a file of its own; where
+	                             the message expires, then when, in ms since 1970, u64
 
 Flag 1 of a pair says that the message counts as delivered. Purges and trims are
 acks. Ids of queues, segments and large files, and seqs, are never used again, so
@@ -37,10 +38,11 @@ that every record may be replayed over a state that knows it already.
 	     8      8  time of publication, ms since 1970
 	    16      1  length of the exchange's name
 	    17      1  length of the routing key
-	    18      1  flags: 1 persistent
+	    18      1  flags: 1 persistent, 2 expires
 	    19      1  zero
 	    20      4  length of the properties
-	    24         exchange, routing key, properties, body
+	    24      8  when it expires, ms since 1970, with flag 2 only; 1 means at once
+	               exchange, routing key, properties, body
 
 Of a large message the file (package large) has the body, and behind it as head the
 blob that the message would be with an empty body. A large publish's length is that

@@ -16,10 +16,16 @@ type Message struct {
 	Body       []byte
 	// Persistent: the message survives a restart in its durable queues.
 	Persistent bool
+	// Expires is when the message is of no use any more, in ms since 1970; 0: it
+	// always is. AtOnce means that it is to be had only by who waits for it.
+	Expires int64
 }
 
+// AtOnce, as Message.Expires, says that a message has no time to wait.
+const AtOnce = 1
+
 // MaxProps bounds Message.Props, in bytes.
-const MaxProps = MaxOverhead - BlobHeader - 2*255
+const MaxProps = MaxOverhead - BlobHeader - expiresSize - 2*255
 
 // MaxOverhead bounds how many bytes of a blob are not body.
 const MaxOverhead = 1<<24 - 1
@@ -29,7 +35,9 @@ const MaxOverhead = 1<<24 - 1
 const (
 	BlobHeader     = 24
 	BlobCheck      = 8 // checksum and length: a payload is a blob without them
+	expiresSize    = 8
 	flagPersistent = 1 << 0
+	flagExpires    = 1 << 1
 
 	// Up to here a blob's checksum is computed where it was copied to, under
 	// the log's append lock, in one go; larger ones beforehand in pieces.
@@ -43,7 +51,11 @@ var (
 
 // BlobSize is the length of m's blob, in 64 bits since it may pass 32.
 func (m *Message) BlobSize() int64 {
-	return BlobHeader + int64(len(m.Exchange)) + int64(len(m.RoutingKey)) + int64(len(m.Props)) + int64(len(m.Body))
+	n := BlobHeader + int64(len(m.Exchange)) + int64(len(m.RoutingKey)) + int64(len(m.Props)) + int64(len(m.Body))
+	if m.Expires != 0 {
+		n += expiresSize
+	}
+	return n
 }
 
 // Validate reports what a blob cannot hold.
@@ -61,8 +73,8 @@ func (m *Message) Validate() error {
 	return nil
 }
 
-// PutBlobHeader writes the header of m's blob but for the checksum.
-func (m *Message) PutBlobHeader(p []byte, size uint32, ms int64) {
+// putBlobHeader writes the header of m's blob but for the checksum.
+func (m *Message) putBlobHeader(p []byte, size uint32, ms int64) {
 	_ = p[BlobHeader-1]
 	le.PutUint32(p[4:], size)
 	le.PutUint64(p[8:], uint64(ms))
@@ -72,15 +84,23 @@ func (m *Message) PutBlobHeader(p []byte, size uint32, ms int64) {
 	if m.Persistent {
 		p[18] = flagPersistent
 	}
+	if m.Expires != 0 {
+		p[18] |= flagExpires
+	}
 	p[19] = 0
 	le.PutUint32(p[20:], uint32(len(m.Props)))
 }
 
 // BlobCRC is the checksum of m's blob before it is put together.
 func (m *Message) BlobCRC(size uint32, ms int64) uint32 {
-	var h [BlobHeader]byte
-	m.PutBlobHeader(h[:], size, ms)
-	crc := crc32.Checksum(h[4:], castagnoli)
+	var h [BlobHeader + expiresSize]byte
+	m.putBlobHeader(h[:], size, ms)
+	n := BlobHeader
+	if m.Expires != 0 {
+		le.PutUint64(h[n:], uint64(m.Expires))
+		n += expiresSize
+	}
+	crc := crc32.Checksum(h[4:n], castagnoli)
 	for _, part := range [...][]byte{m.Exchange, m.RoutingKey, m.Props, m.Body} {
 		crc = crc32.Update(crc, castagnoli, part)
 	}
@@ -90,8 +110,12 @@ func (m *Message) BlobCRC(size uint32, ms int64) uint32 {
 // PutBlob writes m's blob into p, which has its size. crc is its checksum, if
 // it is longer than CRCInPlace; else it is computed here.
 func (m *Message) PutBlob(p []byte, ms int64, crc uint32) {
-	m.PutBlobHeader(p, uint32(len(p)), ms)
+	m.putBlobHeader(p, uint32(len(p)), ms)
 	n := BlobHeader
+	if m.Expires != 0 {
+		le.PutUint64(p[n:], uint64(m.Expires))
+		n += expiresSize
+	}
 	n += copy(p[n:], m.Exchange)
 	n += copy(p[n:], m.RoutingKey)
 	n += copy(p[n:], m.Props)
@@ -135,11 +159,27 @@ func Parse(p []byte) (m Message, ms int64, err error) {
 	return ParsePayload(p[BlobCheck:])
 }
 
+// payloadHeader is what stands before the parts of a payload; ok is false for one
+// that ends before.
+func payloadHeader(p []byte) (header int, expires int64, ok bool) {
+	header = BlobHeader - BlobCheck
+	if len(p) < header {
+		return 0, 0, false
+	}
+	if p[10]&flagExpires == 0 {
+		return header, 0, true
+	}
+	if len(p) < header+expiresSize {
+		return 0, 0, false
+	}
+	return header + expiresSize, int64(le.Uint64(p[header:])), true
+}
+
 // ParsePayload is Parse for what a segment holds of a blob, where length and
 // checksum stand elsewhere.
 func ParsePayload(p []byte) (m Message, ms int64, err error) {
-	const header = BlobHeader - BlobCheck
-	if len(p) < header {
+	header, expires, ok := payloadHeader(p)
+	if !ok {
 		return m, 0, ErrBlobShort
 	}
 	ex := header + int(p[8])
@@ -154,7 +194,18 @@ func ParsePayload(p []byte) (m Message, ms int64, err error) {
 		Props:      p[rk:body:body],
 		Body:       p[body:len(p):len(p)],
 		Persistent: p[10]&flagPersistent != 0,
+		Expires:    expires,
 	}, int64(le.Uint64(p)), nil
+}
+
+// PayloadTimes is when the message of a payload was published, and when it
+// expires, without a look at the rest. ok is false where it is none.
+func PayloadTimes(p []byte) (ms, expires int64, ok bool) {
+	_, expires, ok = payloadHeader(p)
+	if !ok {
+		return 0, 0, false
+	}
+	return int64(le.Uint64(p)), expires, true
 }
 
 // AppendBlob appends the blob that a payload was made of.
@@ -168,25 +219,25 @@ func AppendBlob(dst, payload []byte) []byte {
 
 // PayloadBody is how many bytes of a payload are body; 0 where it is none.
 func PayloadBody(p []byte) uint32 {
-	const header = BlobHeader - BlobCheck
-	if len(p) < header {
+	header, _, ok := payloadHeader(p)
+	if !ok {
 		return 0
 	}
-	rest := uint64(p[8]) + uint64(p[9]) + uint64(le.Uint32(p[12:])) + header
+	rest := uint64(p[8]) + uint64(p[9]) + uint64(le.Uint32(p[12:])) + uint64(header)
 	if rest > uint64(len(p)) || rest > MaxOverhead {
 		return 0
 	}
 	return uint32(uint64(len(p)) - rest)
 }
 
-// BodyLen is how many bytes of a blob are body.
-func BodyLen(p []byte) (uint32, error) {
+// BodyLen is how many bytes of a blob are body, and when the message expires.
+func BodyLen(p []byte) (body uint32, expires int64, err error) {
 	m, _, err := Parse(p)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if len(p)-len(m.Body) > MaxOverhead {
-		return 0, ErrBlobParts
+		return 0, 0, ErrBlobParts
 	}
-	return uint32(len(m.Body)), nil
+	return uint32(len(m.Body)), m.Expires, nil
 }

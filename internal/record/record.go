@@ -31,7 +31,7 @@ const (
 	SealedSize = 28 // a sealed record before its spans
 	SpanSize   = 20 // in a sealed record: queue id, first seq, end
 	MergedSize = 12 // a merged record before the old segments, 8 each
-	LargeSize  = 16 // in a large publish: behind the pairs
+	LargeSize  = 16 // in a large publish: behind the pairs, without the expiry
 )
 
 const (
@@ -99,13 +99,24 @@ func PutMerged(p []byte, segment uint64, old []uint64) {
 	}
 }
 
-// PutLarge writes what stands behind the pairs of a large publish: the message is
-// a file of its own; head and body have that many bytes, of which overhead are the
-// head.
-func PutLarge(p []byte, file uint64, length, overhead uint32) {
+// LargeEnd is the length of what stands behind the pairs of a large publish.
+func LargeEnd(expires int64) int {
+	if expires != 0 {
+		return LargeSize + expiresSize
+	}
+	return LargeSize
+}
+
+// PutLarge writes that: the message is a file of its own; head and body have that
+// many bytes, of which overhead are the head; where expires is not 0, p has room for
+// it too.
+func PutLarge(p []byte, file uint64, length, overhead uint32, expires int64) {
 	le.PutUint64(p, file)
 	le.PutUint32(p[8:], length)
 	le.PutUint32(p[12:], overhead)
+	if expires != 0 {
+		le.PutUint64(p[LargeSize:], uint64(expires))
+	}
 }
 
 // Record is a record taken apart.
@@ -124,6 +135,7 @@ type Record struct {
 	File     uint64 // large publish
 	Length   uint32 // large publish: of the blob
 	Overhead uint32 // large publish: what of it is not body
+	Expires  int64  // large publish: when the message expires
 }
 
 var errRecordLength = errors.New("wrong length")
@@ -145,10 +157,13 @@ func Decode(p []byte) (r Record, err error) {
 		return r, nil
 	case PublishLarge:
 		pairs := WordSize + n*PairSize
-		if len(p) != pairs+LargeSize {
+		if len(p) != pairs+LargeSize && len(p) != pairs+LargeSize+expiresSize {
 			return r, errRecordLength
 		}
 		r.Pairs, p = p[WordSize:pairs], p[pairs:]
+		if len(p) > LargeSize {
+			r.Expires = int64(le.Uint64(p[LargeSize:]))
+		}
 		r.File, r.Length, r.Overhead = le.Uint64(p), le.Uint32(p[8:]), le.Uint32(p[12:])
 		if r.Overhead > r.Length || r.Overhead > MaxOverhead {
 			return r, fmt.Errorf("message of %d bytes, %d of which are not body, is impossible", r.Length, r.Overhead)

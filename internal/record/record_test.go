@@ -56,6 +56,12 @@ var goldenRecords = []struct {
 		bytes: `0b 010000 07000000 01 2a000000000000
 			0200000000000000 00001000 20000000`,
 	},
+	{
+		name: "large that expires",
+		bytes: `0b 010000 07000000 01 2a000000000000
+			0200000000000000 00001000 20000000 0000000000010000`,
+		want: Record{Expires: 1 << 40},
+	},
 }
 
 const goldenBlob = `
@@ -148,8 +154,13 @@ func TestRecordFormatsAreWrittenDown(t *testing.T) {
 	p = make([]byte, WordSize+PairSize+LargeSize)
 	PutWord(p, PublishLarge, 1)
 	PutPair(p[WordSize:], 7, 42, PairMarked)
-	PutLarge(p[WordSize+PairSize:], 2, 1<<20, 32)
+	PutLarge(p[WordSize+PairSize:], 2, 1<<20, 32, 0)
 	got["large"] = p
+	p = make([]byte, WordSize+PairSize+LargeEnd(1<<40))
+	PutWord(p, PublishLarge, 1)
+	PutPair(p[WordSize:], 7, 42, PairMarked)
+	PutLarge(p[WordSize+PairSize:], 2, 1<<20, 32, 1<<40)
+	got["large that expires"] = p
 
 	for _, g := range goldenRecords {
 		want := unhex(t, g.bytes)
@@ -186,8 +197,8 @@ func TestRecordFormatsAreWrittenDown(t *testing.T) {
 			if rec.Segment != 9 || len(rec.Items) != 16 || rec.Old(0) != 3 || rec.Old(1) != 4 {
 				t.Errorf("merged is read as %+v", rec)
 			}
-		case "large":
-			if id, seq, flags := rec.Pair(0); id != 7 || seq != 42 || flags != PairMarked || rec.File != 2 || rec.Length != 1<<20 || rec.Overhead != 32 {
+		case "large", "large that expires":
+			if id, seq, flags := rec.Pair(0); id != 7 || seq != 42 || flags != PairMarked || rec.File != 2 || rec.Length != 1<<20 || rec.Overhead != 32 || rec.Expires != g.want.Expires {
 				t.Errorf("large is read as %+v", rec)
 			}
 		default:
@@ -199,8 +210,11 @@ func TestRecordFormatsAreWrittenDown(t *testing.T) {
 			if g.name == "put" && n >= WordSize+3 {
 				continue // a shorter value
 			}
+			if g.name == "large that expires" && n == WordSize+PairSize+LargeSize {
+				continue // one that does not
+			}
 			if rec, err := Decode(want[:n]); err == nil {
-				if _, err := BodyLen(rec.Blob); g.name != "publish" || err == nil {
+				if _, _, err := BodyLen(rec.Blob); g.name != "publish" || err == nil {
 					t.Errorf("%s cut to %d bytes: no error", g.name, n)
 				}
 			}
