@@ -22,6 +22,7 @@ func TestPublishDeliverAckAllocatesNothingAMessage(t *testing.T) {
 		"persistent":         {persistent, ConsumerSpec{}, []func(*QueueSpec){durable}},
 		"with properties":    {props(text(amqp.PropReplyTo, "r"), text(amqp.PropExpiration, "60000"), headers("h", 1)), ConsumerSpec{}, nil},
 		"bounded":            {nil, ConsumerSpec{}, []func(*QueueSpec){args("x-max-length", 100000)}},
+		"priorities":         {props(mode(2), priority(3)), ConsumerSpec{}, []func(*QueueSpec){durable, args("x-max-priority", 5)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// On a real disk: the memory file system allocates itself.

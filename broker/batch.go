@@ -49,8 +49,9 @@ type Batch struct {
 
 	cache  routeCache
 	router router
-	single route  // for what can not be cached
-	arena  []byte // property lists that had to be rewritten
+	single route          // for what can not be cached
+	lanes  []*store.Queue // see locals
+	arena  []byte         // property lists that had to be rewritten
 }
 
 // part is a store batch that is applied before what follows it, and the number
@@ -115,10 +116,15 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
 		Persistent: mode == 2,
 	}
+	locals := r.locals
+	if r.prioritized {
+		priority, _ := props.Priority()
+		locals = b.locals(r, priority)
+	}
 	if p.Upload != nil {
-		err = b.publishLarge(p, m, r.locals)
+		err = b.publishLarge(p, m, locals)
 	} else {
-		b.index = append(b.index, int32(b.cur.Publish(m, r.locals)))
+		b.index = append(b.index, int32(b.cur.Publish(m, locals)))
 	}
 	if err != nil {
 		return false, err

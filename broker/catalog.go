@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/catalog"
@@ -22,11 +23,6 @@ func (x *exchange) record() []byte {
 }
 
 func (d *queueDef) key() string { return catalog.Key(catalog.Queue, d.v.name, d.name) }
-
-// record names the store's queue, whose messages outlive the process with it.
-func (d *queueDef) record(id uint32) []byte {
-	return catalog.QueueValue(id, d.autoDelete, d.args)
-}
 
 func (b *binding) catalogKey() string {
 	kind, name := "q", ""
@@ -118,12 +114,20 @@ func (b *Broker) load() error {
 }
 
 func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool) error {
-	id, _ := record.Int("id")
-	sq := v.b.store.Queue(uint32(id))
-	if sq == nil {
-		return fmt.Errorf("catalog: queue '%s' in vhost '%s' has the number %d, which the store lacks", name, v.name, id)
+	ids, ok := catalog.QueueIDs(record)
+	if !ok {
+		return fmt.Errorf("catalog: queue '%s' in vhost '%s' names no number of the store", name, v.name)
 	}
-	known[uint32(id)] = true
+	var by []*store.Queue
+	for _, lane := range ids {
+		sq := v.b.store.Queue(lane.ID)
+		if sq == nil {
+			return fmt.Errorf("catalog: queue '%s' in vhost '%s' has the number %d, which the store lacks", name, v.name, lane.ID)
+		}
+		known[lane.ID] = true
+		by = slices.Grow(by, int(lane.Priority)+1)[:int(lane.Priority)+1]
+		by[lane.Priority] = sq
+	}
 	spec := QueueSpec{Name: name, Durable: true}
 	spec.AutoDelete, _ = record.Bool("auto_delete")
 	spec.Args, _ = record.Table("arguments")
@@ -134,7 +138,12 @@ func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool)
 	}
 	set := makeSettings(spec.Args, nil, nil)
 	q := v.newQueue(spec, set, nil)
-	q.open(sq)
+	var more *laneSet
+	if len(ids) > 1 {
+		by = append(by, make([]*store.Queue, max(set.maxPriority+1-len(by), 0))...)
+		more = newLaneSet(by)
+	}
+	q.open(by[0], more)
 	v.queues[name] = q
 	if set.expires > 0 {
 		v.b.expiry.watch(q)

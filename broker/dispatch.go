@@ -237,7 +237,8 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 		if q.cold != nil {
 			claim = q.cold
 		}
-		switch q.sq.Claim(claim, min(want, int(q.run)), disk) {
+		tag, status := q.claim(claim, min(want, int(q.run)), disk)
+		switch status {
 		case store.Empty:
 			q.dropAhead()
 			return caughtUp, given
@@ -247,7 +248,7 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 			r.wait = claim.WaitFor
 			return mustWait, given
 		}
-		given += q.hand(r, l, claim)
+		given += q.hand(r, l, claim, tag)
 	}
 	return more, given
 }
@@ -320,8 +321,8 @@ func (q *localQueue) measure(l *level) int {
 // hand offers what was claimed to the consumers of a level: whole where there
 // is only one, else in turn, a message each. What nobody takes goes back. It
 // returns how many were taken.
-func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
-	ds := r.deliveries(q, claim.Items)
+func (q *localQueue) hand(r *runner, l *level, claim *store.Claim, tag uint64) int {
+	ds := r.deliveries(q, claim.Items, tag)
 	given := 0
 	for given < len(ds) && l.n > 0 {
 		c := l.head
@@ -355,7 +356,8 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
 	// Where bodies are large the out buffer takes only some of a run: claim less
 	// the next time.
 	if given < len(ds) {
-		q.sq.Unclaim(claim, given)
+		sq, _ := q.lane(tag)
+		sq.Unclaim(claim, given)
 		q.run = int32(max(given, 8))
 	} else {
 		q.run = min(2*q.run, maxRun)
@@ -374,17 +376,17 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim) int {
 func (q *localQueue) ackTaken(ds []Delivery) {
 	batch := q.acksBatch()
 	for i := range ds {
-		batch.Ack(q.sq, ds[i].Seq)
+		batch.Ack(q.lane(ds[i].Seq))
 	}
 }
 
-// deliveries shows claimed messages to sinks.
-func (r *runner) deliveries(q *localQueue, items []store.Item) []Delivery {
+// deliveries shows messages claimed from the lane that tag names to sinks.
+func (r *runner) deliveries(q *localQueue, items []store.Item, tag uint64) []Delivery {
 	r.ds = r.ds[:0]
 	for i := range items {
 		it := &items[i]
 		r.ds = append(r.ds, Delivery{
-			Queue: q, Seq: it.Seq, Redelivered: it.Redelivered,
+			Queue: q, Seq: tag | it.Seq, Redelivered: it.Redelivered,
 			Exchange: it.Exchange, RoutingKey: it.RoutingKey, Props: it.Props, Body: it.Body, Large: it.Large,
 		})
 	}

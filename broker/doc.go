@@ -47,6 +47,7 @@
 //	x-max-length, x-max-length-bytes, x-overflow
 //	                           drop-head, reject-publish; reject-publish-dlx is
 //	                           reject-publish
+//	x-max-priority             1 to 255; 0 is an ordinary queue
 //	alternate-exchange         of exchanges
 //	x-priority                 of consumers
 //
@@ -55,7 +56,6 @@
 //	x-message-ttl              nor on the property expiration
 //	x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy
 //	                           what is rejected, dropped or expired is gone
-//	x-max-priority             messages are in the order they came
 //	x-single-active-consumer   all consumers are active; it only excludes
 //	                           exclusive ones
 //	x-delivery-limit           and a quorum queue's default limit
@@ -96,8 +96,8 @@
 //	expiry.go replyto.go         x-expires; direct reply-to
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
-//	local.go dispatch.go         a queue on the store; delivery
-//	bury.go                      what leaves a queue otherwise
+//	local.go lanes.go            a queue on the store; one of several priorities
+//	dispatch.go bury.go          delivery; what leaves a queue otherwise
 //	consumer.go get.go           consumers and their turns; taking one message
 //	large.go                     bodies that go through files
 //	errors.go                    refusals

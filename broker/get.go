@@ -45,20 +45,20 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remaining int)) store.Status {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	status := q.sq.Claim(&r.claim, 1, true)
+	tag, status := q.claim(&r.claim, 1, true)
 	if status != store.Claimed {
 		r.wait = r.claim.WaitFor
 		return status
 	}
-	ds := r.deliveries(q, r.claim.Items)
-	ready, _, _ := q.sq.Counts()
+	ds := r.deliveries(q, r.claim.Items, tag)
+	ready, _, _ := q.messages()
 	fn(&ds[0], ready)
 	seq := ds[0].Seq
 	clear(ds)
 	r.claim.Release()
 	if noAck {
 		batch := q.acksBatch()
-		batch.Ack(q.sq, seq)
+		batch.Ack(q.lane(seq))
 		q.v.b.store.Apply(batch, wal.Lazy, nil)
 		batch.Reset()
 	}

@@ -71,4 +71,7 @@ func (p *Publishing) size() int {
 	return len(p.Body)
 }
 
-func (q *localQueue) SetAside(seq uint64, cause error) { q.sq.SetAside(seq, cause) }
+func (q *localQueue) SetAside(seq uint64, cause error) {
+	sq, n := q.lane(seq)
+	sq.SetAside(n, cause)
+}

@@ -48,7 +48,7 @@ func (b *Batch) mustCut(each Queue, body int64) bool {
 	if p.messages == 0 {
 		return false
 	}
-	ready, _, bytes := q.sq.Counts()
+	ready, _, bytes := q.messages()
 	return q.settings().maxLength >= 0 && int64(ready)+p.messages+1 > q.settings().maxLength ||
 		q.settings().maxBytes >= 0 && bytes+p.bytes+body > q.settings().maxBytes
 }
@@ -115,7 +115,7 @@ func (q *localQueue) shorten(r *runner, disk bool) outcome {
 	if set.dlx == nil {
 		return q.trim(disk)
 	}
-	ready, _, bytes := q.sq.Counts()
+	ready, _, bytes := q.messages()
 	over, overBytes := int64(0), int64(0)
 	if set.maxLength >= 0 {
 		over = int64(ready) - set.maxLength
@@ -128,7 +128,8 @@ func (q *localQueue) shorten(r *runner, disk bool) outcome {
 		want = maxRun // how many that takes is not known yet
 	}
 	c := &r.doomed.claim
-	switch q.sq.Claim(c, int(min(want, maxRun)), disk) {
+	tag, status := q.claim(c, int(min(want, maxRun)), disk)
+	switch status {
 	case store.Cold:
 		return mustRead
 	case store.Claimed:
@@ -137,8 +138,9 @@ func (q *localQueue) shorten(r *runner, disk bool) outcome {
 			over--
 			overBytes -= c.Items[n].Size()
 		}
-		q.sq.Unclaim(c, n)
-		return q.doom(r, q.sq, maxlen)
+		sq, _ := q.lane(tag)
+		sq.Unclaim(c, n)
+		return q.doom(r, sq, maxlen)
 	}
 	return caughtUp
 }
@@ -148,7 +150,8 @@ func (q *localQueue) shorten(r *runner, disk bool) outcome {
 func (q *localQueue) trim(disk bool) outcome {
 	for q.tooLong() {
 		batch := q.acksBatch()
-		i := batch.Trim(q.sq, q.settings().maxLength, q.settings().maxBytes)
+		sq, messages, bytes := q.firstToTrim()
+		i := batch.Trim(sq, messages, bytes)
 		_, err := q.v.b.store.Apply(batch, wal.Lazy, nil)
 		removed := batch.Removed(i)
 		batch.Reset()
@@ -158,11 +161,38 @@ func (q *localQueue) trim(disk bool) outcome {
 		case removed > 0:
 		case !disk:
 			return mustRead
-		case !q.sq.Measure():
+		case !sq.Measure():
 			return caughtUp
 		}
 	}
 	return caughtUp
+}
+
+// firstToTrim is the lane that has the head of the queue, and what may stay in it:
+// as in RabbitMQ the messages of the highest priority are dropped first.
+func (q *localQueue) firstToTrim() (sq *store.Queue, messages, bytes int64) {
+	messages, bytes = q.settings().maxLength, q.settings().maxBytes
+	for _, lane := range q.lanes() {
+		n, _, size := lane.Counts()
+		switch {
+		case sq != nil:
+			messages, bytes = less(messages, int64(n)), less(bytes, size)
+		case n > 0:
+			sq = lane
+		}
+	}
+	if sq == nil {
+		sq = q.one[0]
+	}
+	return sq, messages, bytes
+}
+
+// less is a bound less what counts for it elsewhere.
+func less(bound, n int64) int64 {
+	if bound < 0 {
+		return bound // none
+	}
+	return max(bound-n, 0)
 }
 
 // tooLong tells whether there is something to drop.
@@ -170,6 +200,6 @@ func (q *localQueue) tooLong() bool {
 	if q.settings().reject || !q.settings().limited() {
 		return false
 	}
-	ready, _, bytes := q.sq.Counts()
+	ready, _, bytes := q.messages()
 	return q.settings().maxLength >= 0 && int64(ready) > q.settings().maxLength || q.settings().maxBytes >= 0 && bytes > q.settings().maxBytes
 }

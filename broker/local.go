@@ -13,7 +13,10 @@ import (
 // dispatch.go.
 type localQueue struct {
 	queueDef
-	sq *store.Queue
+
+	// one is lane 0; more is all of them, where there are others: see lanes.go.
+	one  [1]*store.Queue
+	more atomic.Pointer[laneSet]
 
 	// touched is a stack of consumers that may take again. Whoever dispatches
 	// takes it whole.
@@ -65,22 +68,23 @@ func (s *settings) storeLimits() store.Limits {
 func (q *localQueue) create(t *change) error {
 	sq := t.batch.CreateQueue(q.durable, store.QueueOptions{Limits: q.settings().storeLimits()})
 	if q.durable {
-		t.batch.Put(q.key(), q.record(sq.ID()))
+		t.batch.Put(q.key(), q.record(sq, nil))
 	}
 	if err := t.apply(); err != nil {
 		return err
 	}
 	q.lsn = t.lsn
 	q.run = maxRun
-	q.sq = sq
+	q.one[0] = sq
 	return nil
 }
 
-// open takes a queue that the store has recovered.
-func (q *localQueue) open(sq *store.Queue) {
+// open takes the queues that the store has recovered.
+func (q *localQueue) open(sq *store.Queue, more *laneSet) {
 	q.run = maxRun
-	q.sq = sq
-	sq.SetLimits(q.settings().storeLimits())
+	q.one[0] = sq
+	q.more.Store(more)
+	q.setLimits()
 	// What consumers had before the restart is ready again, and may be too much.
 	if q.settings().dlx == nil {
 		q.trim(true)
@@ -91,20 +95,46 @@ func (q *localQueue) Name() string        { return q.name }
 func (q *localQueue) VHost() string       { return q.v.name }
 func (q *localQueue) Durable() bool       { return q.durable }
 func (q *localQueue) def() *queueDef      { return &q.queueDef }
-func (q *localQueue) local() *store.Queue { return q.sq }
+func (q *localQueue) local() *store.Queue { return q.one[0] }
 
 func (q *localQueue) Counts() (ready, unacked, consumers int) {
-	ready, unacked, _ = q.sq.Counts()
+	ready, unacked, _ = q.messages()
 	return ready, unacked, int(q.consuming.Load())
 }
 
+// messages counts over all lanes; bytes are those of ready bodies.
+func (q *localQueue) messages() (ready, unacked int, bytes int64) {
+	for _, sq := range q.lanes() {
+		r, u, b := sq.Counts()
+		ready, unacked, bytes = ready+r, unacked+u, bytes+b
+	}
+	return ready, unacked, bytes
+}
+
+// setLimits tells the store the bounds that it enforces.
+func (q *localQueue) setLimits() {
+	q.mu.Lock() // against a lane that is just being made
+	defer q.mu.Unlock()
+	for _, sq := range q.lanes() {
+		sq.SetLimits(q.settings().storeLimits())
+	}
+}
+
+// setConsuming tells the store whether there are consumers. Under mu.
+func (q *localQueue) setConsuming(consuming bool) {
+	for _, sq := range q.lanes() {
+		sq.SetConsuming(consuming)
+	}
+}
+
 func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
+	sq, n := q.lane(seq)
 	switch what {
 	case acked, discarded:
 		// A discarded message is dropped: dead letters come with their own work.
-		b.cur.Ack(q.sq, seq)
+		b.cur.Ack(sq, n)
 	case requeued:
-		b.cur.Requeue(q.sq, seq)
+		b.cur.Requeue(sq, n)
 		b.addTouched(q)
 		if n := len(b.giving); n == 0 || b.giving[n-1] != q {
 			b.giving = append(b.giving, q)
@@ -147,7 +177,7 @@ func (q *localQueue) attach(c *Consumer) error {
 	q.consumers = append(q.consumers, c)
 	q.consuming.Store(int32(len(q.consumers)))
 	if len(q.consumers) == 1 {
-		q.sq.SetConsuming(true)
+		q.setConsuming(true)
 	}
 	return nil
 }
@@ -173,7 +203,7 @@ func (q *localQueue) detach(c *Consumer) int {
 	q.consumers = q.consumers[:last]
 	q.consuming.Store(int32(last))
 	if last == 0 {
-		q.sq.SetConsuming(false)
+		q.setConsuming(false)
 		q.dropAhead()
 	}
 	return last
@@ -195,8 +225,7 @@ func (q *localQueue) retire() []*Consumer {
 }
 
 func (q *localQueue) remove(b *store.Batch) func() int {
-	index := b.DeleteQueue(q.sq)
-	return func() int { return b.Removed(index) }
+	return eachLane(b, q.lanes(), b.DeleteQueue)
 }
 
 func (q *localQueue) purge() (int, wal.LSN, error) {
@@ -207,12 +236,28 @@ func (q *localQueue) purge() (int, wal.LSN, error) {
 		return 0, 0, nil
 	}
 	b := q.v.b.store.NewBatch()
-	index := b.Purge(q.sq)
+	removed := eachLane(b, q.lanes(), b.Purge)
 	lsn, err := q.v.b.store.Apply(b, wal.Lazy, nil)
 	if err != nil {
 		return 0, 0, errStore(err)
 	}
-	return b.Removed(index), lsn, nil
+	return removed(), lsn, nil
+}
+
+// eachLane puts a removal of each lane's messages into a batch. How many they were
+// in all can be asked for when that was applied.
+func eachLane(b *store.Batch, lanes []*store.Queue, remove func(*store.Queue) int) (removed func() int) {
+	first := remove(lanes[0])
+	for _, sq := range lanes[1:] {
+		remove(sq)
+	}
+	return func() int {
+		n := 0
+		for i := range lanes {
+			n += b.Removed(first + i) // they are numbered in a row
+		}
+		return n
+	}
 }
 
 // hold keeps messages from consumers (1), or lets them go again (-1): while

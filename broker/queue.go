@@ -105,7 +105,11 @@ func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQue
 		v: v, name: spec.Name, owner: owner, args: spec.Args.Clone(),
 		durable: spec.Durable && !spec.Exclusive, exclusive: spec.Exclusive, autoDelete: spec.AutoDelete,
 	}}
-	q.set.Store(&set)
+	if set == plain {
+		q.set.Store(&plain)
+	} else {
+		q.set.Store(&set)
+	}
 	q.node.queue = q
 	q.use()
 	return q

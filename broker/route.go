@@ -18,6 +18,7 @@ type route struct {
 	locals        []*store.Queue // those of queues that are on the store
 	routed        bool           // some queue is no reply destination
 	limited       bool           // some queue has a bound
+	prioritized   bool           // some queue has lanes
 	epoch         uint64         // the flush for which its queues are noted
 }
 
@@ -174,11 +175,13 @@ func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
 	clear(r.locals)
 	r.queues = append(r.queues[:0], from.queues...)
 	r.locals = r.locals[:0]
-	r.limited = false
+	r.limited, r.prioritized = false, false
 	for _, q := range r.queues {
 		if l := q.local(); l != nil {
 			r.locals = append(r.locals, l)
 		}
-		r.limited = r.limited || q.def().settings().limited()
+		set := q.def().settings()
+		r.limited = r.limited || set.limited()
+		r.prioritized = r.prioritized || set.maxPriority > 0
 	}
 }

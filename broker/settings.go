@@ -43,6 +43,9 @@ func noSettings() settings {
 	return settings{ttl: -1, maxLength: -1, maxBytes: -1, deliveryLimit: -1}
 }
 
+// plain is shared by all queues that have nothing else. Nobody changes it.
+var plain = noSettings()
+
 // makeSettings reads out what the broker acts on. The arguments have been checked;
 // each policy may be nil. Where an argument and a policy name the same thing the
 // lower bound holds, and else the argument, but for a quorum queue's expires and
@@ -186,8 +189,8 @@ func (q *localQueue) settingsChanged(old, new *settings) {
 			q.v.b.expiry.watch(q)
 		}
 	}
-	if limits := new.storeLimits(); limits != old.storeLimits() {
-		q.sq.SetLimits(limits)
+	if new.storeLimits() != old.storeLimits() {
+		q.setLimits()
 		r := q.v.b.runner()
 		q.settleLength(r)
 		r.done()

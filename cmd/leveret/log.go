@@ -171,6 +171,8 @@ func printStat(out io.Writer, st *inspect.Stat, top int, files bool) error {
 		name := printable(q.Name.Queue)
 		if q.Name == (inspect.Name{}) {
 			name = "(name unknown)"
+		} else if q.Priority > 0 {
+			name += fmt.Sprintf(", priority %d", q.Priority)
 		}
 		t.row(name, printable(q.VHost), strconv.FormatUint(uint64(q.ID), 10), number(q.Messages), bytesText(q.Bytes),
 			number(q.InLog), number(q.InSegments), number(q.InLarge), number(int64(q.Runs)))
@@ -411,5 +413,9 @@ func targetText(t inspect.Target) string {
 	if t.Name == (inspect.Name{}) {
 		return fmt.Sprintf("queue %d", t.Queue)
 	}
-	return fmt.Sprintf("queue '%s' in vhost '%s'", printable(t.Name.Queue), printable(t.VHost))
+	text := fmt.Sprintf("queue '%s' in vhost '%s'", printable(t.Name.Queue), printable(t.VHost))
+	if t.Priority > 0 {
+		text += fmt.Sprintf(", priority %d", t.Priority)
+	}
+	return text
 }

@@ -10,8 +10,11 @@
 //	kind          names                                               fields of the value
 //	v  vhost      name
 //	x  exchange   vhost, name                                         type, auto_delete, internal, arguments
-//	q  queue      vhost, name                                         id (of the store's queue), auto_delete, arguments
+//	q  queue      vhost, name                                         id (of the store's queue), auto_delete, arguments, lanes
 //	b  binding    vhost, source, "q" or "x", destination, key, args   arguments
+//
+// A priority queue has a queue of the store for each priority in use. That of
+// priority 0 is the id; lanes is a table of the others, ids by priority in decimal.
 //
 // The args in a binding's key are its arguments in a canonical order.
 package catalog
@@ -19,6 +22,7 @@ package catalog
 import (
 	"encoding/binary"
 	"fmt"
+	"strconv"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
@@ -77,17 +81,45 @@ func Split(key string) (kind byte, parts []string, err error) {
 	return key[0], parts, nil
 }
 
-// QueueValue makes the value of a queue's record.
-func QueueValue(id uint32, autoDelete bool, args amqp.Table) []byte {
-	return amqp.NewTable(
-		amqp.Field{Name: "id", Value: amqp.Int64(int64(id))},
-		amqp.Field{Name: "auto_delete", Value: amqp.Bool(autoDelete)},
-		amqp.Field{Name: "arguments", Value: amqp.Nested(args)},
-	)
+// Lane is a queue of the store that holds the messages of one priority.
+type Lane struct {
+	Priority uint8
+	ID       uint32
 }
 
-// QueueID is the id of the store's queue that a queue's record names.
-func QueueID(value amqp.Table) (id uint32, ok bool) {
-	n, ok := value.Int("id")
-	return uint32(n), ok && n >= 0 && n <= 1<<32-1
+// QueueValue makes the value of a queue's record. id is that of the queue for
+// messages of priority 0, more are the lanes of others, where there are any.
+func QueueValue(id uint32, autoDelete bool, args amqp.Table, more ...Lane) []byte {
+	fields := []amqp.Field{
+		{Name: "id", Value: amqp.Int64(int64(id))},
+		{Name: "auto_delete", Value: amqp.Bool(autoDelete)},
+		{Name: "arguments", Value: amqp.Nested(args)},
+	}
+	if len(more) > 0 {
+		lanes := make([]amqp.Field, len(more))
+		for i, l := range more {
+			lanes[i] = amqp.Field{Name: strconv.Itoa(int(l.Priority)), Value: amqp.Int64(int64(l.ID))}
+		}
+		fields = append(fields, amqp.Field{Name: "lanes", Value: amqp.Nested(amqp.NewTable(lanes...))})
+	}
+	return amqp.NewTable(fields...)
+}
+
+// QueueIDs are the store's queues that a queue's record names: that of priority 0
+// first. ok is false where the record makes no sense.
+func QueueIDs(value amqp.Table) (lanes []Lane, ok bool) {
+	id := func(v amqp.Value) uint32 {
+		n, isInt := v.Int()
+		ok = ok && isInt && n >= 0 && n <= 1<<32-1
+		return uint32(n)
+	}
+	lowest, ok := value.Get("id")
+	lanes = append(lanes, Lane{0, id(lowest)})
+	more, _ := value.Table("lanes")
+	for name, v := range more.All() {
+		priority, err := strconv.ParseUint(string(name), 10, 8)
+		ok = ok && err == nil && priority > 0
+		lanes = append(lanes, Lane{uint8(priority), id(v)})
+	}
+	return lanes, ok
 }

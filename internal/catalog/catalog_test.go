@@ -44,17 +44,29 @@ func TestBrokenKeysAreNamed(t *testing.T) {
 	}
 }
 
-func TestAQueuesRecordNamesItsID(t *testing.T) {
-	v := amqp.Table(QueueValue(1<<32-1, true, amqp.NewTable(amqp.Field{Name: "x-max-length", Value: amqp.Int32(3)})))
-	if err := v.Validate(); err != nil {
-		t.Fatal(err)
+func TestAQueuesRecordNamesItsIDs(t *testing.T) {
+	args := amqp.NewTable(amqp.Field{Name: "x-max-length", Value: amqp.Int32(3)})
+	for _, more := range [][]Lane{nil, {{1, 7}, {255, 8}}} {
+		v := amqp.Table(QueueValue(1<<32-1, true, args, more...))
+		if err := v.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		want := append([]Lane{{0, 1<<32 - 1}}, more...)
+		if got, ok := QueueIDs(v); !ok || !slices.Equal(got, want) {
+			t.Errorf("%v, %v, want %v", got, ok, want)
+		}
 	}
-	if id, ok := QueueID(v); !ok || id != 1<<32-1 {
-		t.Errorf("id %d, %v", id, ok)
+	id := func(n int64) amqp.Field { return amqp.Field{Name: "id", Value: amqp.Int64(n)} }
+	lane := func(name string, v amqp.Value) amqp.Table {
+		return amqp.NewTable(id(1), amqp.Field{Name: "lanes", Value: amqp.Nested(amqp.NewTable(amqp.Field{Name: name, Value: v}))})
 	}
-	for _, bad := range []amqp.Table{nil, amqp.NewTable(amqp.Field{Name: "id", Value: amqp.Int64(1 << 32)}), amqp.NewTable(amqp.Field{Name: "id", Value: amqp.Int64(-1)})} {
-		if id, ok := QueueID(bad); ok {
-			t.Errorf("%v has id %d", bad, id)
+	for _, bad := range []amqp.Table{
+		nil, amqp.NewTable(id(1 << 32)), amqp.NewTable(id(-1)),
+		lane("0", amqp.Int64(2)), lane("256", amqp.Int64(2)), lane("high", amqp.Int64(2)),
+		lane("1", amqp.Int64(-1)), lane("1", amqp.LongString("2")),
+	} {
+		if ids, ok := QueueIDs(bad); ok {
+			t.Errorf("%v has the ids %v", bad, ids)
 		}
 	}
 }

@@ -249,7 +249,7 @@ func TestQueuesWithoutNamesGetSome(t *testing.T) {
 		t.Errorf("problems %v", v.Problems)
 	}
 	r, got := mustSalvage(t, m)
-	if len(r.Named) != 1 || r.Named[0].Name != (Name{"/", "salvaged-queue-1"}) || !r.Again || !r.Unknown {
+	if len(r.Named) != 1 || r.Named[0].Name != (Name{VHost: "/", Queue: "salvaged-queue-1"}) || !r.Again || !r.Unknown {
 		t.Errorf("report %+v", r)
 	}
 	// All that was not acked is there, perhaps with some that was.
@@ -278,8 +278,8 @@ func TestWhatRefersToNothingIsLeftOut(t *testing.T) {
 	w.bind("nowhere", "a")
 	w.do(func(b *store.Batch) {
 		b.Put("?odd", []byte("x"))
-		b.Put(queueKey(Name{"/", "ghost"}), []byte{1, 2, 3})
-		b.Put(queueKey(Name{"other", "q"}), nil)
+		b.Put(queueKey(Name{VHost: "/", Queue: "ghost"}), []byte{1, 2, 3})
+		b.Put(queueKey(Name{VHost: "other", Queue: "q"}), nil)
 	})
 	w.close()
 	f := freeze(t, w.fs)

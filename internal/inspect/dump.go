@@ -193,7 +193,7 @@ func (d *dumper) names(rec *record.Record) {
 	if rec.Kind != record.Put {
 		return
 	}
-	if id, name, ok := queueRecord(string(rec.Key), rec.Value); ok {
+	for id, name := range queueRecord(string(rec.Key), rec.Value) {
 		d.s.topo.names[id] = name
 	}
 }

@@ -84,12 +84,12 @@ func (w *saver) orphans() (list []index.Entry) {
 		w.lostAndFound = max(w.lostAndFound, id+1)
 	}
 	for key, value := range w.s.topo.records {
-		if id, _, ok := queueRecord(key, value); ok {
+		for id := range queueRecord(key, value) {
 			w.lostAndFound = max(w.lostAndFound, id+1)
 		}
 	}
 	w.s.add(w.lostAndFound)
-	name := Name{"/", largeQueue}
+	name := Name{VHost: "/", Queue: largeQueue}
 	w.s.topo.put(queueKey(name), catalog.QueueValue(w.lostAndFound, false, nil))
 	w.report.Named = append(w.report.Named, Target{w.lostAndFound, name})
 	return list

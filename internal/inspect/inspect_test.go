@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/store"
 )
 
 // ways to leave a directory.
@@ -157,3 +159,33 @@ func TestDirectoriesOfOthersAreNamed(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func TestLanesOfAPriorityQueueAreNamedWithTheirPriority(t *testing.T) {
+	w := newWorld(t)
+	w.vhost("/")
+	var lowest, lane *store.Queue
+	w.do(func(b *store.Batch) {
+		lowest, lane = b.CreateQueue(true, store.QueueOptions{}), b.CreateQueue(true, store.QueueOptions{})
+		b.Put(queueKey(Name{VHost: "/", Queue: "q"}), catalog.QueueValue(lowest.ID(), false, nil, catalog.Lane{Priority: 7, ID: lane.ID()}))
+	})
+	w.publish(3, 100, lowest)
+	w.publish(2, 100, lane)
+	w.ok(w.s.Close())
+	st, err := ReadStat(dataDir, Options{FS: w.fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[Name]int64{}
+	for _, q := range st.Queues {
+		got[q.Name] = q.Messages
+	}
+	if want := (map[Name]int64{{"/", "q", 0}: 3, {"/", "q", 7}: 2}); !reflect.DeepEqual(got, want) {
+		t.Errorf("queues %v, want %v", got, want)
+	}
+	if v := mustVerify(t, w.fs); v.Found != 0 {
+		t.Errorf("problems: %v", v.Problems)
+	}
+	if r, _ := mustSalvage(t, w.fs); r.Queues != 2 || r.Messages != 5 || len(r.Named)+len(r.Dropped) != 0 {
+		t.Errorf("report %+v", r)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ import (
 type Name struct {
 	VHost string `json:"vhost"`
 	Queue string `json:"name"`
+	// Priority is that of its messages: a priority queue is a queue of the store
+	// for each that is in use.
+	Priority uint8 `json:"priority,omitempty"`
 }
 
 // topology is the catalog's records, and who is called what.
@@ -31,7 +35,7 @@ func newTopology() *topology {
 
 func (t *topology) put(key string, value []byte) {
 	t.records[key] = slices.Clone(value)
-	if id, name, ok := queueRecord(key, value); ok {
+	for id, name := range queueRecord(key, value) {
 		t.names[id] = name
 	}
 }
@@ -40,18 +44,31 @@ func (t *topology) put(key string, value []byte) {
 // queue's past.
 func (t *topology) remove(key string) { delete(t.records, key) }
 
-// queueRecord tells which queue of the store a record names.
-func queueRecord(key string, value []byte) (id uint32, name Name, ok bool) {
-	kind, parts, err := catalog.Split(key)
-	if err != nil || kind != catalog.Queue {
-		return 0, Name{}, false
+// queueRecord tells which queues of the store a record names: several of a
+// priority queue, and none where it is no good record of a queue.
+func queueRecord(key string, value []byte) iter.Seq2[uint32, Name] {
+	return func(yield func(uint32, Name) bool) {
+		kind, parts, err := catalog.Split(key)
+		if err != nil || kind != catalog.Queue || amqp.Table(value).Validate() != nil {
+			return
+		}
+		lanes, ok := catalog.QueueIDs(value)
+		if !ok {
+			return
+		}
+		for _, l := range lanes {
+			if !yield(l.ID, Name{parts[0], parts[1], l.Priority}) {
+				return
+			}
+		}
 	}
-	v := amqp.Table(value)
-	if v.Validate() != nil {
-		return 0, Name{}, false
+}
+
+func (n Name) text() string {
+	if n.Priority > 0 {
+		return fmt.Sprintf("queue '%s' in vhost '%s', priority %d", n.Queue, n.VHost, n.Priority)
 	}
-	id, ok = catalog.QueueID(v)
-	return id, Name{parts[0], parts[1]}, ok
+	return fmt.Sprintf("queue '%s' in vhost '%s'", n.Queue, n.VHost)
 }
 
 // queueKey is the key of a queue's record.
@@ -115,16 +132,21 @@ func (t *topology) check(hasQueue func(id uint32) bool, fn func(key string, caus
 			err = fmt.Errorf("there is no vhost '%s'", parts[0])
 		}
 		if err == nil && kind == catalog.Queue {
-			id, ok := catalog.QueueID(t.records[key])
-			switch {
-			case !ok:
+			lanes, ok := catalog.QueueIDs(t.records[key])
+			if !ok {
 				err = errors.New("it names no number of a queue")
-			case !hasQueue(id):
-				err = fmt.Errorf("it has the number %d, which the store lacks", id)
-			case ids[id] != "":
-				err = fmt.Errorf("it has the number %d, as %s has", id, object(ids[id]))
+				lanes = nil
 			}
-			ids[id] = key
+			for _, l := range lanes {
+				switch {
+				case err != nil:
+				case !hasQueue(l.ID):
+					err = fmt.Errorf("it has the number %d, which the store lacks", l.ID)
+				case ids[l.ID] != "":
+					err = fmt.Errorf("it has the number %d, as %s has", l.ID, object(ids[l.ID]))
+				}
+				ids[l.ID] = key
+			}
 		}
 		if err == nil && kind == catalog.Binding {
 			// The default exchanges of a vhost have no records; their names, and
@@ -147,7 +169,7 @@ func (t *topology) check(hasQueue func(id uint32) bool, fn func(key string, caus
 // label is how a queue is spoken of in messages.
 func (t *topology) label(id uint32) string {
 	if n, ok := t.names[id]; ok {
-		return fmt.Sprintf("queue '%s' in vhost '%s'", n.Queue, n.VHost)
+		return n.text()
 	}
 	return fmt.Sprintf("queue %d", id)
 }

@@ -241,7 +241,7 @@ func (w *saver) saveCatalog() error {
 	topo := w.s.topo
 	named := map[uint32]bool{}
 	for key, value := range topo.records {
-		if id, _, ok := queueRecord(key, value); ok {
+		for id := range queueRecord(key, value) {
 			named[id] = true
 			if w.s.queues[id] == nil {
 				w.s.add(id) // its state is lost, and it is none the less
@@ -256,7 +256,7 @@ func (w *saver) saveCatalog() error {
 			delete(w.s.queues, id)
 			continue
 		}
-		name := Name{"/", fmt.Sprintf("%s%d", nameless, id)}
+		name := Name{VHost: "/", Queue: fmt.Sprintf("%s%d", nameless, id)}
 		topo.put(queueKey(name), catalog.QueueValue(id, false, nil))
 		w.report.Named = append(w.report.Named, Target{id, name})
 	}

@@ -265,7 +265,7 @@ func (v *verifier) catalog() (Check, error) {
 	c := Check{What: "catalog", Unit: "objects", Items: int64(len(v.s.topo.records))}
 	named := map[uint32]bool{}
 	for key, value := range v.s.topo.records {
-		if id, _, ok := queueRecord(key, value); ok {
+		for id := range queueRecord(key, value) {
 			named[id] = true
 		}
 	}

@@ -112,7 +112,7 @@ func (w *world) queue(name string) *store.Queue {
 	var q *store.Queue
 	w.do(func(b *store.Batch) {
 		q = b.CreateQueue(true, store.QueueOptions{})
-		b.Put(queueKey(Name{"/", name}), catalog.QueueValue(q.ID(), false, nil))
+		b.Put(queueKey(Name{VHost: "/", Queue: name}), catalog.QueueValue(q.ID(), false, nil))
 	})
 	w.names[q] = name
 	return q
@@ -122,7 +122,7 @@ func (w *world) remove(q *store.Queue, name string) {
 	w.t.Helper()
 	w.do(func(b *store.Batch) {
 		b.DeleteQueue(q)
-		b.Delete(queueKey(Name{"/", name}))
+		b.Delete(queueKey(Name{VHost: "/", Queue: name}))
 	})
 }
 
@@ -330,7 +330,7 @@ func read(t testing.TB, m vfs.FS, dir string) content {
 	names := map[uint32]string{}
 	w.ok(s.Catalog(func(key string, value []byte) error {
 		topology = append(topology, object(key))
-		if id, name, ok := queueRecord(key, value); ok {
+		for id, name := range queueRecord(key, value) {
 			names[id] = name.Queue
 		}
 		return nil
