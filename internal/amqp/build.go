@@ -162,6 +162,17 @@ func (t Table) Clone() Table {
 	return append(Table{}, t...)
 }
 
+// AppendField appends a field to a table and returns the longer one. It panics where
+// the name has more than 255 bytes.
+func AppendField[N string | []byte](t Table, name N, v Value) Table {
+	if len(name) > maxName {
+		panic(fmt.Sprintf("amqp: field name of %d bytes", len(name)))
+	}
+	t = append(t, byte(len(name)))
+	t = append(t, name...)
+	return v.append(t)
+}
+
 // AppendTable appends the table with its length in front, as it stands in
 // methods and in the headers property.
 func AppendTable(dst []byte, t Table) []byte {

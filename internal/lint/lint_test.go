@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"wal", "segment", "index", "internal/record", "internal/catalog", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},
-	{"broker/routing", "broker/policy"},
+	{"broker/routing", "broker/policy", "broker/death"},
 	{"broker"},
 	{"amqpd/wire"},
 	{"amqpd"},
