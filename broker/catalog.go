@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/store"
@@ -70,6 +71,17 @@ func (b *Broker) load() error {
 		}
 		return nil, fmt.Errorf("catalog: there is no vhost '%s'", name)
 	}
+	for role, kind := range map[policy.Role]byte{policy.User: catalog.Policy, policy.Operator: catalog.OperatorPolicy} {
+		for _, e := range found[kind] {
+			v, err := lookup(e.names[0])
+			if err != nil {
+				return err
+			}
+			if err := v.loadPolicy(role, e.names[1], e.value); err != nil {
+				return err
+			}
+		}
+	}
 	for _, e := range found[catalog.Exchange] {
 		v, err := lookup(e.names[0])
 		if err != nil {
@@ -84,6 +96,7 @@ func (b *Broker) load() error {
 		if x == nil {
 			return fmt.Errorf("catalog: exchange '%s' in vhost '%s' has the unknown type '%s'", spec.Name, v.name, kind)
 		}
+		x.applyPolicies(v.policies)
 		v.exchanges[x.name] = x
 	}
 	known := make(map[uint32]bool, len(found[catalog.Queue]))
@@ -136,7 +149,7 @@ func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool)
 	if bad := checkArguments(spec.Args, name, v.name); bad != nil {
 		v.b.log.Warn("queue has arguments that are refused today", "vhost", v.name, "queue", name, "cause", bad.Text)
 	}
-	set := makeSettings(spec.Args, nil, nil)
+	set := v.settingsFor(name, spec.Args)
 	q := v.newQueue(spec, set, nil)
 	var more *laneSet
 	if len(ids) > 1 {

@@ -92,7 +92,7 @@
 //	session.go vhost.go          a connection's standing; how topology changes
 //	exchange.go bindings.go      exchanges; what is bound to what
 //	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
-//	settings.go                  what arguments and policies together say
+//	policies.go settings.go      policies; what arguments and policies together say
 //	expiry.go replyto.go         x-expires; direct reply-to
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length

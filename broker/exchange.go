@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/leveret-mq/leveret/broker/routing"
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -19,7 +20,7 @@ type exchange struct {
 	internal    bool
 	predeclared bool
 	args        amqp.Table
-	alternate   string // the exchange that gets what this one can not route; "" is none
+	set         atomic.Pointer[exchangeSettings] // replaced as a whole
 	table       routing.Table[*node]
 	lsn         wal.LSN // of its record
 	deleted     bool    // guarded by vhost.mu
@@ -42,7 +43,7 @@ func (v *vhost) newExchange(spec ExchangeSpec) *exchange {
 	if x.table == nil {
 		return nil
 	}
-	x.alternate, _ = x.args.LongString("alternate-exchange")
+	x.applyPolicies(new(policies))
 	x.node.exchange = x
 	return x
 }
@@ -91,6 +92,7 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 			return err
 		}
 		fresh.lsn = t.lsn
+		fresh.applyPolicies(v.policies)
 		v.exchanges[fresh.name] = fresh
 		return nil
 	})

@@ -55,6 +55,9 @@ type Queue interface {
 	// that were left.
 	retire() []*Consumer
 	remove(b *store.Batch) (removed func() int)
+	// change gives the queue new settings, which hold when it returns. One change
+	// is made at a time, with no lock held; the queue may just be being deleted.
+	change(set *settings)
 }
 
 // settlement is what becomes of a delivered message.
@@ -191,7 +194,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			return asError(q.def().compare(s, spec))
 		}
 		bad := checkArguments(spec.Args, spec.Name, v.name)
-		set := makeSettings(spec.Args, nil, nil)
+		set := v.settingsFor(spec.Name, spec.Args)
 		if bad == nil && (set.quorum || set.stream) {
 			bad = checkDurableKind(spec, v.name)
 		}

@@ -96,9 +96,11 @@ func (r *router) walk(x *exchange) {
 		for _, key := range keys {
 			r.nodes = x.table.Match(key, r.props, r.nodes)
 		}
-		if len(r.nodes) == 0 && x.alternate != "" {
-			if a := r.v.exchange(x.alternate); a != nil {
-				r.addExchange(a)
+		if len(r.nodes) == 0 {
+			if name := x.settings().alternate; name != "" {
+				if a := r.v.exchange(name); a != nil {
+					r.addExchange(a)
+				}
 			}
 		}
 		for _, n := range r.nodes {

@@ -172,9 +172,6 @@ func (s source) textPolicyFirst(key string) (string, bool) {
 	return text, ok
 }
 
-// change gives the queue new settings. Who calls it sees to it that nobody else
-// does at the same time. No lock of a queue or of the topology is held; the queue
-// may just be being deleted.
 func (q *localQueue) change(set *settings) {
 	old := q.set.Swap(set)
 	q.settingsChanged(old, set)

@@ -10,7 +10,7 @@ import (
 
 // vhost is a name space of exchanges and queues.
 //
-// Lock order: vhost.mu → localQueue.mu → the log's append lock → the store's
+// Lock order: vhost.policing → vhost.mu → localQueue.mu → the log's append lock → the store's
 // own queue lock; localQueue.mu → whatever lock a Sink's methods take.
 type vhost struct {
 	b    *Broker
@@ -22,6 +22,9 @@ type vhost struct {
 	// only changes whose maker has not been answered yet.
 	generation atomic.Uint64
 
+	// policing is held while policies change and their objects follow.
+	policing sync.Mutex
+
 	// mu guards the maps, the bindings' books in all nodes, the owners of
 	// queues, and orders changes. Writers append to the log while they hold
 	// it, but never wait for the disk.
@@ -29,12 +32,13 @@ type vhost struct {
 	exchanges map[string]*exchange
 	queues    map[string]Queue
 	replies   map[string]*localQueue // direct reply-to, by full name
-	last      wal.LSN                // of the last change that went to the log
+	policies  *policies
+	last      wal.LSN // of the last change that went to the log
 }
 
 // newVHost makes a vhost with the exchanges that every vhost has.
 func newVHost(b *Broker, name string) *vhost {
-	v := &vhost{b: b, name: name, exchanges: map[string]*exchange{}, queues: map[string]Queue{}, replies: map[string]*localQueue{}}
+	v := &vhost{b: b, name: name, policies: new(policies), exchanges: map[string]*exchange{}, queues: map[string]Queue{}, replies: map[string]*localQueue{}}
 	for _, spec := range []ExchangeSpec{
 		{Name: "amq.direct", Type: "direct"},
 		{Name: "amq.fanout", Type: "fanout"},
@@ -49,7 +53,9 @@ func newVHost(b *Broker, name string) *vhost {
 		v.exchanges[x.name] = x
 	}
 	// The default exchange routes by the map of queues: it has no table.
-	v.exchanges[""] = &exchange{v: v, kind: "direct", durable: true, predeclared: true}
+	x := &exchange{v: v, kind: "direct", durable: true, predeclared: true}
+	x.applyPolicies(v.policies)
+	v.exchanges[""] = x
 	return v
 }
 

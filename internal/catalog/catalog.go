@@ -12,6 +12,8 @@
 //	x  exchange   vhost, name                                         type, auto_delete, internal, arguments
 //	q  queue      vhost, name                                         id (of the store's queue), auto_delete, arguments, lanes
 //	b  binding    vhost, source, "q" or "x", destination, key, args   arguments
+//	p  policy     vhost, name                                         pattern, apply-to, priority, definition (JSON)
+//	r  operator's policy (the same)
 //
 // A priority queue has a queue of the store for each priority in use. That of
 // priority 0 is the id; lanes is a table of the others, ids by priority in decimal.
@@ -33,6 +35,9 @@ const (
 	Exchange = 'x'
 	Queue    = 'q'
 	Binding  = 'b'
+
+	Policy         = 'p'
+	OperatorPolicy = 'r'
 )
 
 // names is how many names the keys of a kind have; 0: there is no such kind.
@@ -40,7 +45,7 @@ func names(kind byte) int {
 	switch kind {
 	case VHost:
 		return 1
-	case Exchange, Queue:
+	case Exchange, Queue, Policy, OperatorPolicy:
 		return 2
 	case Binding:
 		return 6

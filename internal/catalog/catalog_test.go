@@ -17,6 +17,8 @@ func TestKeysAreWrittenDown(t *testing.T) {
 		{VHost, []string{"/"}, "v\x01/"},
 		{Exchange, []string{"/", ""}, "x\x01/\x00"},
 		{Queue, []string{"a b", "q\x00"}, "q\x03a b\x02q\x00"},
+		{Policy, []string{"/", "p"}, "p\x01/\x01p"},
+		{OperatorPolicy, []string{"/", "p"}, "r\x01/\x01p"},
 		{Binding, []string{"/", "x", "q", "q", "k.*", ""}, "b\x01/\x01x\x01q\x01q\x03k.*\x00"},
 	} {
 		if got := Key(c.kind, c.names...); got != c.want {

@@ -103,6 +103,12 @@ func object(key string) string {
 	case catalog.Queue:
 		return fmt.Sprintf("queue '%s' in vhost '%s'", parts[1], parts[0])
 	}
+	switch kind {
+	case catalog.Policy:
+		return fmt.Sprintf("policy '%s' in vhost '%s'", parts[1], parts[0])
+	case catalog.OperatorPolicy:
+		return fmt.Sprintf("operator policy '%s' in vhost '%s'", parts[1], parts[0])
+	}
 	to := "queue"
 	if parts[2] == "x" {
 		to = "exchange"
