@@ -14,7 +14,9 @@ RACE := ./internal/... ./wal/... ./segment/... ./index/... ./store/... ./broker/
 
 SCALE    ?= 1
 
-.PHONY: all build run test check fmt vet staticcheck unit race e2e deps fuzz crash bench bench-store clean
+PEER     ?= leveret
+
+.PHONY: all build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store clean
 
 all: build
 
@@ -49,6 +51,11 @@ race:
 
 e2e: build deps
 	$(GO) test -count=1 -timeout 12m ./internal/e2e/...
+
+# What RabbitMQ's clients expect, against Leveret or PEER=rabbitmq, Debian's. Writes
+# docs/compatibility.md, or RabbitMQ's column of it.
+conformance:
+	CONFORMANCE_PEER=$(PEER) CONFORMANCE_UPDATE=1 $(GO) test -count=1 -timeout 15m -run TestConformance ./conformance
 
 # The real clients that the end-to-end tests drive, from the distribution.
 deps:

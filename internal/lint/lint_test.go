@@ -29,6 +29,9 @@ var layers = [][]string{
 	{"httpd"},
 	{"bench"},
 	{"bench/figures"},
+	{"conformance"},
+	{"conformance/peer"},
+	{"conformance/cmd/conformance"},
 	{"cmd/leveret", "bench/cmd/amqpbench", "bench/cmd/storebench"},
 }
 
