@@ -80,7 +80,7 @@ func TestNothingOvertakesAMethodThatAStopCutOff(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Fatal(err)
 		}
-		s, err := b.Broker.NewSession("/", nil, nil)
+		s, err := b.Broker.NewSession("/", &broker.User{Name: "guest"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -175,6 +175,10 @@ func (c *conn) handleUnopened(f wire.Frame) {
 			len(c.channels), c.channelMax), 0)
 		return
 	}
+	if err := c.session.OpenChannel(); err != nil {
+		c.failWith(err, 0)
+		return
+	}
 	ch := &channel{conn: c, id: f.Channel}
 	ch.unacked.init()
 	c.channels[f.Channel] = ch
@@ -208,6 +212,9 @@ func (c *conn) handleClosing(ch *channel, f wire.Frame) {
 func (c *conn) forgetChannel(ch *channel) {
 	delete(c.channels, ch.id)
 	c.lastCh = nil
+	if c.session != nil {
+		c.session.CloseChannel()
+	}
 }
 
 // failMethod answers a method's error: the channel closes, or the connection

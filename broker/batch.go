@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -48,6 +49,7 @@ type Batch struct {
 	stepped bool          // some part ends because of settleStep
 
 	cache  routeCache
+	writes writes // exchanges that the user may publish to
 	router router
 	single route          // for what can not be cached
 	lanes  []*store.Queue // see locals
@@ -148,6 +150,9 @@ func (b *Batch) route(exchange, key []byte) (*route, error) {
 		return r, nil
 	}
 	x, err := b.publishable(exchange)
+	if err == nil {
+		err = b.mayPublish(x, key)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -163,15 +168,22 @@ func (b *Batch) route(exchange, key []byte) (*route, error) {
 // publishable returns an exchange that clients may publish to.
 func (b *Batch) publishable(name []byte) (*exchange, error) {
 	v := b.s.v
+	g := b.s.grant.Load()
 	v.mu.RLock()
 	x := v.exchanges[string(name)]
 	v.mu.RUnlock()
+	if b.writes.has(g, x) {
+		return x, nil
+	}
 	switch {
+	case !g.may(access.Write, string(name)):
+		return nil, errAccess(resourceExchange, string(name), v.name, b.s.user.Name)
 	case x == nil:
 		return nil, errNoExchange(string(name), v.name)
 	case x.internal:
 		return nil, amqp.AccessRefused("cannot publish to internal exchange '%s' in vhost '%s'", name, v.name)
 	}
+	b.writes.add(g, x)
 	return x, nil
 }
 
@@ -190,7 +202,7 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 			return nil, nil, err
 		}
 	}
-	if id, ok := props.Get(amqp.PropUserID); ok && string(id) != b.s.user.Name && !b.s.user.impersonator() {
+	if id, ok := props.Get(amqp.PropUserID); ok && string(id) != b.s.user.Name && !b.s.impersonator() {
 		return nil, nil, amqp.PreconditionFailed("user_id property set to '%s' but authenticated user was '%s'", id, b.s.user.Name)
 	}
 	if e, ok := props.Get(amqp.PropExpiration); ok {
@@ -228,6 +240,11 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 				key, _ := v.Bytes()
 				keys = append(keys, key)
 			}
+		}
+	}
+	for _, key := range keys {
+		if err := b.mayPublish(x, key); err != nil {
+			return nil, nil, err
 		}
 	}
 	b.router.keys = keys

@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/broker/routing"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/wal"
@@ -80,12 +81,18 @@ func (n *node) forget(src *exchange, key string, args amqp.Table) *binding {
 // BindQueue binds a queue to an exchange. Binding again is no error.
 func (s *Session) BindQueue(queue, exchange, key string, args amqp.Table) error {
 	queue = cleanName(queue)
+	if err := s.mayWrite(resourceQueue, queue); err != nil {
+		return err
+	}
 	return s.bind(exchange, key, args, func() (*node, bool, error) { return s.queueNode(queue) })
 }
 
 // BindExchange binds the exchange dst to src.
 func (s *Session) BindExchange(dst, src, key string, args amqp.Table) error {
 	dst = cleanName(dst)
+	if err := s.mayWrite(resourceExchange, dst); err != nil {
+		return err
+	}
 	if dst == "" {
 		return errDefaultExchange()
 	}
@@ -96,6 +103,9 @@ func (s *Session) BindExchange(dst, src, key string, args amqp.Table) error {
 // exchange is missing, is no error.
 func (s *Session) UnbindQueue(queue, exchange, key string, args amqp.Table) error {
 	queue = cleanName(queue)
+	if err := s.mayWrite(resourceQueue, queue); err != nil {
+		return err
+	}
 	return s.unbind(exchange, key, args, func() *node {
 		if q := s.v.queues[queue]; q != nil {
 			return &q.def().node
@@ -107,6 +117,9 @@ func (s *Session) UnbindQueue(queue, exchange, key string, args amqp.Table) erro
 // UnbindExchange is UnbindQueue for a destination that is an exchange.
 func (s *Session) UnbindExchange(dst, src, key string, args amqp.Table) error {
 	dst = cleanName(dst)
+	if err := s.mayWrite(resourceExchange, dst); err != nil {
+		return err
+	}
 	if dst == "" {
 		return errDefaultExchange()
 	}
@@ -139,10 +152,24 @@ func (s *Session) exchangeNode(name string) (n *node, durable bool, err error) {
 	return &x.node, x.durable, nil
 }
 
-func (s *Session) bind(source, key string, args amqp.Table, find func() (*node, bool, error)) error {
-	source = cleanName(source)
+// mayBindTo refuses a source that the user may not read, or not with that key.
+func (s *Session) mayBindTo(source, key string) error {
 	if source == "" {
 		return errDefaultExchange()
+	}
+	if err := s.mayRead(resourceExchange, source); err != nil {
+		return err
+	}
+	if x := s.v.exchange(source); x != nil {
+		return s.mayUseTopic(access.Read, x, key)
+	}
+	return nil
+}
+
+func (s *Session) bind(source, key string, args amqp.Table, find func() (*node, bool, error)) error {
+	source = cleanName(source)
+	if err := s.mayBindTo(source, key); err != nil {
+		return err
 	}
 	v := s.v
 	return v.change(func(t *change) error {
@@ -177,8 +204,8 @@ func (s *Session) bind(source, key string, args amqp.Table, find func() (*node, 
 
 func (s *Session) unbind(source, key string, args amqp.Table, find func() *node) error {
 	source = cleanName(source)
-	if source == "" {
-		return errDefaultExchange()
+	if err := s.mayBindTo(source, key); err != nil {
+		return err
 	}
 	v := s.v
 	return v.change(func(t *change) error {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -29,6 +30,12 @@ type Options struct {
 	// where Store says otherwise, that holds. 0 is what the function MemoryLimit
 	// returns, negative no limit.
 	MemoryLimit int64
+	// DefaultUser is the administrator that a new broker has, with all permissions
+	// in the vhost '/'. Default guest, with the password guest; one with another name
+	// and no password can come in by a certificate only.
+	DefaultUser, DefaultPassword string
+	// LoopbackUsers may come from this machine only. Nil is guest alone.
+	LoopbackUsers []string
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 
@@ -58,6 +65,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemoryLimit == 0 {
 		o.MemoryLimit = MemoryLimit()
+	}
+	if o.DefaultUser == "" {
+		o.DefaultUser = guest
+		if o.DefaultPassword == "" {
+			o.DefaultPassword = guest
+		}
+	}
+	if o.LoopbackUsers == nil {
+		o.LoopbackUsers = []string{guest}
 	}
 	if o.gauge == nil {
 		o.gauge = newProcess()
@@ -89,13 +105,18 @@ type Broker struct {
 	gauge     gauge
 	overLimit bool // watchMemory's: more memory was in use than may be
 
+	verifier *access.Verifier
+	admin    sync.Mutex // one change of users, permissions and vhosts at a time; before mu
+
 	closing atomic.Bool  // delivery is to stop
 	ahead   atomic.Int32 // queues that keep what they read ahead
 
 	// mu guards what follows.
-	mu     sync.Mutex
-	vhosts map[string]*vhost
-	closed bool
+	mu       sync.Mutex
+	vhosts   map[string]*vhost
+	accounts map[string]*account
+	closed   bool
+	hadUsers bool // Open found users, or a note that there were some
 	// tasks are the goroutines that were begun; none is once closed is set.
 	tasks sync.WaitGroup
 }
@@ -108,7 +129,7 @@ type Stats struct {
 }
 
 // Open opens the broker in a folder, which is made if it is missing. A broker
-// that is new has the vhost '/'.
+// that is new has the vhost '/' and Options.DefaultUser.
 func Open(dir string, o Options) (*Broker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -123,7 +144,8 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, vhosts: map[string]*vhost{}, stop: make(chan struct{}), gauge: o.gauge}
+	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, stop: make(chan struct{}), gauge: o.gauge,
+		vhosts: map[string]*vhost{}, accounts: map[string]*account{}, verifier: access.NewVerifier()}
 	b.runners.New = func() any {
 		r := &runner{b: b}
 		r.doomed.claim.Moving = true
@@ -133,10 +155,8 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err := b.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("broker in %s: %w", dir, err), st.Close())
 	}
-	if len(b.vhosts) == 0 {
-		if err := b.AddVHost("/"); err != nil {
-			return nil, errors.Join(err, st.Close())
-		}
+	if err := b.begin(); err != nil {
+		return nil, errors.Join(err, st.Close())
 	}
 	for _, v := range b.vhosts {
 		for _, q := range v.queues {
@@ -152,23 +172,6 @@ func Open(dir string, o Options) (*Broker, error) {
 	b.spawn(b.keepReserve)
 	b.stats.Recovery = time.Since(start)
 	return b, nil
-}
-
-// AddVHost makes a vhost. That there is one of that name is no error.
-func (b *Broker) AddVHost(name string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.vhosts[name] != nil {
-		return nil
-	}
-	v := newVHost(b, name)
-	batch := b.store.NewBatch()
-	batch.Put(v.key(), nil)
-	if err := b.applyNow(batch); err != nil {
-		return err
-	}
-	b.vhosts[name] = v
-	return nil
 }
 
 // GiveUp lets go those who wait for room on a full disk, so that sessions can be

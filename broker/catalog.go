@@ -63,7 +63,9 @@ func (b *Broker) load() error {
 		return err
 	}
 	for _, e := range found[catalog.VHost] {
-		b.vhosts[e.names[0]] = newVHost(b, e.names[0])
+		v := newVHost(b, e.names[0])
+		v.load(e.value)
+		b.vhosts[v.name] = v
 	}
 	lookup := func(name string) (*vhost, error) {
 		if v := b.vhosts[name]; v != nil {
@@ -123,6 +125,28 @@ func (b *Broker) load() error {
 			return err
 		}
 	}
+	for _, e := range found[catalog.User] {
+		b.loadUser(e.names[0], e.value)
+	}
+	for _, e := range found[catalog.Access] {
+		v, err := lookup(e.names[0])
+		if err == nil {
+			err = v.loadAccess(e.names[1], e.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, e := range found[catalog.Topics] {
+		v, err := lookup(e.names[0])
+		if err == nil {
+			err = v.loadTopics(e.names[1], e.names[2], e.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b.hadUsers = len(found[catalog.User]) > 0 || len(found[catalog.Once]) > 0
 	return b.dropOrphans(known)
 }
 

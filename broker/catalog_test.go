@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/store"
@@ -33,8 +34,18 @@ func TestTheCatalogIsWhatItWas(t *testing.T) {
 	c.bind("q", "tx", "")
 	c.ok(c.s.BindExchange("y", "x", "y.#", nil))
 	c.ok(w.b.AddVHost("other"))
+	hash, err := access.ParseHash("Fy5HeOPn3Tj+t+PGy3/4h9ekze0S6fqBGBrquQFdqo3WBDIz", access.SHA256)
+	c.ok(err)
+	_, err = w.b.PutUser(access.User{Name: "guest", Hash: hash, Tags: []string{"administrator", "impersonator"}})
+	c.ok(err)
+	c.ok(w.b.SetUserLimit("guest", access.MaxChannels, 100))
+	_, err = w.b.SetTopicPermissions(access.TopicPermissions{User: "guest", VHost: "/", Exchange: "amq.topic", Write: "^{username}", Read: ""})
+	c.ok(err)
+	_, err = w.b.PutVHost(VHost{Name: "third", Description: "of many", Tags: []string{"a", "b"}})
+	c.ok(err)
+	c.ok(w.b.SetVHostLimit("third", access.MaxQueues, -1))
 	var got []string
-	err := w.b.store.Catalog(func(key string, value []byte) error {
+	err = w.b.store.Catalog(func(key string, value []byte) error {
 		got = append(got, fmt.Sprintf("%q\n\t%x\n\t%s\n", key, value, amqp.Nested(value)))
 		return nil
 	})
@@ -105,12 +116,11 @@ func TestVHostsAreWorldsOfTheirOwn(t *testing.T) {
 	a := w.client()
 	a.ok(w.b.AddVHost("other"))
 	a.ok(w.b.AddVHost("other"))
-	s, err := w.b.NewSession("other", &User{Name: "guest"}, fakePeer("x"))
-	a.ok(err)
-	b := &client{t: t, s: s, b: s.NewBatch(), credit: map[*Consumer]int{}}
+	w.permit("guest", "other", ".*", ".*", ".*")
+	b := w.login("guest", "other")
 	a.queue("q", durable)
 	a.bind("q", "amq.fanout", "")
-	_, err = b.s.DeclareQueue(QueueSpec{Name: "q", Passive: true})
+	_, err := b.s.DeclareQueue(QueueSpec{Name: "q", Passive: true})
 	b.refused(err, "NOT_FOUND - no queue 'q' in vhost 'other'")
 	if b.publish("amq.fanout", "", "m") || b.publish("", "q", "m") {
 		t.Error("routed into another vhost")
@@ -119,9 +129,7 @@ func TestVHostsAreWorldsOfTheirOwn(t *testing.T) {
 	b.publish("", "q", "theirs")
 	w.restart()
 	a = w.client()
-	s, err = w.b.NewSession("other", &User{Name: "guest"}, fakePeer("x"))
-	a.ok(err)
-	b = &client{t: t, s: s, b: s.NewBatch(), credit: map[*Consumer]int{}}
+	b = w.login("guest", "other")
 	if a.ready("q") != 0 || b.ready("q") != 1 {
 		t.Error("vhosts were mixed up")
 	}

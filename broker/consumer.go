@@ -80,6 +80,9 @@ func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer
 	if queue == ReplyQueue {
 		return s.consumeReplies(c)
 	}
+	if err := s.mayRead(resourceQueue, queue); err != nil {
+		return nil, err
+	}
 	// Deletion takes the write lock, so that a queue found here lives until the
 	// consumer stands in it.
 	s.v.mu.RLock()

@@ -76,8 +76,35 @@
 // is where both its ends are. The exchanges that each vhost has from the
 // beginning have none.
 //
+// # Who may do what
+//
+// Package access says what passwords, tags, permissions and limits are. Here they
+// are kept in the catalog, and asked: each of a Session's methods asks before it
+// looks anything up, so that a refusal (403) does not tell what there is, in
+// RabbitMQ's order and words. A user in a vhost has a grant, which is replaced as a
+// whole; its sessions point to it, and a route that a batch remembers is one that the
+// grant of its generation allows, so that publishing asks nothing a message. What
+// changes acts at once, on connections that are there too, but for limits, which keep
+// out and throw nobody out.
+//
+//	a method                    configure      write                 read
+//	------------------------    -----------    ------------------    -------------------------
+//	declare, delete             the object
+//	  with a DLX, when made                    the DLX               the queue
+//	  with an AE, when made                    the AE                the exchange
+//	  passive                   nothing is asked, nor for direct reply-to's names
+//	bind, unbind                               the destination       the source; routing key
+//	publish                                    exchange; each key
+//	consume, get, purge                                              the queue
+//
+// RabbitMQ 3 asks for the routing key of a publish alone; here those in CC and BCC
+// must be allowed too. A user that is deleted loses its connections, a vhost that is
+// deleted those to it and all that is in it.
+//
 // # Locks
 //
+//	Broker.admin → Broker.mu
+//	Broker.admin → vhost.mu
 //	Broker.mu → vhost.mu → localQueue.mu → the log's append lock → the store's locks
 //	                                     → the locks that a Sink's methods take
 //
@@ -86,7 +113,10 @@
 //
 // # Files
 //
-//	broker.go user.go            a broker's life, who may come in
+//	broker.go people.go          a broker's life; the users that Open finds and makes
+//	login.go                     who may come in
+//	users.go vhosts.go permissions.go
+//	                             what administrators change
 //	alarm.go memory.go           what is short: free disk space, memory
 //	reserve.go                   room for a start on a full disk
 //	session.go vhost.go          a connection's standing; how topology changes

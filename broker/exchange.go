@@ -71,6 +71,9 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 	if spec.Name == "" {
 		return errDefaultExchange()
 	}
+	if err := s.mayConfigure(resourceExchange, spec.Name); err != nil {
+		return err
+	}
 	return v.change(func(t *change) error {
 		if x := v.exchanges[spec.Name]; x != nil {
 			t.await(x.lsn)
@@ -81,6 +84,17 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 		}
 		if ae, ok := spec.Args.Get("alternate-exchange"); ok && ae.Type != amqp.TypeLongString {
 			return amqp.PreconditionFailed("invalid type '%s' for arg 'alternate-exchange' in exchange '%s' in vhost '%s'", ae.Type, spec.Name, v.name)
+		} else if ok {
+			if err := s.mayRead(resourceExchange, spec.Name); err != nil {
+				return err
+			}
+			to, _ := spec.Args.LongString("alternate-exchange")
+			if err := s.mayWrite(resourceExchange, to); err != nil {
+				return err
+			}
+		}
+		if err := t.making(); err != nil {
+			return err
 		}
 		if err := routing.ValidateExchange(spec.Type, spec.Args); err != nil {
 			return err
@@ -130,6 +144,9 @@ func (s *Session) DeleteExchange(name string, ifUnused bool) error {
 		return errDefaultExchange()
 	case reserved(name):
 		return amqp.AccessRefused("deletion of system exchange '%s' in vhost '%s' not allowed", name, s.v.name)
+	}
+	if err := s.mayConfigure(resourceExchange, name); err != nil {
+		return err
 	}
 	return s.v.change(func(t *change) error {
 		x := s.v.exchanges[name]

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
@@ -93,7 +94,31 @@ func (p fakePeer) Close(*amqp.Error) {}
 
 func (w *bench) client() *client {
 	w.t.Helper()
-	s, err := w.b.NewSession("/", &User{Name: "guest"}, fakePeer("test"))
+	return w.login("guest", "/")
+}
+
+// user makes a user who may do everything in a vhost.
+func (w *bench) user(name, vhost string, tags ...string) {
+	w.t.Helper()
+	if _, err := w.b.PutUser(access.User{Name: name, Tags: tags}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.permit(name, vhost, ".*", ".*", ".*")
+}
+
+// permit sets a user's permissions.
+func (w *bench) permit(user, vhost, configure, write, read string) {
+	w.t.Helper()
+	p := access.Permissions{User: user, VHost: vhost, Configure: configure, Write: write, Read: read}
+	if _, err := w.b.SetPermissions(p); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// login is a client for some user in some vhost.
+func (w *bench) login(user, vhost string) *client {
+	w.t.Helper()
+	s, err := w.b.NewSession(vhost, &User{Name: user}, fakePeer("test"))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -9,7 +9,11 @@ import (
 // stay ready behind it, under the queue's lock as Sink.Offer is; where the queue
 // is empty it is not called and ok is false. With noAck the message is gone.
 func (s *Session) Get(queue string, noAck bool, fn func(d *Delivery, remaining int)) (ok bool, err error) {
-	q, err := s.find(cleanName(queue))
+	queue = cleanName(queue)
+	if err := s.mayRead(resourceQueue, queue); err != nil {
+		return false, err
+	}
+	q, err := s.find(queue)
 	if err != nil {
 		return false, err
 	}

@@ -220,12 +220,3 @@ func (v *vhost) loadPolicy(role policy.Role, name string, record amqp.Table) err
 	}
 	return nil
 }
-
-// ErrNoVHost says that there is no vhost of that name.
-var ErrNoVHost = errors.New("no such vhost")
-
-func (b *Broker) vhost(name string) *vhost {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.vhosts[name]
-}

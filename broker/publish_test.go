@@ -90,9 +90,8 @@ func TestAnImpersonatorMaySetAnyUserID(t *testing.T) {
 	w := newBench(t)
 	c := w.client()
 	c.queue("q")
-	s, err := w.b.NewSession("/", &User{Name: "bridge", Tags: []string{"impersonator"}}, fakePeer("x"))
-	c.ok(err)
-	c.b = s.NewBatch()
+	w.user("bridge", "/", "impersonator")
+	c.b = w.login("bridge", "/").b
 	if _, err := c.tryPublish(props(text(amqp.PropUserID, "foo")), "", "q"); err != nil {
 		t.Error(err)
 	}

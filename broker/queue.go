@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -186,12 +187,18 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 	} else if reserved(spec.Name) {
 		return QueueInfo{}, errReserved("queue", spec.Name)
 	}
+	if err := s.mayConfigure(resourceQueue, spec.Name); err != nil {
+		return QueueInfo{}, err
+	}
 	var q Queue
 	err := v.change(func(t *change) error {
 		if q = v.queues[spec.Name]; q != nil {
 			t.await(q.def().lsn)
 			q.def().use()
 			return asError(q.def().compare(s, spec))
+		}
+		if err := s.mayMake(t, spec); err != nil {
+			return err
 		}
 		bad := checkArguments(spec.Args, spec.Name, v.name)
 		set := v.settingsFor(spec.Name, spec.Args)
@@ -229,6 +236,30 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 	return info(q), nil
 }
 
+// mayMake refuses a queue that is not there yet: one over the vhost's limit, or
+// whose dead letters would go where the user may not publish, or which the user may
+// not read. vhost.mu is held.
+func (s *Session) mayMake(t *change, spec QueueSpec) error {
+	v := s.v
+	if limit := v.limits().Get(access.MaxQueues); limit >= 0 && len(v.queues) >= limit {
+		return amqp.PreconditionFailed("cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached", spec.Name, v.name, limit)
+	}
+	const dlx = "x-dead-letter-exchange"
+	if to, ok := spec.Args.Get(dlx); ok {
+		if to.Type != amqp.TypeLongString {
+			return amqp.PreconditionFailed("invalid type '%s' for arg '%s' in queue '%s' in vhost '%s'", to.Type, dlx, spec.Name, v.name)
+		}
+		if err := s.mayRead(resourceQueue, spec.Name); err != nil {
+			return err
+		}
+		name, _ := spec.Args.LongString(dlx)
+		if err := s.mayWrite(resourceExchange, name); err != nil {
+			return err
+		}
+	}
+	return t.making()
+}
+
 func info(q Queue) QueueInfo {
 	ready, _, consumers := q.Counts()
 	return QueueInfo{Name: q.Name(), Messages: uint32(ready), Consumers: uint32(consumers)}
@@ -253,6 +284,9 @@ func (d *queueDef) compare(s *Session, spec QueueSpec) *amqp.Error {
 // ifEmpty while it has ready messages.
 func (s *Session) DeleteQueue(name string, ifUnused, ifEmpty bool) (uint32, error) {
 	name = cleanName(name)
+	if err := s.mayConfigure(resourceQueue, name); err != nil {
+		return 0, err
+	}
 	var removed func() int
 	err := s.v.change(func(t *change) error {
 		q := s.v.queues[name]
@@ -314,7 +348,11 @@ func (t *change) deleteQueue(q Queue) (removed func() int) {
 
 // PurgeQueue removes the ready messages and returns how many they were.
 func (s *Session) PurgeQueue(name string) (uint32, error) {
-	q, err := s.find(cleanName(name))
+	name = cleanName(name)
+	if err := s.mayRead(resourceQueue, name); err != nil {
+		return 0, err
+	}
+	q, err := s.find(name)
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"sync/atomic"
+
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -26,11 +28,15 @@ type Session struct {
 
 	warned bool // the goroutine's that publishes: of a property that is not acted on
 
+	account  *account
+	grant    atomic.Pointer[grant] // replaced where permissions change
+	channels int                   // of OpenChannel
+
 	exclusive map[Queue]struct{} // guarded by vhost.mu
 }
 
-// NewSession begins a connection's life in a vhost. An unknown vhost is a
-// 530 NOT_ALLOWED.
+// NewSession begins a connection's life in a vhost. An unknown vhost, one that
+// the user has no permissions in, and a limit that is reached are 530 NOT_ALLOWED.
 func (b *Broker) NewSession(vhost string, u *User, p Peer) (*Session, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -41,7 +47,15 @@ func (b *Broker) NewSession(vhost string, u *User, p Peer) (*Session, error) {
 	if v == nil {
 		return nil, amqp.NotAllowed("vhost %s not found", vhost)
 	}
-	return &Session{b: b, v: v, user: u, peer: p, exclusive: map[Queue]struct{}{}}, nil
+	a, bad := b.admit(v, u)
+	if bad != nil {
+		return nil, bad
+	}
+	s := &Session{b: b, v: v, user: u, peer: p, account: a, exclusive: map[Queue]struct{}{}}
+	s.grant.Store(v.grants[u.Name])
+	v.sessions[s] = struct{}{}
+	a.sessions[s] = struct{}{}
+	return s, nil
 }
 
 // User is who the session acts for.
@@ -50,9 +64,16 @@ func (s *Session) User() *User { return s.user }
 // VHost is the name of the session's vhost.
 func (s *Session) VHost() string { return s.v.name }
 
-// Close deletes the session's exclusive queues. The front end cancels the
+// Close ends the session and deletes its exclusive queues. The front end cancels the
 // session's consumers and requeues what they have not acked before.
 func (s *Session) Close() {
+	s.b.mu.Lock()
+	delete(s.v.sessions, s)
+	delete(s.account.sessions, s)
+	s.b.mu.Unlock()
+	for s.channels > 0 {
+		s.CloseChannel()
+	}
 	// A few at a time: other connections' changes come in between.
 	for more := true; more; {
 		err := s.v.change(func(t *change) error {

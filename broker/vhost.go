@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -25,6 +26,11 @@ type vhost struct {
 	// policing is held while policies change and their objects follow.
 	policing sync.Mutex
 
+	info     atomic.Pointer[VHost] // what administrators say of it; replaced as a whole
+	made     wal.LSN               // of its record; Broker.admin
+	sessions map[*Session]struct{} // Broker.mu
+	grants   map[string]*grant     // by user; Broker.mu
+
 	// mu guards the maps, the bindings' books in all nodes, the owners of
 	// queues, and orders changes. Writers append to the log while they hold
 	// it, but never wait for the disk.
@@ -34,11 +40,14 @@ type vhost struct {
 	replies   map[string]*localQueue // direct reply-to, by full name
 	policies  *policies
 	last      wal.LSN // of the last change that went to the log
+	leaving   bool    // it is being deleted: nothing is made in it
 }
 
 // newVHost makes a vhost with the exchanges that every vhost has.
 func newVHost(b *Broker, name string) *vhost {
-	v := &vhost{b: b, name: name, policies: new(policies), exchanges: map[string]*exchange{}, queues: map[string]Queue{}, replies: map[string]*localQueue{}}
+	v := &vhost{b: b, name: name, policies: new(policies), exchanges: map[string]*exchange{}, queues: map[string]Queue{}, replies: map[string]*localQueue{},
+		sessions: map[*Session]struct{}{}, grants: map[string]*grant{}}
+	v.info.Store(&VHost{Name: name})
 	for _, spec := range []ExchangeSpec{
 		{Name: "amq.direct", Type: "direct"},
 		{Name: "amq.fanout", Type: "fanout"},
@@ -112,6 +121,14 @@ func (t *change) apply() error {
 	t.v.last = max(t.v.last, lsn)
 	if err != nil {
 		return errStore(err)
+	}
+	return nil
+}
+
+// making refuses to make anything in a vhost that is being deleted.
+func (t *change) making() error {
+	if t.v.leaving {
+		return amqp.ConnectionForced("vhost '%s' is down", t.v.name)
 	}
 	return nil
 }

@@ -1,24 +1,32 @@
-// Package catalog is how the topology is written down in the store's catalog:
-// the keys of vhosts, exchanges, queues and bindings, and what stands under
-// them. It is pure, and apart from package broker so that tools can read a data
+// Package catalog is how the topology, and who may use it, are written down in the
+// store's catalog: the keys of vhosts, exchanges, queues, bindings and users, and
+// what stands under them. It is pure, and apart from package broker so that tools can read a data
 // directory without being one.
 //
 // A key is the kind, one byte, and the names that identify the object, each with
 // its length (a varint) before it, since a name may hold any byte. A value is a
-// field table of AMQP, empty for a vhost.
+// field table of AMQP, which may be empty.
 //
 //	kind          names                                               fields of the value
-//	v  vhost      name
+//	v  vhost      name                                                description, tags, limits, deleting
 //	x  exchange   vhost, name                                         type, auto_delete, internal, arguments
 //	q  queue      vhost, name                                         id (of the store's queue), auto_delete, arguments, lanes
 //	b  binding    vhost, source, "q" or "x", destination, key, args   arguments
 //	p  policy     vhost, name                                         pattern, apply-to, priority, definition (JSON)
 //	r  operator's policy (the same)
+//	u  user       name                                                hash, algorithm, tags, limits
+//	a  access     vhost, user                                         configure, write, read
+//	t  topics     vhost, user, exchange                               write, read
+//	o  once       what was done                                       (empty)
 //
 // A priority queue has a queue of the store for each priority in use. That of
 // priority 0 is the id; lanes is a table of the others, ids by priority in decimal.
 //
-// The args in a binding's key are its arguments in a canonical order.
+// The args in a binding's key are its arguments in a canonical order. Limits are a
+// table of integers. A vhost with the field deleting is on its way out, with all
+// whose key names it first; the next start finishes that. Access is what a user
+// may do in a vhost, topics with which routing keys. Of what is done once there is
+// "users": the first user was made.
 package catalog
 
 import (
@@ -35,6 +43,10 @@ const (
 	Exchange = 'x'
 	Queue    = 'q'
 	Binding  = 'b'
+	User     = 'u'
+	Access   = 'a'
+	Topics   = 't'
+	Once     = 'o'
 
 	Policy         = 'p'
 	OperatorPolicy = 'r'
@@ -43,10 +55,12 @@ const (
 // names is how many names the keys of a kind have; 0: there is no such kind.
 func names(kind byte) int {
 	switch kind {
-	case VHost:
+	case VHost, User, Once:
 		return 1
-	case Exchange, Queue, Policy, OperatorPolicy:
+	case Exchange, Queue, Policy, OperatorPolicy, Access:
 		return 2
+	case Topics:
+		return 3
 	case Binding:
 		return 6
 	}
@@ -127,4 +141,14 @@ func QueueIDs(value amqp.Table) (lanes []Lane, ok bool) {
 		lanes = append(lanes, Lane{uint8(priority), id(v)})
 	}
 	return lanes, ok
+}
+
+// OfVHost tells whether objects of a kind are in a vhost, which is their key's
+// first name.
+func OfVHost(kind byte) bool {
+	switch kind {
+	case VHost, User, Once:
+		return false
+	}
+	return true
 }

@@ -20,6 +20,10 @@ func TestKeysAreWrittenDown(t *testing.T) {
 		{Policy, []string{"/", "p"}, "p\x01/\x01p"},
 		{OperatorPolicy, []string{"/", "p"}, "r\x01/\x01p"},
 		{Binding, []string{"/", "x", "q", "q", "k.*", ""}, "b\x01/\x01x\x01q\x01q\x03k.*\x00"},
+		{User, []string{"guest"}, "u\x05guest"},
+		{Access, []string{"/", "guest"}, "a\x01/\x05guest"},
+		{Topics, []string{"/", "guest", "amq.topic"}, "t\x01/\x05guest\x09amq.topic"},
+		{Once, []string{"users"}, "o\x05users"},
 	} {
 		if got := Key(c.kind, c.names...); got != c.want {
 			t.Errorf("the format changed; old data could not be read. Got %q, want %q", got, c.want)

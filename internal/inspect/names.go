@@ -102,6 +102,14 @@ func object(key string) string {
 		return fmt.Sprintf("exchange '%s' in vhost '%s'", parts[1], parts[0])
 	case catalog.Queue:
 		return fmt.Sprintf("queue '%s' in vhost '%s'", parts[1], parts[0])
+	case catalog.User:
+		return fmt.Sprintf("user '%s'", parts[0])
+	case catalog.Access:
+		return fmt.Sprintf("permissions of user '%s' in vhost '%s'", parts[1], parts[0])
+	case catalog.Topics:
+		return fmt.Sprintf("topic permissions of user '%s' for exchange '%s' in vhost '%s'", parts[1], parts[2], parts[0])
+	case catalog.Once:
+		return fmt.Sprintf("note that '%s' was done", parts[0])
 	}
 	switch kind {
 	case catalog.Policy:
@@ -134,8 +142,11 @@ func (t *topology) check(hasQueue func(id uint32) bool, fn func(key string, caus
 		if err == nil {
 			err = amqp.Table(t.records[key]).Validate()
 		}
-		if err == nil && kind != catalog.VHost && !has(catalog.VHost, parts[0]) {
+		if err == nil && catalog.OfVHost(kind) && !has(catalog.VHost, parts[0]) {
 			err = fmt.Errorf("there is no vhost '%s'", parts[0])
+		}
+		if err == nil && (kind == catalog.Access || kind == catalog.Topics) && !has(catalog.User, parts[1]) {
+			err = fmt.Errorf("there is no user '%s'", parts[1])
 		}
 		if err == nil && kind == catalog.Queue {
 			lanes, ok := catalog.QueueIDs(t.records[key])

@@ -264,7 +264,7 @@ func (w *saver) saveCatalog() error {
 	for again := true; again; { // what refers to what was left out goes too
 		again = false
 		topo.check(hasQueue, func(key string, cause error) {
-			if kind, parts, err := catalog.Split(key); err == nil && kind != catalog.VHost {
+			if kind, parts, err := catalog.Split(key); err == nil && catalog.OfVHost(kind) {
 				if v := catalog.Key(catalog.VHost, parts[0]); topo.records[v] == nil {
 					topo.records[v] = []byte{}
 					again = true
