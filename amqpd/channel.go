@@ -262,18 +262,21 @@ func (c *conn) failFraming(err error) {
 	}
 }
 
-// closeChannel ends all that a channel does: consumers first, so that what
-// returns does not come back to them, then its unacked messages return.
+// closeChannel ends all that a channel does. Its unacked messages return first:
+// its consumers take nothing any more, and who follows a single active one is to
+// find them in their places.
 func (c *conn) closeChannel(ch *channel) {
-	c.cancelConsumers(ch)
+	c.mu.Lock()
+	ch.closed = true
+	c.mu.Unlock()
 	c.returnUnacked(ch)
+	c.cancelConsumers(ch)
 	c.flush(false)
 }
 
 // cancelConsumers ends a channel's consumers and confirms.
 func (c *conn) cancelConsumers(ch *channel) {
 	c.mu.Lock()
-	ch.closed = true
 	list := make([]*consumer, 0, len(ch.consumers))
 	for _, k := range ch.consumers {
 		list = append(list, k)

@@ -239,9 +239,9 @@ func (c *conn) fail(e *amqp.Error, cause wire.ID) {
 // exceptionSize bounds a close frame: a shortstr and some integers.
 const exceptionSize = 300
 
-// endSession takes the connection out of the broker: complete publishes that
-// were gathered are applied, consumers end first, so that nothing that returns
-// comes back to them, then unacked messages return, then the session goes.
+// endSession takes the connection out of the broker: complete publishes that were
+// gathered are applied, unacked messages return, consumers end, then the session
+// goes. From the moment at which it is closed its consumers take nothing.
 func (c *conn) endSession() {
 	session := c.session
 	if session == nil {
@@ -254,10 +254,10 @@ func (c *conn) endSession() {
 	c.dropStreams()
 	c.mu.Unlock()
 	for _, ch := range c.channels {
-		c.cancelConsumers(ch)
+		c.returnUnacked(ch)
 	}
 	for id, ch := range c.channels {
-		c.returnUnacked(ch)
+		c.cancelConsumers(ch)
 		delete(c.channels, id)
 	}
 	c.lastCh = nil

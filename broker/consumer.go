@@ -53,6 +53,7 @@ type Consumer struct {
 
 	// Guarded by localQueue.mu.
 	attached   bool
+	begun      bool   // was touched once
 	index      int    // in localQueue.consumers
 	level      *level // of its priority
 	prev, next *Consumer
@@ -109,9 +110,18 @@ func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer
 
 // Cancel removes the consumer; what it has not acked stays as it is. Once it
 // has returned nothing more is offered. The end of its last consumer deletes an
-// auto-delete queue. It must not be called from a Sink's method.
+// auto-delete queue, and that of a queue's single active one makes another one
+// active: requeue first what shall come before what is ready. It must not be
+// called from a Sink's method.
 func (c *Consumer) Cancel() {
 	d := c.queue.def()
+	if d.settings().singleActive {
+		defer func() {
+			r := d.v.b.runner()
+			c.queue.deliver(r)
+			r.done()
+		}()
+	}
 	if !d.autoDelete && !d.reply {
 		if c.queue.detach(c) == 0 && d.settings().expires > 0 {
 			d.use()

@@ -129,11 +129,19 @@ func (q *localQueue) admit() {
 		// From here on another touch may put it on the stack again, before its
 		// credit is looked at: that costs one look more.
 		c.inTouched.Store(false)
-		if c.attached && !c.ready {
-			c.level.push(c)
-			q.waiting.Add(1)
+		c.begun = true
+		if q.active == nil || q.active == c {
+			q.makeReady(c)
 		}
 		c = next
+	}
+}
+
+// makeReady puts a consumer among those that may be offered messages. Under mu.
+func (q *localQueue) makeReady(c *Consumer) {
+	if c.attached && !c.ready {
+		c.level.push(c)
+		q.waiting.Add(1)
 	}
 }
 

@@ -34,7 +34,7 @@
 //	Open ─ Authenticate ─ NewSession ─┬─ NewBatch ─ Publish, Ack, Requeue, Touch … ─ Flush   the hot path, one batch a read
 //	                                  ├─ DeclareQueue, BindQueue …                           flush the batch before
 //	                                  ├─ Consume ─ Touch … Offer … ─ Cancel
-//	                                  └─ Close                                               consumers cancelled, unacked requeued
+//	                                  └─ Close                                               unacked requeued, consumers cancelled
 //
 // # Queue arguments
 //
@@ -49,6 +49,8 @@
 //	                           reject-publish
 //	x-max-priority             1 to 255; 0 is an ordinary queue
 //	alternate-exchange         of exchanges
+//	x-single-active-consumer   the next is that of the highest priority, of those
+//	                           the first that came; it is served at once
 //	x-priority                 of consumers
 //
 // and accepts and keeps, but does not act on yet:
@@ -56,8 +58,6 @@
 //	x-message-ttl              nor on the property expiration
 //	x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy
 //	                           what is rejected, dropped or expired is gone
-//	x-single-active-consumer   all consumers are active; it only excludes
-//	                           exclusive ones
 //	x-delivery-limit           and a quorum queue's default limit
 //	x-consumer-timeout         a consumer may take its time
 //	x-queue-mode, x-queue-version, x-queue-leader-locator,

@@ -27,6 +27,11 @@ func errExclusiveUse(name, vhost string) *amqp.Error {
 	return amqp.AccessRefused("queue '%s' in vhost '%s' in exclusive use", name, vhost)
 }
 
+func errNoGet(name, vhost string) *amqp.Error {
+	return amqp.ResourceLocked("cannot obtain access to locked queue '%s' in vhost '%s'. "+
+		"basic.get operations are not supported by quorum queues with single active consumer", name, vhost)
+}
+
 func errDefaultExchange() *amqp.Error {
 	return amqp.AccessRefused("operation not permitted on the default exchange")
 }

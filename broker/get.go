@@ -17,6 +17,9 @@ func (s *Session) Get(queue string, noAck bool, fn func(d *Delivery, remaining i
 	if err != nil {
 		return false, err
 	}
+	if set := q.def().settings(); set.quorum && set.singleActive {
+		return false, errNoGet(q.Name(), q.VHost())
+	}
 	q.def().use()
 	return q.get(noAck, fn)
 }

@@ -40,7 +40,8 @@ type localQueue struct {
 	run       int32 // how many messages to claim at once, see hand
 	held      int32 // see hold
 	exclusive *Consumer
-	consumers []*Consumer  // in no order
+	consumers []*Consumer  // in no order; with a single active one in order of arrival
+	active    *Consumer    // the only one that is served, where there is to be only one
 	levels    []*level     // by falling priority
 	cold      *store.Claim // see keepAhead
 	acks      *store.Batch // see acksBatch
@@ -146,13 +147,13 @@ func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
 }
 
 func (q *localQueue) attach(c *Consumer) error {
+	set := q.settings()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.retired:
 		return errNoQueue(q.name, q.v.name)
-	case q.exclusive != nil,
-		c.spec.Exclusive && (len(q.consumers) > 0 || q.settings().singleActive):
+	case q.exclusive != nil, c.spec.Exclusive && (len(q.consumers) > 0 || set.singleActive && !set.quorum):
 		return errExclusiveUse(q.name, q.v.name)
 	}
 	if c.spec.Exclusive {
@@ -175,6 +176,9 @@ func (q *localQueue) attach(c *Consumer) error {
 	c.index = len(q.consumers)
 	c.attached = true
 	q.consumers = append(q.consumers, c)
+	if set.singleActive && q.active == nil {
+		q.active = c
+	}
 	q.consuming.Store(int32(len(q.consumers)))
 	if len(q.consumers) == 1 {
 		q.setConsuming(true)
@@ -197,16 +201,42 @@ func (q *localQueue) detach(c *Consumer) int {
 		q.levels = slices.DeleteFunc(q.levels, func(l *level) bool { return l == c.level })
 	}
 	last := len(q.consumers) - 1
-	q.consumers[c.index] = q.consumers[last]
-	q.consumers[c.index].index = c.index
-	q.consumers[last] = nil
-	q.consumers = q.consumers[:last]
+	if q.settings().singleActive {
+		q.succeed(c)
+	} else {
+		q.consumers[c.index] = q.consumers[last]
+		q.consumers[c.index].index = c.index
+		q.consumers[last] = nil
+		q.consumers = q.consumers[:last]
+	}
 	q.consuming.Store(int32(last))
 	if last == 0 {
 		q.setConsuming(false)
 		q.dropAhead()
 	}
 	return last
+}
+
+// succeed takes a consumer out of those of a queue that serves only one of them.
+// If it was that one, the next is the first of the highest priority; a consumer
+// that comes never takes over from one that is there, as in RabbitMQ 3. Under mu.
+func (q *localQueue) succeed(c *Consumer) {
+	q.consumers = slices.Delete(q.consumers, c.index, c.index+1)
+	for i, next := range q.consumers[c.index:] {
+		next.index = c.index + i
+	}
+	if q.active != c {
+		return
+	}
+	q.active = nil
+	for _, next := range q.consumers {
+		if q.active == nil || next.priority > q.active.priority {
+			q.active = next
+		}
+	}
+	if q.active != nil && q.active.begun {
+		q.makeReady(q.active)
+	}
 }
 
 func (q *localQueue) retire() []*Consumer {
@@ -218,7 +248,7 @@ func (q *localQueue) retire() []*Consumer {
 		c.attached = false
 		q.setAside(c)
 	}
-	q.consumers, q.levels, q.exclusive = nil, nil, nil
+	q.consumers, q.levels, q.exclusive, q.active = nil, nil, nil, nil
 	q.dropAhead()
 	q.consuming.Store(0)
 	return left

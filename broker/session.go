@@ -64,8 +64,8 @@ func (s *Session) User() *User { return s.user }
 // VHost is the name of the session's vhost.
 func (s *Session) VHost() string { return s.v.name }
 
-// Close ends the session and deletes its exclusive queues. The front end cancels the
-// session's consumers and requeues what they have not acked before.
+// Close ends the session and deletes its exclusive queues. The front end requeues
+// what the session's consumers have not acked, and cancels them, before.
 func (s *Session) Close() {
 	s.b.mu.Lock()
 	delete(s.v.sessions, s)
