@@ -134,7 +134,7 @@ func (t *T) position() string {
 		f, more := frames.Next()
 		file := f.File[strings.LastIndexByte(f.File, '/')+1:]
 		switch file {
-		case "case.go", "conn.go", "channel.go", "message.go", "values.go", "manage.go", "run.go", "peer.go":
+		case "case.go", "conn.go", "channel.go", "message.go", "values.go", "manage.go", "peer.go":
 		default:
 			return fmt.Sprintf("%s:%d: ", file, f.Line)
 		}

@@ -21,6 +21,8 @@ import (
 // pass where all is well.
 const Patience = 20 * time.Second
 
+func deadline() time.Time { return time.Now().Add(Patience) }
+
 // Event is what the peer said: a method with its content, a heartbeat, or bytes
 // that are no frame.
 type Event struct {
@@ -135,7 +137,7 @@ func (c *Conn) end() {
 	}
 	if polite {
 		c.SendMethod(0, &wire.ConnectionClose{ReplyCode: 200, ReplyText: "bye"})
-		_, _ = c.await(0, time.Now().Add(Patience), isMethod(wire.IDConnectionCloseOk))
+		_, _ = c.await(0, deadline(), isMethod(wire.IDConnectionCloseOk))
 	}
 	c.Conn.Close()
 }
@@ -463,13 +465,13 @@ func (c *Conn) login(l Login) error {
 	}
 	c.vhost = l.VHost
 	c.Send([]byte(wire.ProtocolHeader))
-	e, err := c.await(0, time.Now().Add(Patience), isMethod(wire.IDConnectionStart))
+	e, err := c.await(0, deadline(), isMethod(wire.IDConnectionStart))
 	if err != nil {
 		return err
 	}
 	c.Start = e.Method.(*wire.ConnectionStart)
 	c.SendMethod(0, l.startOk())
-	if e, err = c.await(0, time.Now().Add(Patience), isMethod(wire.IDConnectionTune)); err != nil {
+	if e, err = c.await(0, deadline(), isMethod(wire.IDConnectionTune)); err != nil {
 		return err
 	}
 	c.Tune = e.Method.(*wire.ConnectionTune)
@@ -479,7 +481,7 @@ func (c *Conn) login(l Login) error {
 	}
 	c.SendMethod(0, &c.Tuned)
 	c.SendMethod(0, &wire.ConnectionOpen{VirtualHost: l.VHost})
-	_, err = c.await(0, time.Now().Add(Patience), isMethod(wire.IDConnectionOpenOk))
+	_, err = c.await(0, deadline(), isMethod(wire.IDConnectionOpenOk))
 	return err
 }
 
@@ -515,7 +517,7 @@ func (l Login) startOk() *wire.ConnectionStartOk {
 func (c *Conn) ExpectClose(code uint16, texts ...string) *Closed {
 	c.t.Helper()
 	c.ExpectingEnd()
-	e, err := c.await(0, time.Now().Add(Patience), isMethod(wire.IDConnectionClose))
+	e, err := c.await(0, deadline(), isMethod(wire.IDConnectionClose))
 	if err != nil {
 		c.t.Fatalf("waiting for connection.close with %d: %v%s", code, err, c.inboxText(0))
 	}

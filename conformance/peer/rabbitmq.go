@@ -41,6 +41,10 @@ func RabbitMQ(o conformance.Options) (*Broker, error) {
 		return nil, err
 	}
 	in := func(name string) string { return filepath.Join(folder, name) }
+	certs, err := makeCertificates(folder)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string]string{
 		"rabbitmq.conf": strings.Join(append([]string{
 			"listeners.tcp.1 = 127.0.0.1:" + ports[0],
@@ -50,6 +54,16 @@ func RabbitMQ(o conformance.Options) (*Broker, error) {
 			"disk_free_limit.absolute = 50MB",
 			"log.file = false",
 			"log.console = true",
+			"listeners.ssl.1 = 127.0.0.1:" + ports[4],
+			"ssl_options.cacertfile = " + certs.ca,
+			"ssl_options.certfile = " + certs.cert,
+			"ssl_options.keyfile = " + certs.key,
+			"ssl_options.verify = verify_peer",
+			"ssl_options.fail_if_no_peer_cert = false",
+			"auth_mechanisms.1 = PLAIN",
+			"auth_mechanisms.2 = AMQPLAIN",
+			"auth_mechanisms.3 = EXTERNAL",
+			"ssl_cert_login_from = common_name",
 		}, o.RabbitMQ...), "\n") + "\n",
 		"enabled_plugins": "[rabbitmq_management,rabbitmq_consistent_hash_exchange,rabbitmq_random_exchange,rabbitmq_auth_mechanism_ssl].\n",
 	}
@@ -75,7 +89,10 @@ func RabbitMQ(o conformance.Options) (*Broker, error) {
 			cmd.Env = env
 			return cmd
 		},
-		Peer: &conformance.Peer{URL: "amqp://guest:guest@" + amqp + "/", HTTP: "http://guest:guest@" + http},
+		Peer: &conformance.Peer{
+			URL: "amqp://guest:guest@" + amqp + "/", HTTP: "http://guest:guest@" + http,
+			TLSAddr: "127.0.0.1:" + ports[4], TLSClient: certs.client,
+		},
 	}
 	b.Peer.Restart = b.Restart
 	if err := b.start(); err != nil {
