@@ -2,6 +2,7 @@ package amqpd
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -36,7 +37,8 @@ type conn struct {
 	srv  *Server
 	opts *Options // srv's
 	nc   net.Conn
-	raw  *rawIO // reads and writes that do not block, nil where nc has none
+	sock net.Conn // what carries nc: nc itself, or the socket under TLS
+	raw  *rawIO   // reads and writes that do not block, nil where nc has none
 	name string
 
 	phase      phase
@@ -48,10 +50,12 @@ type conn struct {
 	channelMax int
 	heartbeat  atomic.Int64 // negotiated interval in nanoseconds, 0 none
 	user       *broker.User
-	session    *broker.Session
-	client     clientProperties
-	channels   map[uint16]*channel
-	lastCh     *channel // the channel of the frame before, in most reads of this one too
+	// certificate is the client's, verified, where it may log in with it.
+	certificate *x509.Certificate
+	session     *broker.Session
+	client      clientProperties
+	channels    map[uint16]*channel
+	lastCh      *channel // the channel of the frame before, in most reads of this one too
 
 	// The read buffer: bytes [r, w) are read and not parsed. See reader.go.
 	buf   []byte
@@ -113,6 +117,7 @@ func newConn(srv *Server, nc net.Conn) *conn {
 		srv:        srv,
 		opts:       &srv.opts,
 		nc:         nc,
+		sock:       socket(nc),
 		name:       nc.RemoteAddr().String() + " -> " + nc.LocalAddr().String(),
 		frameMax:   minFrameMax, // until tuned
 		channels:   map[uint16]*channel{},
@@ -141,7 +146,10 @@ func (c *conn) Close(err *amqp.Error) {
 // run is the reader's goroutine: the connection's whole life.
 func (c *conn) run() {
 	go c.writeLoop()
-	err := c.readLoop()
+	err := c.secure()
+	if err == nil {
+		err = c.readLoop()
+	}
 	c.teardown()
 	if err != nil { // nobody is there, or patience has ended
 		c.mu.Lock()

@@ -69,6 +69,15 @@
 // after that, and the connection never calls the broker with conn.mu held. What
 // only the reader touches needs no lock; each field's comment says which it is.
 //
+// # TLS
+//
+// A listener may be one of crypto/tls. The reader does the handshake, since a
+// listener that did would wait for one peer after the other. A write to TLS, and its
+// close, may wait for the peer: no lock is held for either, and a connection that is
+// given up is closed on the socket below. A flight is written piece by piece, and a
+// piece is 64 KiB where there is much to say, so that records are long. Who
+// has shown a good certificate is offered EXTERNAL.
+//
 // # Time
 //
 // There is one ticker a server, every half second, for heartbeats, peers that
@@ -124,5 +133,6 @@
 //	upload.go stream.go               large bodies, in and out
 //	channel.go exchange.go queue.go basic.go tx.go
 //	                                  methods, a file a class
+//	tls.go                            encrypted connections, logins by certificate
 //	pools.go rawio_*.go nofile_*.go   buffers, sockets, descriptors
 package amqpd

@@ -38,14 +38,19 @@ func (c *conn) protocolHeader() bool {
 	}
 	c.r += n
 	c.phase = awaitStartOK
+	start := c.srv.start
+	if c.certificate != nil {
+		start = c.srv.invite
+	}
 	c.mu.Lock()
-	c.out.commit(append(c.out.room(len(c.srv.start)), c.srv.start...))
+	c.out.write(start)
 	c.mu.Unlock()
 	return true
 }
 
-// startFrame is connection.start, the same for every connection.
-func startFrame(o *Options) []byte {
+// startFrame is connection.start, the same for every connection but for
+// mechanisms that need a certificate.
+func startFrame(o *Options, more string) []byte {
 	capabilities := amqp.NewTable()
 	for _, name := range []string{
 		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
@@ -65,7 +70,7 @@ func startFrame(o *Options) []byte {
 			amqp.Field{Name: "leveret_version", Value: amqp.LongString(o.LeveretVersion)},
 			amqp.Field{Name: "information", Value: amqp.LongString("Leveret, compatible with RabbitMQ's AMQP 0-9-1")},
 		),
-		Mechanisms: "PLAIN AMQPLAIN",
+		Mechanisms: "PLAIN AMQPLAIN" + more,
 		Locales:    "en_US",
 	})
 }
@@ -139,10 +144,19 @@ func (c *conn) startOk(m *wire.ConnectionStartOk) {
 		user, password, err = wire.DecodePlain(m.Response)
 	case "AMQPLAIN":
 		user, password, err = wire.DecodeAMQPlain(m.Response)
+	case external:
+		if c.certificate == nil {
+			err = amqp.NotAllowed("unknown authentication mechanism '%s'", m.Mechanism)
+		}
+		user, _ = c.certificateUser()
 	default:
 		err = amqp.NotAllowed("unknown authentication mechanism '%s'", m.Mechanism)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case c.certificate != nil && m.Mechanism == external:
+		c.user, err = c.external()
+	default:
 		c.user, err = c.srv.broker.Authenticate(user, password, c.loopback())
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package amqpd
 
 import (
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"time"
@@ -26,9 +27,14 @@ type Options struct {
 	// Heartbeat is the interval that is proposed to clients, in whole seconds.
 	// Default 60 s; negative proposes none.
 	Heartbeat time.Duration
-	// HandshakeTimeout is how long a client may take until connection.open.
+	// HandshakeTimeout is how long a client may take until connection.open, the
+	// handshake of TLS included.
 	// Default 10 s.
 	HandshakeTimeout time.Duration
+	// CertificateUser reads the name of a user out of a client's certificate, which
+	// was verified. Where it is set, clients with such a certificate are offered the
+	// mechanism EXTERNAL.
+	CertificateUser func(*x509.Certificate) (name string, ok bool)
 	// CloseTimeout is how long a client is given to read a connection.close and
 	// to answer it. Default 5 s.
 	CloseTimeout time.Duration

@@ -21,6 +21,7 @@ type Server struct {
 	broker *broker.Broker
 	opts   Options
 	start  []byte // connection.start's frame
+	invite []byte // likewise, for who has shown a certificate
 	limit  int    // of connections, 0 is none
 
 	// largeBytes is from where on a body goes through a file.
@@ -54,7 +55,7 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 		o.ClusterName = "leveret@" + host
 	}
 	s := &Server{
-		broker: b, opts: o, largeBytes: b.LargeBytes(), start: startFrame(&o), limit: o.connectionLimit(maxOpenFiles()),
+		broker: b, opts: o, largeBytes: b.LargeBytes(), start: startFrame(&o, ""), invite: startFrame(&o, " EXTERNAL"), limit: o.connectionLimit(maxOpenFiles()),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 		stop:      make(chan struct{}),
@@ -65,7 +66,8 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 }
 
 // Serve accepts connections until Shutdown, and then returns ErrServerClosed.
-// The listener is closed when it returns.
+// The listener is closed when it returns. It may be one of package crypto/tls,
+// which leaves the handshake to the connection.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if !s.track(l) {

@@ -78,8 +78,14 @@ func (c *conn) drain() bool {
 
 // writeFlight writes all that the flight holds, and blocks for it.
 func (c *conn) writeFlight() error {
-	n, err := c.flight.buffers().WriteTo(c.nc)
-	c.flight.advance(int(n))
+	var err error
+	if c.sock != c.nc { // TLS takes no vector
+		err = c.writeRecords()
+	} else {
+		var n int64
+		n, err = c.flight.buffers().WriteTo(c.nc)
+		c.flight.advance(int(n))
+	}
 	c.didWrite.Store(true)
 	return err
 }
@@ -190,7 +196,8 @@ func (c *conn) nudgeReader() {
 }
 
 // abort gives the connection up: nothing more is written, and the reader's next
-// read fails. c.mu is held.
+// read fails. What carries TLS is closed without a word of TLS, which might have
+// to wait for the peer. c.mu is held.
 func (c *conn) abort() {
 	if c.dead {
 		return
@@ -198,7 +205,7 @@ func (c *conn) abort() {
 	c.dead = true
 	c.dropStreams()
 	c.out.release()
-	c.nc.Close()
+	c.sock.Close()
 	c.nudgeReader()
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/leveret-mq/leveret/amqpd"
+	"github.com/leveret-mq/leveret/internal/certs"
 )
 
 // Config is what `leveret serve` can be told. A value comes from the flag, else
@@ -25,8 +26,26 @@ type Config struct {
 	// DataDir holds the log, the checkpoints and the lock file. It is made
 	// where it is missing.
 	DataDir string `toml:"data-dir"`
-	// AMQPAddr is the listener's HOST:PORT; port 0 takes a free one.
+	// AMQPAddr is the listener's HOST:PORT; port 0 takes a free one. With TLS it may
+	// be empty: there is no other listener then.
 	AMQPAddr string `toml:"amqp-addr"`
+	// AMQPSAddr is the HOST:PORT of the listener with TLS, which there is where a
+	// certificate is given; empty is then port 5671.
+	AMQPSAddr string `toml:"amqps-addr"`
+	// TLSCert, TLSKey and TLSCA are PEM files: the server's certificate with what
+	// leads to its authority, its key, and the authorities that sign clients'
+	// certificates. SIGHUP reads them again.
+	TLSCert string `toml:"tls-cert"`
+	TLSKey  string `toml:"tls-key"`
+	TLSCA   string `toml:"tls-ca"`
+	// TLSVerify is what is asked of clients: none, optional or required. A client
+	// with a good certificate may log in with it (EXTERNAL).
+	TLSVerify string `toml:"tls-verify"`
+	// TLSMinVersion is 1.2 or 1.3.
+	TLSMinVersion string `toml:"tls-min-version"`
+	// TLSLoginFrom is the name in a client's certificate that is its user's:
+	// RabbitMQ's ssl_cert_login_from, with the kinds of alternative names.
+	TLSLoginFrom string `toml:"tls-login-from"`
 	// HTTPAddr is the HOST:PORT of /health; empty: there is none. The default port
 	// is RabbitMQ's for management, on this machine alone: what is there asks for
 	// no login.
@@ -64,6 +83,9 @@ func defaultConfig() Config {
 	return Config{
 		DataDir:         "./data",
 		AMQPAddr:        ":5672",
+		TLSVerify:       string(certs.VerifyNone),
+		TLSMinVersion:   "1.2",
+		TLSLoginFrom:    string(certs.LoginDN),
 		HTTPAddr:        "127.0.0.1:15672",
 		LogLevel:        "info",
 		ShutdownTimeout: duration(10 * time.Second),
@@ -80,6 +102,13 @@ var hidden = []string{"wal-file-size", "checkpoint-bytes", "wal-budget", "retire
 func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` of the log and the checkpoints")
 	fs.StringVar(&c.AMQPAddr, "amqp-addr", c.AMQPAddr, "AMQP 0-9-1 listener, `HOST:PORT`")
+	fs.StringVar(&c.AMQPSAddr, "amqps-addr", c.AMQPSAddr, "AMQP listener with TLS, `HOST:PORT`; where --tls-cert is given the default is port 5671")
+	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "`file` (PEM) of the server's certificate; SIGHUP reads it again")
+	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "`file` (PEM) of the certificate's key")
+	fs.StringVar(&c.TLSCA, "tls-ca", c.TLSCA, "`file` (PEM) of the authorities that sign clients' certificates")
+	fs.StringVar(&c.TLSVerify, "tls-verify", c.TLSVerify, "clients' certificates: `none`, optional or required")
+	fs.StringVar(&c.TLSMinVersion, "tls-min-version", c.TLSMinVersion, "least `version` of TLS: 1.2 or 1.3")
+	fs.StringVar(&c.TLSLoginFrom, "tls-login-from", c.TLSLoginFrom, "the `name` in a client's certificate that is its user's: distinguished_name, common_name, san_dns, san_email, san_uri or san_ip")
 	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health, `HOST:PORT`; empty: none")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "`level`: debug, info, warn or error")
 	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")
@@ -192,8 +221,13 @@ func (c *Config) Validate() error {
 	if c.DataDir == "" {
 		return errors.New("--data-dir is empty: name the directory that keeps the messages")
 	}
-	if _, _, err := net.SplitHostPort(c.AMQPAddr); err != nil {
-		return fmt.Errorf("--amqp-addr %q is not HOST:PORT: %w", c.AMQPAddr, err)
+	if c.AMQPAddr != "" || !c.encrypted() {
+		if _, _, err := net.SplitHostPort(c.AMQPAddr); err != nil {
+			return fmt.Errorf("--amqp-addr %q is not HOST:PORT: %w", c.AMQPAddr, err)
+		}
+	}
+	if err := c.validateTLS(); err != nil {
+		return err
 	}
 	if c.HTTPAddr != "" {
 		if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {

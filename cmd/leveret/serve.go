@@ -18,6 +18,7 @@ import (
 	"github.com/leveret-mq/leveret/amqpd"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/httpd"
+	"github.com/leveret-mq/leveret/internal/certs"
 	"github.com/leveret-mq/leveret/internal/ram"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
@@ -88,11 +89,11 @@ func serve(ctx context.Context, cfg Config) error {
 
 	// The port comes first: it costs nothing, and a second broker started by
 	// mistake is told so. Clients that connect during recovery wait.
-	ln, err := net.Listen("tcp", cfg.AMQPAddr)
+	listeners, source, err := cfg.listen(log)
 	if err != nil {
-		return explainListen("--amqp-addr", cfg.AMQPAddr, err)
+		return err
 	}
-	defer ln.Close()
+	defer listeners.close()
 	health, err := serveHTTP(cfg.HTTPAddr, log)
 	if err != nil {
 		return err
@@ -118,16 +119,23 @@ func serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return explainOpen(cfg.DataDir, err)
 	}
-	srv, err := amqpd.NewServer(b, amqpd.Options{Logger: log, LeveretVersion: version, MaxMessageSize: uint64(cfg.MaxMessageSize)})
+	srv, err := amqpd.NewServer(b, amqpd.Options{
+		Logger: log, LeveretVersion: version, MaxMessageSize: uint64(cfg.MaxMessageSize),
+		CertificateUser: certs.Login(cfg.TLSLoginFrom).Name,
+	})
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	served := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { served <- srv.Serve(l.Listener) }()
+	}
+	stopReloading := reloadOnHangup(source, log)
+	defer stopReloading()
 
 	health.SetBroker(b)
 	stats := b.Stats()
-	log.Info("ready", "amqp", ln.Addr().String(), "http", health.addr, "data", cfg.DataDir,
+	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "data", cfg.DataDir,
 		"queues", stats.Queues, "messages", stats.Messages,
 		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
 

@@ -18,7 +18,7 @@ const module = "github.com/leveret-mq/leveret/"
 // that stand above it. One row is one layer, whose packages do not import each
 // other either.
 var layers = [][]string{
-	{"internal/vfs", "internal/amqp", "internal/ram"},
+	{"internal/vfs", "internal/amqp", "internal/ram", "internal/certs"},
 	{"wal", "segment", "index", "internal/record", "internal/catalog", "access", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},
@@ -36,7 +36,7 @@ var layers = [][]string{
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.
-var testOnly = []string{"internal/lint", "internal/e2e", "internal/e2e/ledger", "internal/brokertest"}
+var testOnly = []string{"internal/lint", "internal/certs/certtest", "internal/e2e", "internal/e2e/ledger", "internal/brokertest"}
 
 // maxLines is where a file is asked whether two topics live in it.
 const maxLines = 800
