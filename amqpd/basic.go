@@ -34,12 +34,14 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 		return err
 	}
 	c.mu.Lock()
-	used := ch.consumers[m.ConsumerTag]
+	used, n := ch.consumers[m.ConsumerTag], len(ch.consumers)
 	c.mu.Unlock()
 	again := queue == broker.ReplyQueue && ch.replyConsumer != nil
 	switch {
 	case used != nil && !(again && used.broker == ch.replyConsumer):
 		return amqp.NotAllowed("attempt to reuse consumer tag '%s'", m.ConsumerTag)
+	case c.opts.MaxConsumers > 0 && n >= c.opts.MaxConsumers:
+		return amqp.NotAllowed("reached maximum (%d) of consumers per channel", c.opts.MaxConsumers)
 	case again && m.NoAck:
 		return amqp.PreconditionFailed("reply consumer already set")
 	case again:

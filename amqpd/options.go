@@ -45,6 +45,13 @@ type Options struct {
 	// MaxMessageSize is the longest body in bytes. Default 128 MiB; at most
 	// MaxMaxMessageSize.
 	MaxMessageSize uint64
+	// MaxConsumers is how many consumers a channel may have; one more is 530. Default
+	// 0: any number, as in RabbitMQ.
+	MaxConsumers int
+	// MaxTransaction is how many bytes a transaction may hold in memory before its
+	// commit; one that would hold more is 406 and rolled back. Large bodies are in
+	// files and count for little. Default 256 MiB.
+	MaxTransaction int64
 	// OutBuffer is how many bytes of deliveries may wait for a connection's
 	// socket before its consumers are passed over. Replies may go to four times
 	// that before the connection is no longer read. Default 1 MiB.
@@ -92,6 +99,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxMessageSize == 0 {
 		o.MaxMessageSize = 128 << 20
 	}
+	if o.MaxTransaction == 0 {
+		o.MaxTransaction = 256 << 20
+	}
 	def(&o.OutBuffer, 1<<20)
 	def(&o.LeadBytes, 4<<10)
 	return o
@@ -109,7 +119,7 @@ func (o Options) Validate() error {
 		return fmt.Errorf("heartbeat %v is over 65535 s, the most that AMQP can say", o.Heartbeat)
 	case o.MaxMessageSize > MaxMaxMessageSize:
 		return fmt.Errorf("largest message of %d bytes is over %d", o.MaxMessageSize, MaxMaxMessageSize)
-	case o.HandshakeTimeout < 0 || o.CloseTimeout < 0 || o.MaxConnections < 0:
+	case o.HandshakeTimeout < 0 || o.CloseTimeout < 0 || o.MaxConnections < 0 || o.MaxConsumers < 0 || o.MaxTransaction < 0:
 		return fmt.Errorf("a timeout or limit is negative")
 	case o.OutBuffer < largePiece:
 		return fmt.Errorf("out buffer of %d bytes is under %d", o.OutBuffer, largePiece)

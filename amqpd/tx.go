@@ -14,9 +14,13 @@ import (
 // are routed when they are published, as in RabbitMQ.
 type transaction struct {
 	batch    *broker.Batch
+	size     int64 // of what it holds in memory, about
 	settled  []txSettled
 	returned []txReturn // mandatory and unroutable: sent back at commit
 }
+
+// txOverhead is what a message of a transaction costs beside its bytes, about.
+const txOverhead = 256
 
 // txSettled is deliveries of one ack, nack or reject. Their credit returns at
 // commit; at rollback they are unacked again.
@@ -52,6 +56,11 @@ func (c *conn) txSelect(ch *channel) error {
 // buffer moves on.
 func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte, up *broker.Upload) bool {
 	c.published = true
+	ch.tx.size += int64(len(m.Exchange)+len(m.RoutingKey)+len(props)+len(body)) + txOverhead
+	if ch.tx.size > c.opts.MaxTransaction {
+		c.failMethod(ch, amqp.PreconditionFailed("transaction is larger than the most that is held before a commit, %d bytes", c.opts.MaxTransaction), wire.IDBasicPublish)
+		return false
+	}
 	all := bytes.Join([][]byte{m.Exchange, m.RoutingKey, props, body}, nil)
 	cut := func(n int) []byte {
 		part := all[:n:n]
@@ -118,7 +127,7 @@ func (c *conn) txCommit(ch *channel) error {
 		c.credit(ch, s.list)
 	}
 	c.touchAll()
-	tx.settled = nil
+	tx.settled, tx.size = nil, 0
 	tx.dropReturned()
 	tx.batch.Atomic()
 	c.flush(false)
@@ -157,6 +166,6 @@ func (c *conn) undo(ch *channel) {
 		}
 	}
 	c.mu.Unlock()
-	tx.settled = nil
+	tx.settled, tx.size = nil, 0
 	tx.dropReturned()
 }

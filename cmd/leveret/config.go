@@ -68,6 +68,19 @@ type Config struct {
 	// MaxMessageSize is the longest body that is taken; a longer one closes its
 	// channel. The default and the most, 512 MiB, are RabbitMQ's.
 	MaxMessageSize size `toml:"max-message-size"`
+	// MaxConnections refuses more; 0 is as many as leave files for the engine.
+	MaxConnections int `toml:"max-connections"`
+	// ChannelMax, FrameMax and Heartbeat are proposed to clients, which may ask for
+	// less. A Heartbeat of 0 proposes none.
+	ChannelMax uint16   `toml:"channel-max"`
+	FrameMax   size     `toml:"frame-max"`
+	Heartbeat  duration `toml:"heartbeat"`
+	// MaxConsumers is how many consumers a channel may have; 0 is any number.
+	MaxConsumers int `toml:"max-consumers-per-channel"`
+	// MaxTransaction is what a transaction may hold in memory before its commit.
+	MaxTransaction size `toml:"max-transaction-size"`
+	// HandshakeTimeout is how long a client may take to log in.
+	HandshakeTimeout duration `toml:"handshake-timeout"`
 	// The rest is for tests that want the engine to do often what it does seldom;
 	// 0 takes its defaults. See store.Options.
 	WALFileSize     int64    `toml:"wal-file-size"`
@@ -92,6 +105,12 @@ func defaultConfig() Config {
 		DiskFreeLimit:   50e6,
 		MemoryLimit:     share{percent: 40},
 		MaxMessageSize:  128 << 20,
+
+		ChannelMax:       2047,
+		FrameMax:         131072,
+		Heartbeat:        duration(60 * time.Second),
+		MaxTransaction:   256 << 20,
+		HandshakeTimeout: duration(10 * time.Second),
 	}
 }
 
@@ -106,7 +125,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "`file` (PEM) of the server's certificate; SIGHUP reads it again")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "`file` (PEM) of the certificate's key")
 	fs.StringVar(&c.TLSCA, "tls-ca", c.TLSCA, "`file` (PEM) of the authorities that sign clients' certificates")
-	fs.StringVar(&c.TLSVerify, "tls-verify", c.TLSVerify, "clients' certificates: `none`, optional or required")
+	fs.StringVar(&c.TLSVerify, "tls-verify", c.TLSVerify, "`what` is asked of clients: none, optional or required certificates")
 	fs.StringVar(&c.TLSMinVersion, "tls-min-version", c.TLSMinVersion, "least `version` of TLS: 1.2 or 1.3")
 	fs.StringVar(&c.TLSLoginFrom, "tls-login-from", c.TLSLoginFrom, "the `name` in a client's certificate that is its user's: distinguished_name, common_name, san_dns, san_email, san_uri or san_ip")
 	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health, `HOST:PORT`; empty: none")
@@ -115,6 +134,13 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.Var(&c.DiskFreeLimit, "disk-free-limit", "block publishers where less is free on the disk; 0 never does")
 	fs.Var(&c.MemoryLimit, "memory-limit", "block publishers where the broker uses more memory: percent of what there is, or a size; 0 never does")
 	fs.Var(&c.MaxMessageSize, "max-message-size", "refuse longer bodies")
+	fs.IntVar(&c.MaxConnections, "max-connections", c.MaxConnections, "refuse more connections; 0: as many as leave files for the engine")
+	fs.Uint16Var(&c.ChannelMax, "channel-max", c.ChannelMax, "channels that a connection may have")
+	fs.Var(&c.FrameMax, "frame-max", "longest frame")
+	fs.Var(&c.Heartbeat, "heartbeat", "heartbeats that are proposed to clients; 0: none")
+	fs.IntVar(&c.MaxConsumers, "max-consumers-per-channel", c.MaxConsumers, "consumers that a channel may have; 0: any number")
+	fs.Var(&c.MaxTransaction, "max-transaction-size", "what a transaction may hold before its commit")
+	fs.Var(&c.HandshakeTimeout, "handshake-timeout", "how long a client may take to log in")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
 	fs.Int64Var(&c.WALBudget, "wal-budget", c.WALBudget, "`bytes` of log that may hold messages before they move to segments")
@@ -192,7 +218,7 @@ func (c *Config) readFile(name string) error {
 	if err := toml.Unmarshal(text, &raw); err != nil {
 		return fmt.Errorf("configuration %s: %w", name, err)
 	}
-	for _, key := range []string{"shutdown-timeout", "retire-age", "compact-age"} {
+	for _, key := range []string{"shutdown-timeout", "heartbeat", "handshake-timeout", "retire-age", "compact-age"} {
 		if v, there := raw[key]; there {
 			if _, ok := v.(string); !ok {
 				return fmt.Errorf("configuration %s: %s = %v has no unit: write \"%v\" with one, as in \"10s\"", name, key, v, v)
@@ -246,8 +272,32 @@ func (c *Config) Validate() error {
 	if c.MaxMessageSize < 1 || c.MaxMessageSize > amqpd.MaxMaxMessageSize {
 		return fmt.Errorf("--max-message-size %s is not between 1 byte and 512MiB", c.MaxMessageSize.String())
 	}
+	if err := c.validateClients(); err != nil {
+		return err
+	}
 	if min(c.WALFileSize, c.CheckpointBytes, c.WALBudget, c.CompactSlack) < 0 {
 		return errors.New("--wal-file-size, --checkpoint-bytes, --wal-budget and --compact-slack cannot be negative")
+	}
+	return nil
+}
+
+// validateClients says what cannot work of that which clients are told or allowed.
+func (c *Config) validateClients() error {
+	switch {
+	case c.ChannelMax == 0:
+		return errors.New("--channel-max 0 lets no client do anything: give it at least 1, at most 65535")
+	case c.FrameMax < 4096 || c.FrameMax > 64<<20:
+		return fmt.Errorf("--frame-max %s is not between 4096 bytes and 64MiB", c.FrameMax.String())
+	case c.Heartbeat < 0 || time.Duration(c.Heartbeat) > 65535*time.Second:
+		return fmt.Errorf("--heartbeat %s is not between 0 and 65535s", c.Heartbeat.String())
+	case c.Heartbeat > 0 && time.Duration(c.Heartbeat) < time.Second:
+		return fmt.Errorf("--heartbeat %s is under a second, the least that AMQP can say", c.Heartbeat.String())
+	case c.HandshakeTimeout <= 0:
+		return fmt.Errorf("--handshake-timeout %s is no time to log in", c.HandshakeTimeout.String())
+	case c.MaxConnections < 0 || c.MaxConsumers < 0:
+		return errors.New("--max-connections and --max-consumers-per-channel cannot be negative; 0 is no limit of this kind")
+	case c.MaxTransaction < 1:
+		return fmt.Errorf("--max-transaction-size %s leaves no room for a message", c.MaxTransaction.String())
 	}
 	return nil
 }

@@ -80,6 +80,14 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		"no unit":       {[]string{"--config", write("c.toml", "shutdown-timeout = 5\n")}, "shutdown-timeout = 5 has no unit"},
 		"too large":     {[]string{"--max-message-size", "513MiB"}, "not between"},
 		"nothing fits":  {[]string{"--max-message-size", "0"}, "not between"},
+		"no channel":    {[]string{"--channel-max", "0"}, "--channel-max 0 lets no client do anything"},
+		"small frames":  {[]string{"--frame-max", "4095"}, "--frame-max 4095 is not between"},
+		"quick hearts":  {[]string{"--heartbeat", "100ms"}, "--heartbeat 100ms is under a second"},
+		"slow hearts":   {[]string{"--heartbeat", "20h"}, "--heartbeat 20h0m0s is not between"},
+		"no time":       {[]string{"--handshake-timeout", "0s"}, "--handshake-timeout 0s is no time to log in"},
+		"no clients":    {[]string{"--max-connections", "-1"}, "cannot be negative"},
+		"no room":       {[]string{"--max-transaction-size", "0"}, "leaves no room"},
+		"no unit there": {[]string{"--config", write("d.toml", "heartbeat = 5\n")}, "heartbeat = 5 has no unit"},
 		"negative size": {[]string{"--wal-file-size", "-1"}, "negative"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -119,10 +119,7 @@ func serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return explainOpen(cfg.DataDir, err)
 	}
-	srv, err := amqpd.NewServer(b, amqpd.Options{
-		Logger: log, LeveretVersion: version, MaxMessageSize: uint64(cfg.MaxMessageSize),
-		CertificateUser: certs.Login(cfg.TLSLoginFrom).Name,
-	})
+	srv, err := amqpd.NewServer(b, cfg.server(log))
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
@@ -158,6 +155,21 @@ func serve(ctx context.Context, cfg Config) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// server are the options of AMQP's server.
+func (c *Config) server(log *slog.Logger) amqpd.Options {
+	o := amqpd.Options{
+		Logger: log, LeveretVersion: version,
+		MaxConnections: c.MaxConnections, ChannelMax: c.ChannelMax, FrameMax: uint32(c.FrameMax),
+		Heartbeat: time.Duration(c.Heartbeat), HandshakeTimeout: time.Duration(c.HandshakeTimeout),
+		MaxConsumers: c.MaxConsumers, MaxTransaction: int64(c.MaxTransaction), MaxMessageSize: uint64(c.MaxMessageSize),
+		CertificateUser: certs.Login(c.TLSLoginFrom).Name,
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = -1 // its way to say none
+	}
+	return o
 }
 
 // httpServer is the server behind --http-addr.
