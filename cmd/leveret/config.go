@@ -50,6 +50,14 @@ type Config struct {
 	// is RabbitMQ's for management, on this machine alone: what is there asks for
 	// no login.
 	HTTPAddr string `toml:"http-addr"`
+	// DefaultUser is the administrator that a new data directory gets, with all
+	// permissions in the vhost /, and DefaultPass its password; both mean nothing
+	// later. The default is RabbitMQ's: guest, with the password guest.
+	DefaultUser string `toml:"default-user"`
+	DefaultPass string `toml:"default-pass"`
+	// LoopbackUsers are those who may come from this machine only, separated by
+	// commas; empty: all may come from anywhere.
+	LoopbackUsers string `toml:"loopback-users"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `toml:"log-level"`
 	// ShutdownTimeout bounds how long a stop waits for clients to answer the
@@ -100,6 +108,7 @@ func defaultConfig() Config {
 		TLSMinVersion:   "1.2",
 		TLSLoginFrom:    string(certs.LoginDN),
 		HTTPAddr:        "127.0.0.1:15672",
+		LoopbackUsers:   "guest",
 		LogLevel:        "info",
 		ShutdownTimeout: duration(10 * time.Second),
 		DiskFreeLimit:   50e6,
@@ -129,6 +138,9 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSMinVersion, "tls-min-version", c.TLSMinVersion, "least `version` of TLS: 1.2 or 1.3")
 	fs.StringVar(&c.TLSLoginFrom, "tls-login-from", c.TLSLoginFrom, "the `name` in a client's certificate that is its user's: distinguished_name, common_name, san_dns, san_email, san_uri or san_ip")
 	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health, `HOST:PORT`; empty: none")
+	fs.StringVar(&c.DefaultUser, "default-user", c.DefaultUser, "`name` of the administrator that a new data directory gets; guest if not given")
+	fs.StringVar(&c.DefaultPass, "default-pass", c.DefaultPass, "`password` of that user; better by the environment or the file, which other users of the machine do not see")
+	fs.StringVar(&c.LoopbackUsers, "loopback-users", c.LoopbackUsers, "`names`, separated by commas, of users who may come from this machine only; empty: none")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "`level`: debug, info, warn or error")
 	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")
 	fs.Var(&c.DiskFreeLimit, "disk-free-limit", "block publishers where less is free on the disk; 0 never does")
@@ -263,6 +275,9 @@ func (c *Config) Validate() error {
 	if _, err := c.level(); err != nil {
 		return err
 	}
+	if c.DefaultUser != "" && c.DefaultPass == "" {
+		return fmt.Errorf("--default-user %s has no password: give it one with LEVERET_DEFAULT_PASS or --default-pass", c.DefaultUser)
+	}
 	if c.ShutdownTimeout < 0 {
 		return fmt.Errorf("--shutdown-timeout %s is negative", c.ShutdownTimeout.String())
 	}
@@ -300,6 +315,17 @@ func (c *Config) validateClients() error {
 		return fmt.Errorf("--max-transaction-size %s leaves no room for a message", c.MaxTransaction.String())
 	}
 	return nil
+}
+
+// loopbackUsers is the list as broker.Options takes it.
+func (c *Config) loopbackUsers() []string {
+	users := []string{} // not nil, which means guest
+	for name := range strings.SplitSeq(c.LoopbackUsers, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			users = append(users, name)
+		}
+	}
+	return users
 }
 
 func (c *Config) level() (slog.Level, error) {

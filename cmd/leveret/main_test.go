@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,17 @@ func TestFlagsComeBeforeEnvironmentBeforeFileBeforeDefaults(t *testing.T) {
 	}
 }
 
+func TestLoopbackUsersAreAList(t *testing.T) {
+	for text, want := range map[string][]string{"": {}, "guest": {"guest"}, " a, b,": {"a", "b"}} {
+		if got := (&Config{LoopbackUsers: text}).loopbackUsers(); got == nil || !slices.Equal(got, want) {
+			t.Errorf("%q is %q", text, got)
+		}
+	}
+	if got := defaultConfig(); !slices.Equal(got.loopbackUsers(), []string{"guest"}) {
+		t.Errorf("the default is %q", got.LoopbackUsers)
+	}
+}
+
 func TestBadConfigurationIsOneClearLine(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -71,6 +83,7 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		"no such file":  {[]string{"--config", filepath.Join(dir, "missing.toml")}, "no such file"},
 		"no port":       {[]string{"--amqp-addr", "localhost"}, "not HOST:PORT"},
 		"http no port":  {[]string{"--http-addr", "localhost"}, "--http-addr \"localhost\" is not HOST:PORT"},
+		"no password":   {[]string{"--default-user", "admin"}, "--default-user admin has no password"},
 		"log level":     {[]string{"--log-level", "loud"}, "none of debug, info, warn, error"},
 		"empty dir":     {[]string{"--data-dir", ""}, "--data-dir is empty"},
 		"no size":       {[]string{"--disk-free-limit", "much"}, "not a size"},

@@ -105,6 +105,8 @@ func serve(ctx context.Context, cfg Config) error {
 		Logger:        log,
 		DiskFreeLimit: cfg.diskFreeLimit(),
 		MemoryLimit:   memoryLimit,
+		DefaultUser:   cfg.DefaultUser, DefaultPassword: cfg.DefaultPass,
+		LoopbackUsers: cfg.loopbackUsers(),
 		Store: store.Options{
 			Logger:          log,
 			CheckpointBytes: cfg.CheckpointBytes,
