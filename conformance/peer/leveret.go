@@ -26,16 +26,25 @@ func Leveret(binary string, o conformance.Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	amqp, http := "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
-	args := append([]string{"serve", "--data-dir", filepath.Join(folder, "data"), "--amqp-addr", amqp, "--http-addr", http}, o.Leveret...)
+	certs, err := makeCertificates(folder)
+	if err != nil {
+		return nil, err
+	}
+	amqp, http, amqps := "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2]
+	args := append([]string{"serve", "--data-dir", filepath.Join(folder, "data"), "--amqp-addr", amqp, "--http-addr", http,
+		"--amqps-addr", amqps, "--tls-cert", certs.cert, "--tls-key", certs.key, "--tls-ca", certs.ca,
+		"--tls-verify", "optional", "--tls-login-from", "common_name"}, o.Leveret...)
 	b := &Broker{
 		addr: amqp, folder: folder, log: filepath.Join(folder, "log"),
 		command: func() *exec.Cmd { return exec.Command(binary, args...) },
-		Peer:    &conformance.Peer{URL: "amqp://guest:guest@" + amqp + "/", HTTP: "http://guest:guest@" + http},
+		Peer: &conformance.Peer{
+			URL: "amqp://guest:guest@" + amqp + "/", HTTP: "http://guest:guest@" + http,
+			TLSAddr: amqps, TLSClient: certs.client,
+		},
 	}
 	b.Peer.Restart = b.Restart
 	if err := b.start(); err != nil {
