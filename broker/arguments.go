@@ -65,8 +65,7 @@ var queueArguments = []queueArgument{
 
 // notYet are arguments of queues that are kept, but not acted on yet.
 var notYet = []string{
-	"x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy",
-	"x-delivery-limit", "x-consumer-timeout",
+	"x-message-ttl", "x-consumer-timeout",
 }
 
 // warnNotYet tells the operator where a queue that was just made asks for more

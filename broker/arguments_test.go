@@ -199,7 +199,7 @@ func TestWhatIsNotActedOnYetIsToldOnce(t *testing.T) {
 	w.restart()
 	for line, want := range map[string]int{
 		"not acted on yet": 2,
-		`arguments="[x-message-ttl x-dead-letter-exchange]" queue=q vhost=/`: 1,
+		`arguments=[x-message-ttl] queue=q vhost=/`: 1,
 		"property expiration": 1,
 	} {
 		if n := strings.Count(log.String(), line); n != want {

@@ -47,6 +47,8 @@ type Batch struct {
 	limited []pending     // queues with bounds that were published to
 	giving  []*localQueue // queues that get messages back; see settleStep
 	stepped bool          // some part ends because of settleStep
+	refused []refusal     // deliveries to be buried; see refuse.go
+	seqs    []uint64      // scratch
 
 	cache  routeCache
 	writes writes // exchanges that the user may publish to
@@ -116,7 +118,8 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	}
 	m := store.Message{
 		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
-		Persistent: mode == 2,
+		// What has an upload was begun as what its publisher says.
+		Persistent: mode == 2 || r.quorum && p.Upload == nil,
 	}
 	locals := r.locals
 	if r.prioritized {
@@ -347,7 +350,7 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		mode = wal.Group
 	}
 	var r *runner
-	if len(b.touched) > 0 {
+	if len(b.touched)+len(b.refused) > 0 {
 		r = br.runner()
 		r.budget += 2 * len(b.index)
 	}
@@ -367,6 +370,9 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		if err != nil && failure == nil {
 			failure = err
 		}
+		if batch.Rejections() > 0 {
+			b.buryRefusals(r, batch)
+		}
 	}
 	for _, p := range b.parts {
 		apply(p.batch)
@@ -374,7 +380,13 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 			b.limited[i].queue.settleLength(r)
 		}
 	}
-	apply(b.cur)
+	if b.atomic && len(b.refused) > 0 {
+		b.buryInside(r)
+		apply(b.cur)
+		r.letters.apply(br) // which has kept what is in cur
+	} else {
+		apply(b.cur)
+	}
 	if b.atomic && failure == nil && b.cur.Rejections() > 0 {
 		failure = ErrRefused // and the store has done nothing
 	}
@@ -387,6 +399,9 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		if q := b.limited[i].queue; q.tooLong() {
 			q.settleLength(r)
 		}
+	}
+	if len(b.refused) > 0 && (failure == nil || !b.atomic) {
+		b.buryRefused(r)
 	}
 	b.deliver(r)
 	if waited && lead && lsn != 0 {
@@ -450,6 +465,8 @@ func (b *Batch) Reset() {
 	b.limited = b.limited[:0]
 	clear(b.giving)
 	b.giving, b.stepped = b.giving[:0], false
+	clear(b.refused)
+	b.refused = b.refused[:0]
 	b.index, b.ops, b.settled = b.index[:0], 0, 0
 	b.atomic, b.confirm, b.flushed = false, false, false
 	if cap(b.arena) > maxArena {

@@ -163,6 +163,9 @@ func Open(dir string, o Options) (*Broker, error) {
 			ready, _, _ := q.Counts()
 			b.stats.Messages += ready
 			b.stats.Queues++
+			if l, ok := q.(*localQueue); ok && l.settings().dlx != nil && l.tooLong() {
+				l.carryOn() // now that it is known where dead letters go
+			}
 		}
 	}
 	b.lookAtDisk(new(diskWatch))

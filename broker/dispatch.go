@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -35,8 +36,11 @@ type runner struct {
 	sinks  []Sink // to flush
 	budget int    // how many messages may be delivered for one queue before its goroutine takes over
 	wait   wal.LSN
-	doomed doomed // what the last step left to be buried
-	dead   *store.Batch
+
+	doomed  doomed        // what the last step left to be buried
+	buried  int           // how many messages this runner has buried
+	reached []*localQueue // where dead letters have gone, and nobody has delivered yet
+	letters *letters      // nil: not needed yet
 }
 
 const (
@@ -59,12 +63,13 @@ const (
 
 func (b *Broker) runner() *runner {
 	r := b.runners.Get().(*runner)
-	r.budget = baseBudget
+	r.budget, r.buried = baseBudget, 0
 	return r
 }
 
-// done flushes the sinks and gives the runner back.
+// done delivers dead letters, flushes the sinks and gives the runner back.
 func (r *runner) done() {
+	r.follow()
 	r.flush()
 	r.b.runners.Put(r)
 }
@@ -180,6 +185,14 @@ func (q *localQueue) handOver(out outcome, wait wal.LSN) {
 	}
 }
 
+// carryOn has a goroutine of the queue deliver and bury, whether there are consumers
+// or not.
+func (q *localQueue) carryOn() {
+	if q.work.Add(1) == 1 {
+		q.handOver(more, 0)
+	}
+}
+
 // dispatch delivers until the queue has caught up. It holds the token.
 func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 	r := q.v.b.runner()
@@ -195,6 +208,11 @@ func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 		}
 		seen := q.work.Load()
 		out, _ = q.step(r, true)
+		if out == mustBury {
+			q.bury(r)
+			r.follow()
+			r.buried = 0
+		}
 		r.flush()
 		wait = r.wait
 		switch out {
@@ -207,9 +225,6 @@ func (q *localQueue) dispatch(out outcome, wait wal.LSN) {
 			// pass, such as too many open files.
 			q.v.b.pause(pause)
 			pause = min(2*pause, readPauseMax)
-		case mustBury:
-			q.bury(r)
-			pause = readPause
 		default:
 			pause = readPause
 		}
@@ -398,7 +413,34 @@ func (r *runner) deliveries(q *localQueue, items []store.Item, tag uint64) []Del
 			Exchange: it.Exchange, RoutingKey: it.RoutingKey, Props: it.Props, Body: it.Body, Large: it.Large,
 		})
 	}
+	if q.settings().quorum {
+		for i := range items {
+			r.ds[i].Props = withCount(items[i].Props, items[i].Count)
+		}
+	}
 	return r.ds
+}
+
+// deliveryCount is the header that a quorum queue's deliveries have from the second
+// on: how often the message came back before.
+const deliveryCount = "x-delivery-count"
+
+// withCount sets that header. What a client has written there goes.
+func withCount(props amqp.Properties, count uint32) amqp.Properties {
+	headers := props.Headers()
+	switch {
+	case count > 0:
+		headers = headers.With(deliveryCount, amqp.Int64(int64(count)))
+	case headers.Has(deliveryCount):
+		headers = headers.Without(deliveryCount)
+	default:
+		return props
+	}
+	out, err := props.Edit().SetHeaders(headers).Properties()
+	if err != nil {
+		return props
+	}
+	return out
 }
 
 // Delivery is a message on its way to a consumer. The slices are valid during

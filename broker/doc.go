@@ -45,8 +45,10 @@
 //	                           540 NOT_IMPLEMENTED
 //	x-expires                  an unused queue goes
 //	x-max-length, x-max-length-bytes, x-overflow
-//	                           drop-head, reject-publish; reject-publish-dlx is
-//	                           reject-publish
+//	                           drop-head, reject-publish, reject-publish-dlx
+//	x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy
+//	                           see below
+//	x-delivery-limit           of quorum queues, 20 where nobody says anything else
 //	x-max-priority             1 to 255; 0 is an ordinary queue
 //	alternate-exchange         of exchanges
 //	x-single-active-consumer   the next is that of the highest priority, of those
@@ -56,9 +58,6 @@
 // and accepts and keeps, but does not act on yet:
 //
 //	x-message-ttl              nor on the property expiration
-//	x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy
-//	                           what is rejected, dropped or expired is gone
-//	x-delivery-limit           and a quorum queue's default limit
 //	x-consumer-timeout         a consumer may take its time
 //	x-queue-mode, x-queue-version, x-queue-leader-locator,
 //	x-queue-master-locator, x-max-in-memory-length, x-max-in-memory-bytes,
@@ -66,6 +65,29 @@
 //	                           which mean nothing here
 //
 // Other arguments are kept and have no meaning.
+//
+// # Dead letters
+//
+// A message that is rejected, expires, is too much for its queue, or came back to a
+// quorum queue more often than x-delivery-limit says, is published to the queue's
+// dead-letter exchange, if there is one, with what package death writes into its
+// headers. That, and the end of what it was, is one batch of the store: after a power
+// cut it is in one place. In a transaction it is part of that (of more than 32 MiB of
+// dead letters, and of large bodies, the rest follows the commit); a transaction that
+// a full queue refuses buries nothing. Nobody's permissions are asked.
+//
+// Where the exchange is missing, or no queue is reached, the message is gone; with the
+// strategy at-least-once it stays unacked in its queue until it reaches one, tried
+// again when the topology has changed. A queue at its bounds with reject-publish takes
+// dead letters all the same (RabbitMQ loses them there). A cycle of queues in which
+// nobody rejected ends. The dead letters of a queue are in its order, but for large
+// bodies, which are copied meanwhile. They are routed by the keys in CC, where they
+// keep their own, but not by those in BCC, which are not kept (RabbitMQ: they are).
+//
+// What was requeued counts as returned, as in RabbitMQ, by whatever way: a nack, a
+// recover, a channel or connection that ended. Only a crash of the broker does not
+// count. Transient messages in a quorum queue are as persistent as others; large ones
+// are not.
 //
 // # Records in the store's catalog
 //

@@ -84,7 +84,7 @@ func (b *Batch) cut() {
 // too, and must not be found in the middle.
 func (q *localQueue) settleLength(r *runner) {
 	out := mustBury
-	for out == mustBury {
+	for out == mustBury && r.buried < r.budget {
 		q.mu.Lock()
 		for out = more; out == more; {
 			out, _ = q.stepLocked(r, false)
@@ -99,6 +99,8 @@ func (q *localQueue) settleLength(r *runner) {
 		if q.work.Add(1) == 1 {
 			q.handOver(mustRead, 0)
 		}
+	case out == mustBury:
+		q.carryOn()
 	case out != caughtUp:
 		q.deliver(r) // whose goroutine drops what it can not deliver
 	}

@@ -62,7 +62,7 @@ func (s *settings) storeLimits() store.Limits {
 		}
 		return n
 	}
-	return store.Limits{MaxMessages: bound(s.maxLength), MaxBytes: bound(s.maxBytes), RejectPublish: s.reject}
+	return store.Limits{MaxMessages: bound(s.maxLength), MaxBytes: bound(s.maxBytes), RejectPublish: s.reject, TellRefused: s.rejectDLX && s.dlx != nil}
 }
 
 // create makes the store's queue and the catalog's record in one.
@@ -131,10 +131,15 @@ func (q *localQueue) setConsuming(consuming bool) {
 func (q *localQueue) settle(b *Batch, seq uint64, what settlement) {
 	sq, n := q.lane(seq)
 	switch what {
-	case acked, discarded:
-		// A discarded message is dropped: dead letters come with their own work.
+	case acked:
 		b.cur.Ack(sq, n)
+	case discarded:
+		q.refuse(b, seq, rejected)
 	case requeued:
+		if q.returnedTooOften(sq, n) {
+			q.refuse(b, seq, deliveryLimit)
+			return
+		}
 		b.cur.Requeue(sq, n)
 		b.addTouched(q)
 		if n := len(b.giving); n == 0 || b.giving[n-1] != q {

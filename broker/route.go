@@ -18,6 +18,7 @@ type route struct {
 	locals        []*store.Queue // those of queues that are on the store
 	routed        bool           // some queue is no reply destination
 	limited       bool           // some queue has a bound
+	quorum        bool           // some queue keeps what is transient too
 	prioritized   bool           // some queue has lanes
 	epoch         uint64         // the flush for which its queues are noted
 }
@@ -183,6 +184,7 @@ func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
 			r.locals = append(r.locals, l)
 		}
 		set := q.def().settings()
+		r.quorum = r.quorum || set.quorum
 		r.limited = r.limited || set.limited()
 		r.prioritized = r.prioritized || set.maxPriority > 0
 	}

@@ -212,7 +212,7 @@ func (r *applier) plan() error {
 			if err := r.planPublish(p); err != nil {
 				return fmt.Errorf("publish %d of the batch: %w", o.a, err)
 			}
-			p.rejected = false
+			p.rejected, p.refused = false, false
 		case opAck:
 			if o.q.durable {
 				add(record.QueueSize + record.RangeSize)
@@ -248,7 +248,7 @@ func (r *applier) plan() error {
 			add(record.WordSize + len(e.key) + len(e.value))
 		}
 	}
-	b.rejections = 0
+	b.rejections, b.refusals = 0, b.refusals[:0]
 	if r.arenaBytes > wal.MaxBatch {
 		return wal.ErrTooLarge
 	}
@@ -290,7 +290,7 @@ func (r *applier) do() {
 
 // finish does what needs no lock any more.
 func (r *applier) finish() {
-	r.b.letLargesGo()
+	r.b.letLargesGo(false)
 	if r.chunk != nil {
 		r.s.arena.Done(r.chunk, r.refs)
 		r.chunk, r.refs = nil, 0

@@ -20,6 +20,7 @@ type Batch struct {
 	removed []int // ready messages that a purge, trim or deletion took
 
 	rejections int
+	refusals   []Refusal
 	larges     int // publishes that hold one
 
 	run applier
@@ -58,6 +59,9 @@ type publishing struct {
 	crc      uint32 // only of large ones
 	logged   bool   // durables > 0
 	rejected bool
+	refused  bool // and refusals tells so
+	unbound  bool // it passes limits
+	index    int
 }
 
 // NewBatch returns an empty batch.
@@ -69,13 +73,15 @@ func (s *Store) NewBatch() *Batch {
 
 // Reset empties the batch, for use again.
 func (b *Batch) Reset() {
-	b.letLargesGo()
+	b.letLargesGo(true)
 	clear(b.ops)
 	clear(b.pubs)
 	clear(b.queues)
 	clear(b.entries)
 	b.ops, b.pubs, b.queues = b.ops[:0], b.pubs[:0], b.queues[:0]
 	b.entries, b.trims, b.removed = b.entries[:0], b.trims[:0], b.removed[:0]
+	clear(b.refusals)
+	b.refusals = b.refusals[:0]
 	b.rejections, b.atomic = 0, false
 }
 
@@ -93,10 +99,14 @@ func (b *Batch) Atomic() { b.atomic = true }
 func (b *Batch) Publish(m Message, queues []*Queue) (index int) {
 	index = len(b.pubs)
 	b.ops = append(b.ops, op{kind: opPublish, a: uint64(index)})
-	b.pubs = append(b.pubs, publishing{m: m, first: len(b.queues), n: len(queues)})
+	b.pubs = append(b.pubs, publishing{m: m, index: index, first: len(b.queues), n: len(queues)})
 	b.queues = append(b.queues, queues...)
 	return index
 }
+
+// Unbound lets a publish pass the limits of its queues: for messages that are moved,
+// and must not be lost.
+func (b *Batch) Unbound(index int) { b.pubs[index].unbound = true }
 
 // PublishLarge is Publish of a message whose body is a file: the one that m was
 // finished with. The batch holds it until it was applied or is reset.
@@ -117,17 +127,22 @@ func (p *publishing) body() int64 {
 	return int64(len(p.m.Body))
 }
 
-func (b *Batch) letLargesGo() {
+// letLargesGo drops what the publishes hold: all, or those that no queue refused.
+func (b *Batch) letLargesGo(all bool) {
 	if b.larges == 0 {
 		return
 	}
+	b.larges = 0
 	for i := range b.pubs {
-		if p := &b.pubs[i]; p.large != nil {
+		switch p := &b.pubs[i]; {
+		case p.large == nil:
+		case !all && p.refused:
+			b.larges++
+		default:
 			p.large.Release()
 			p.large = nil
 		}
 	}
-	b.larges = 0
 }
 
 // Ack removes a message for good, whether it is claimed or ready. On one that
@@ -218,12 +233,41 @@ func (b *Batch) Delete(key string) {
 // failed.
 func (b *Batch) Rejected(index int) bool { return b.pubs[index].rejected }
 
+// Refusal is a publish that one of its queues did not take.
+type Refusal struct {
+	Index   int
+	Queue   *Queue
+	Message Message // as it was recorded
+	Large   *Large  // its body where that is a file; held until DropRefusals or Reset
+}
+
+// Refusals tells, after Apply, what was refused by queues whose limits say
+// TellRefused.
+func (b *Batch) Refusals() []Refusal { return b.refusals }
+
+// DropRefusals lets go of what Refusals has told.
+func (b *Batch) DropRefusals() {
+	clear(b.refusals)
+	b.refusals = b.refusals[:0]
+	b.letLargesGo(true)
+}
+
 // Rejections is how many publishes were refused.
 func (b *Batch) Rejections() int { return b.rejections }
 
 // Removed tells, after Apply, how many ready messages a purge, a trim or a
 // deletion removed.
 func (b *Batch) Removed(index int) int { return b.removed[index] }
+
+// refuse notes that a queue, which is locked, does not take a publish.
+func (b *Batch) refuse(p *publishing, q *Queue) {
+	b.reject(p)
+	if l := q.limits; l == nil || !l.TellRefused {
+		return
+	}
+	p.refused = true
+	b.refusals = append(b.refusals, Refusal{p.index, q, p.m, p.large})
+}
 
 func (b *Batch) reject(p *publishing) {
 	if !p.rejected {

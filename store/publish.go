@@ -42,6 +42,9 @@ func (r *applier) reserve() bool {
 	b := r.b
 	for i := range b.pubs {
 		p := &b.pubs[i]
+		if p.unbound {
+			continue
+		}
 		for _, q := range b.queues[p.first : p.first+p.n] {
 			if f := q.flags.Load(); f&queueGone != 0 || f&queueLimited == 0 {
 				continue
@@ -50,7 +53,7 @@ func (r *applier) reserve() bool {
 			if q.hold(p.body()) {
 				r.held = append(r.held, reservation{p, q})
 			} else {
-				b.reject(p)
+				b.refuse(p, q)
 			}
 		}
 	}
@@ -145,10 +148,10 @@ func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 		if f&queueGone != 0 {
 			continue
 		}
-		if f&queueLimited != 0 && !held {
+		if f&queueLimited != 0 && !held && !p.unbound {
 			r.lock(q)
 			if held = q.hold(body); !held {
-				r.b.reject(p)
+				r.b.refuse(p, q)
 				continue
 			}
 		}

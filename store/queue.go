@@ -12,6 +12,8 @@ import (
 type Limits struct {
 	MaxMessages int64 // 0: no limit; negative: not one message
 	MaxBytes    int64 // of bodies; 0: no limit; negative: not one message
+	// TellRefused: Batch.Refusals tells what was refused.
+	TellRefused bool
 	// RejectPublish refuses what passes the limits. Without it the store
 	// enforces nothing: dropping the oldest is the caller's.
 	RejectPublish bool
@@ -74,6 +76,13 @@ func (q *Queue) Counts() (ready, unacked int, readyBytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.ix.Ready(), q.ix.Unacked(), q.ix.ReadyBytes()
+}
+
+// Requeued tells how often a message of the queue was requeued.
+func (q *Queue) Requeued(seq uint64) uint32 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ix.Count(seq)
 }
 
 // SetConsuming tells whether consumers are attached. While they are, messages

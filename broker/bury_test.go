@@ -1,0 +1,412 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
+)
+
+// deaths tells x-death of a message, newest first: "queue reason count".
+func deaths(m message) []string {
+	out := []string{}
+	list, _ := m.props.Headers().Array("x-death")
+	for v := range list.All() {
+		d, _ := v.Table()
+		queue, _ := d.LongString("queue")
+		why, _ := d.LongString("reason")
+		n, _ := d.Int("count")
+		out = append(out, fmt.Sprintf("%s %s %d", queue, why, n))
+	}
+	return out
+}
+
+// dlx are the arguments of a queue whose dead letters go to another one.
+func dlx(to string, more ...any) func(*QueueSpec) {
+	return args(append([]any{"x-dead-letter-exchange", "", "x-dead-letter-routing-key", to}, more...)...)
+}
+
+// out takes a message that stays unacked.
+func (c *client) out(queue string) message {
+	c.t.Helper()
+	var m message
+	ok, err := c.s.Get(queue, false, func(d *Delivery, _ int) {
+		m = message{q: d.Queue, seq: d.Seq, redelivered: d.Redelivered, key: string(d.RoutingKey), props: slices.Clone(d.Props), body: string(d.Body)}
+	})
+	c.ok(err)
+	if !ok {
+		c.t.Fatalf("%s is empty", queue)
+	}
+	return m
+}
+
+func (c *client) discard(ms ...message) {
+	c.t.Helper()
+	for _, m := range ms {
+		c.b.Discard(m.q, m.seq)
+	}
+	c.flush()
+}
+
+func (c *client) requeue(ms ...message) {
+	c.t.Helper()
+	for _, m := range ms {
+		c.b.Requeue(m.q, m.seq)
+	}
+	c.flush()
+}
+
+// unacked is how many messages of a queue are out.
+func (w *bench) unacked(queue string) int {
+	_, n, _ := w.b.vhosts["/"].queue(queue).Counts()
+	return n
+}
+
+func TestRejectedMessagesAreDeadLettered(t *testing.T) {
+	for name, with := range map[string]func(*QueueSpec){"durable": durable, "transient": func(*QueueSpec) {}} {
+		t.Run(name, func(t *testing.T) {
+			w := newBench(t)
+			c := w.client()
+			c.queue("dead", with)
+			c.queue("q", with, dlx("dead"))
+			c.publish("", "q", numbers(0, 10)...)
+			var ms []message
+			for range 10 {
+				ms = append(ms, c.out("q"))
+			}
+			c.discard(ms[:5]...)
+			c.discard(ms[5:]...)
+			for i := range 10 {
+				m, _ := c.get("dead")
+				if m.body != fmt.Sprint(i) || !slices.Equal(deaths(m), []string{"q rejected 1"}) || m.redelivered || m.exchange != "" || m.key != "dead" {
+					t.Fatalf("%d: %+v %q", i, m, deaths(m))
+				}
+			}
+			if n := w.unacked("q"); n != 0 || c.ready("q") != 0 {
+				t.Errorf("%d messages are still out", n)
+			}
+		})
+	}
+}
+
+func TestADeadLetterReachesItsConsumerAtOnce(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("dead")
+	c.queue("q", dlx("dead"))
+	c.consume("dead", -1, noAck)
+	c.publish("", "q", "a")
+	c.discard(c.out("q"))
+	c.wants([]string{"a"})
+}
+
+func TestDropHeadDeadLettersTheOldestInOrder(t *testing.T) {
+	for name, with := range map[string]func(*QueueSpec){"durable": durable, "transient": func(*QueueSpec) {}} {
+		t.Run(name, func(t *testing.T) {
+			c := newBench(t).client()
+			c.queue("dead", with)
+			c.queue("q", with, dlx("dead", "x-max-length", 3))
+			c.publish("", "q", numbers(0, 1000)...)
+			c.publish("", "q", "x")
+			if got := c.drain("q"); !slices.Equal(got, []string{"998", "999", "x"}) {
+				t.Errorf("kept %q", got)
+			}
+			if got := c.drain("dead"); !slices.Equal(got, numbers(0, 998)) {
+				t.Errorf("%d dead letters: %q", len(got), got)
+			}
+		})
+	}
+}
+
+func TestDropHeadByBytesDeadLettersNoMoreThanItMust(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("dead")
+	c.queue("q", dlx("dead", "x-max-length-bytes", 10))
+	c.publish("", "q", "aaaa", "bbb", "ccc")
+	c.publish("", "q", "dddd")
+	if got := c.drain("dead"); !slices.Equal(got, []string{"aaaa"}) {
+		t.Errorf("dead: %q", got)
+	}
+	c.publish("", "q", "more than there may ever be")
+	if got := c.drain("dead"); len(got) != 4 || c.ready("q") != 0 {
+		t.Errorf("dead: %q", got)
+	}
+}
+
+func TestABacklogInSegmentsIsShortenedIntoDeadLetters(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("dead", durable)
+	c.queue("q", durable, dlx("dead", "x-max-length-bytes", 20_000))
+	c.publish("", "q", numbers(1000, 5000)...) // 16000 bytes
+	c.ok(w.b.store.Retire(true))
+	c.publish("", "q", strings.Repeat("y", 10_000))
+	waitFor(t, func() bool { return c.ready("dead") >= 1500 && w.quiet("q") })
+	if got := c.drain("dead"); !slices.Equal(got, numbers(1000, 2500)) {
+		t.Errorf("%d dead letters", len(got))
+	}
+	if n := c.ready("q"); n != 2501 {
+		t.Errorf("%d left", n)
+	}
+}
+
+func TestWithoutAnExchangeTheDeadAreGone(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("q", durable, args("x-dead-letter-exchange", "not there", "x-max-length", 2))
+	c.publish("", "q", "a", "b", "c")
+	c.discard(c.out("q"))
+	if got := c.drain("q"); !slices.Equal(got, []string{"c"}) || w.unacked("q") != 0 {
+		t.Errorf("%q, %d out", got, w.unacked("q"))
+	}
+}
+
+func TestDeadLettersKeepTheirKeysOrGetAnother(t *testing.T) {
+	c := newBench(t).client()
+	c.exchange("dlx", "direct")
+	c.exchange("in", "fanout")
+	for _, k := range []string{"k", "cc", "new"} {
+		c.queue("to-" + k)
+		c.bind("to-"+k, "dlx", k)
+	}
+	c.queue("keep", args("x-dead-letter-exchange", "dlx"))
+	c.queue("change", args("x-dead-letter-exchange", "dlx", "x-dead-letter-routing-key", "new"))
+	c.bind("keep", "in", "")
+	p := props(headers("CC", amqp.List(amqp.LongString("cc"))), text(amqp.PropExpiration, "60000"))
+	c.publishWith(p, "in", "k", "m")
+	c.discard(c.out("keep"))
+	for _, k := range []string{"k", "cc"} {
+		m, ok := c.get("to-" + k)
+		if !ok || m.exchange != "dlx" || m.key != "k" || m.props.Has(amqp.PropExpiration) || !m.props.Headers().Has("CC") {
+			t.Fatalf("%s: %v %+v", k, ok, m)
+		}
+	}
+	c.publishWith(p, "", "change", "m")
+	c.discard(c.out("change"))
+	m, ok := c.get("to-new")
+	if !ok || m.key != "new" || m.props.Headers().Has("CC") || c.ready("to-cc") != 0 {
+		t.Fatalf("%v %+v", ok, m)
+	}
+}
+
+func TestDeadLettersFollowTheAlternateExchange(t *testing.T) {
+	c := newBench(t).client()
+	c.exchange("other", "fanout")
+	c.exchange("dlx", "direct", func(s *ExchangeSpec) { s.Args = table("alternate-exchange", "other") })
+	c.queue("dead")
+	c.bind("dead", "other", "")
+	c.queue("q", args("x-dead-letter-exchange", "dlx", "x-max-length", 0))
+	c.publish("", "q", "m")
+	if got := c.drain("dead"); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestDeliveryLimitOfAQuorumQueue(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	quorum := []any{"x-queue-type", "quorum"}
+	c.queue("dead", durable)
+	c.queue("q", durable, dlx("dead", append(quorum, "x-delivery-limit", 3)...))
+	c.publishWith(props(headers("x-delivery-count", 77, "a", "b")), "", "q", "m")
+	for i := range 4 {
+		m := c.out("q")
+		n, ok := m.props.Headers().Int("x-delivery-count")
+		if n != int64(i) || ok != (i > 0) || m.redelivered != (i > 0) {
+			t.Fatalf("delivery %d says %d, %v, redelivered %v", i, n, ok, m.redelivered)
+		}
+		if v, _ := m.props.Headers().LongString("a"); v != "b" {
+			t.Error("another header went")
+		}
+		if i == 2 {
+			c.requeue(m)
+			w.restart()
+			c = w.client()
+			continue
+		}
+		c.requeue(m)
+	}
+	if n := c.ready("q"); n != 0 {
+		t.Errorf("%d are still there", n)
+	}
+	m, _ := c.get("dead")
+	if !slices.Equal(deaths(m), []string{"q delivery_limit 1"}) {
+		t.Errorf("%q", deaths(m))
+	}
+	// The default, and none for classic queues.
+	c.queue("d", durable, args(quorum...))
+	c.queue("classic")
+	for _, q := range []string{"d", "classic"} {
+		c.publish("", q, "m")
+		for i := 0; c.ready(q) > 0 && i < 50; i++ {
+			m := c.out(q)
+			if q == "d" && i > 20 || q == "classic" && m.props.Headers().Has("x-delivery-count") {
+				t.Fatalf("%s: delivery %d", q, i)
+			}
+			c.requeue(m)
+		}
+	}
+	if c.ready("d") != 0 || c.ready("classic") != 1 {
+		t.Errorf("%d and %d are left", c.ready("d"), c.ready("classic"))
+	}
+}
+
+func TestATransactionsRejectionsAreDeadLetteredWithIt(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("dead", durable)
+	c.queue("q", durable, dlx("dead"))
+	c.publish("", "q", "a", "b")
+	a, b := c.out("q"), c.out("q")
+	c.b.Atomic()
+	c.b.Discard(a.q, a.seq)
+	c.b.Reset() // rolled back
+	if c.ready("dead") != 0 || w.unacked("q") != 2 {
+		t.Fatal("a rollback had an effect")
+	}
+	c.b.Atomic()
+	c.b.Discard(a.q, a.seq)
+	c.b.Discard(b.q, b.seq)
+	c.flush()
+	if got := c.drain("dead"); !slices.Equal(got, []string{"a", "b"}) || w.unacked("q") != 0 {
+		t.Errorf("%q, %d out", got, w.unacked("q"))
+	}
+}
+
+func TestARefusedTransactionBuriesNothing(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("dead")
+	c.queue("full", args("x-max-length", 0, "x-overflow", "reject-publish"))
+	c.queue("q", dlx("dead"))
+	c.publish("", "q", "a")
+	a := c.out("q")
+	c.b.Atomic()
+	c.b.Discard(a.q, a.seq)
+	c.b.Publish(&Publishing{RoutingKey: []byte("full"), Body: []byte("x")})
+	if _, err := c.b.Flush(nil, true); err != ErrRefused {
+		t.Fatal(err)
+	}
+	if c.ready("dead") != 0 || w.unacked("q") != 1 {
+		t.Errorf("%d dead, %d out", c.ready("dead"), w.unacked("q"))
+	}
+}
+
+func TestRejectPublishDLX(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("dead")
+	c.queue("other")
+	c.exchange("x", "fanout")
+	c.queue("q", dlx("dead", "x-max-length", 2, "x-overflow", "reject-publish-dlx"))
+	c.bind("q", "x", "")
+	c.bind("other", "x", "")
+	c.publish("x", "k", "a", "b", "c", "d")
+	if got := c.rejected(4); !slices.Equal(got, []int{2, 3}) {
+		t.Errorf("refused %v", got)
+	}
+	if got := c.drain("q"); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("q has %q", got)
+	}
+	if got := c.drain("other"); len(got) != 4 {
+		t.Errorf("other has %q", got)
+	}
+	for _, body := range []string{"c", "d"} {
+		m, _ := c.get("dead")
+		if m.body != body || !slices.Equal(deaths(m), []string{"q maxlen 1"}) {
+			t.Errorf("%q: %q", m.body, deaths(m))
+		}
+	}
+}
+
+func TestDeadLettersPassBoundsThatRefusePublishes(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("dead", args("x-max-length", 1, "x-overflow", "reject-publish"))
+	c.queue("q", dlx("dead"))
+	c.publish("", "q", "a", "b")
+	c.discard(c.out("q"), c.out("q"))
+	if got := c.drain("dead"); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestAnAutomaticCycleEnds(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("a", dlx("b", "x-max-length", 1))
+	c.queue("b", dlx("a", "x-max-length", 1))
+	c.publish("", "a", numbers(0, 5)...)
+	if got, b := c.drain("a"), c.drain("b"); !slices.Equal(got, []string{"4"}) || !slices.Equal(b, []string{"3"}) {
+		t.Errorf("a %q, b %q", got, b)
+	}
+	c.queue("self", dlx("self", "x-max-length", 0))
+	c.publish("", "self", "x")
+	if n := c.ready("self"); n != 0 {
+		t.Errorf("%d", n)
+	}
+}
+
+func TestACycleWithARejectionGoesOn(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("q", dlx("q"))
+	c.publish("", "q", "m")
+	for i := range 5 {
+		m := c.out("q")
+		if i > 0 && !slices.Equal(deaths(m), []string{fmt.Sprintf("q rejected %d", i)}) {
+			t.Errorf("%q", deaths(m))
+		}
+		c.discard(m)
+	}
+	if n := c.ready("q"); n != 1 {
+		t.Errorf("%d", n)
+	}
+}
+
+func TestAtLeastOnceKeepsWhatReachesNoQueue(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("q", durable, args("x-queue-type", "quorum", "x-overflow", "reject-publish",
+		"x-dead-letter-exchange", "dlx", "x-dead-letter-strategy", "at-least-once"))
+	c.publish("", "q", "a", "b")
+	c.discard(c.out("q"), c.out("q"))
+	if n := w.unacked("q"); n != 2 {
+		t.Fatalf("%d are kept", n)
+	}
+	c.exchange("dlx", "fanout")
+	c.queue("dead", durable)
+	c.bind("dead", "dlx", "")
+	waitFor(t, func() bool { return c.ready("dead") == 2 })
+	if got := c.drain("dead"); !slices.Equal(got, []string{"a", "b"}) || w.unacked("q") != 0 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestDeadLettersSurviveARestart(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("dead", durable)
+	c.queue("q", durable, dlx("dead", "x-max-length", 1))
+	c.publish("", "q", "a", "b")
+	c.discard(c.out("q"))
+	w.restart()
+	c = w.client()
+	if got := c.drain("dead"); !slices.Equal(got, []string{"a", "b"}) || c.ready("q") != 0 {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWhatComesBackWithARestartIsDeadLettered(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("dead", durable)
+	c.queue("q", durable, dlx("dead", "x-max-length", 2))
+	c.publish("", "q", "a", "b")
+	c.out("q")
+	c.out("q")
+	c.publish("", "q", "c", "d")
+	w.restart()
+	c = w.client()
+	waitFor(t, func() bool { return c.ready("dead") == 2 && w.quiet("q") })
+	if got := c.drain("dead"); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,203 @@
+package broker
+
+import (
+	"io"
+	"slices"
+	"time"
+
+	"github.com/leveret-mq/leveret/store"
+)
+
+// What cannot be buried at once is carried by a goroutine of the queue: dead letters
+// whose bodies are files, which are copied, since a file has one head; those that
+// cannot be read for a reason that may pass; and those of a queue with the strategy
+// at-least-once that reach no queue: they are kept, and tried again when the topology
+// or the queue's settings have changed. All stay claimed in their queue until the
+// batch that ends them there has them in another one. A restart makes them ready
+// again. They may be passed by others.
+
+// parcel is such a message.
+type parcel struct {
+	lane *store.Queue
+	seq  uint64
+	why  reason
+
+	// Of a publish that its queue has refused, and which it does not hold: the
+	// message, and its body, which is retained.
+	refused *store.Message
+	large   *Large
+
+	unrouted bool // it reached no queue
+}
+
+// carry leaves a message to the queue's goroutine. localQueue.mu is not held.
+func (q *localQueue) carry(p parcel) {
+	q.mu.Lock()
+	g := q.tomb()
+	q.mu.Unlock()
+	g.mu.Lock()
+	g.parcels = append(g.parcels, p)
+	begin := !g.carrying
+	g.carrying = true
+	g.mu.Unlock()
+	if begin {
+		q.v.b.spawn(func() { q.carryAll(g) }) // else the broker is closing
+	}
+}
+
+// carryPause is how long what reaches no queue waits for the next look at the
+// topology.
+const carryPause = time.Second
+
+// carryAll delivers parcels until there are none.
+func (q *localQueue) carryAll(g *graves) {
+	r := q.v.b.runner()
+	defer r.done()
+	var waiting []parcel
+	var generation uint64
+	var set *settings
+	for pause := readPause; ; {
+		g.mu.Lock()
+		fresh := g.parcels
+		g.parcels = nil
+		g.carrying = len(fresh)+len(waiting) > 0
+		ended := !g.carrying
+		g.mu.Unlock()
+		if ended || q.v.b.closing.Load() {
+			releaseAll(waiting)
+			releaseAll(fresh)
+			return
+		}
+		changed := generation != q.v.generation.Load() || set != q.settings()
+		generation, set = q.v.generation.Load(), q.settings()
+		before := len(waiting)
+		list := append(waiting, fresh...)
+		left := list[:0]
+		for i, p := range list {
+			if i < before && p.unrouted && !changed && !p.lane.Deleted() || !q.deliverParcel(r, &p) {
+				left = append(left, p)
+			}
+		}
+		clear(list[len(left):])
+		waiting = left
+		r.follow()
+		r.flush()
+		r.buried = 0
+		switch {
+		case len(waiting) == 0:
+			pause = readPause
+		case len(waiting) < before+len(fresh):
+			pause = readPause
+			q.v.b.pause(pause)
+		default:
+			q.v.b.pause(pause)
+			pause = min(2*pause, carryPause)
+		}
+	}
+}
+
+func releaseAll(list []parcel) {
+	for _, p := range list {
+		if p.large != nil {
+			p.large.Release()
+		}
+	}
+}
+
+// deliverParcel does one. It tells whether that is settled.
+func (q *localQueue) deliverParcel(r *runner, p *parcel) bool {
+	l := r.deadLetters()
+	w := q.will(p.why)
+	if p.refused != nil {
+		ok := q.copyLetter(r, &w, p, *p.refused, p.large)
+		if ok {
+			p.large.Release()
+		}
+		return ok
+	}
+	var c store.Claim
+	defer c.Release()
+	seqs := []uint64{p.seq}
+	if _, err := p.lane.Read(&c, seqs); err != nil {
+		return false
+	}
+	leftOut(p.lane, c.Items, seqs)
+	if len(c.Items) == 0 {
+		return true // it is gone, or will never be readable
+	}
+	it := &c.Items[0]
+	if l.add(r, l.batch, &w, p.lane, it) == settled {
+		l.apply(r.b)
+		return true
+	}
+	if it.Large == nil {
+		p.unrouted = true
+		return false
+	}
+	m, large := cloneMessage(&it.Message), it.Large
+	large.Retain()
+	defer large.Release()
+	c.Release()
+	return q.copyLetter(r, &w, p, m, large)
+}
+
+// cloneMessage copies a message without its body.
+func cloneMessage(m *store.Message) store.Message {
+	out := *m
+	out.Exchange, out.RoutingKey = slices.Clone(m.Exchange), slices.Clone(m.RoutingKey)
+	out.Props, out.Body = slices.Clone(m.Props), nil
+	return out
+}
+
+// copyLetter makes a dead letter of a message whose body is a file.
+func (q *localQueue) copyLetter(r *runner, w *will, p *parcel, m store.Message, from *Large) bool {
+	l := r.deadLetters()
+	var queues []Queue
+	var dead store.Message
+	if w.x != nil {
+		dead, queues = l.address(w, m)
+	}
+	if len(queues) == 0 {
+		if w.set.atLeastOnce && p.refused == nil {
+			p.unrouted = true
+			return false
+		}
+	} else {
+		to, err := copyLarge(r.b, from, dead)
+		switch {
+		case err == nil:
+		case store.Damaged(err):
+			if p.refused == nil {
+				p.lane.SetAside(p.seq, err)
+			}
+			return true
+		default:
+			return false // it may be better later
+		}
+		l.batch.Unbound(l.batch.PublishLarge(to, dead, l.locals(queues, dead.Props)))
+		to.Release() // the batch holds it now
+		r.reach(queues)
+	}
+	if p.refused == nil {
+		l.batch.Ack(p.lane, p.seq)
+	}
+	l.apply(r.b)
+	return true
+}
+
+// copyLarge writes a body into a file of its own, with the head that m has.
+func copyLarge(b *Broker, from *Large, m store.Message) (*Large, error) {
+	body, err := from.Open()
+	if err != nil {
+		return nil, err
+	}
+	u, err := b.store.NewUpload(from.Size(), m.Persistent)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{u}, struct{ io.Reader }{io.NewSectionReader(body, 0, from.Size())}, make([]byte, 1<<18)); err != nil {
+		u.Abort()
+		return nil, err
+	}
+	return u.Finish(m)
+}
