@@ -20,13 +20,16 @@ const (
 	BlockCatalog = 3
 	BlockRuns    = 4 // AppendRuns, of that queue
 	BlockAcks    = 5 // AppendAcks, of that queue
+	BlockTimes   = 6 // AppendTimes, of that queue, before its acks
 )
 
 const (
 	snapshotMagic   = "\x89LVSNAP\n"
-	snapshotVersion = 2
-	headerSize      = 56
-	blockHeader     = 9 // crc, length, kind
+	snapshotVersion = 3
+	// leastVersion is the oldest that can be read: it knows no times.
+	leastVersion = 2
+	headerSize   = 56
+	blockHeader  = 9 // crc, length, kind
 )
 
 var (
@@ -110,8 +113,8 @@ func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
 		return nil, errors.New("header: wrong magic number")
 	case le.Uint32(b[headerSize-4:]) != crc32.Checksum(b[:headerSize-4], castagnoli):
 		return nil, errors.New("header: wrong checksum")
-	case le.Uint32(b[8:]) != snapshotVersion:
-		return nil, fmt.Errorf("header: %w %d, only %d is known: use the release that wrote it", ErrVersion, le.Uint32(b[8:]), snapshotVersion)
+	case le.Uint32(b[8:]) < leastVersion || le.Uint32(b[8:]) > snapshotVersion:
+		return nil, fmt.Errorf("header: %w %d, only %d to %d are known: use the release that wrote it", ErrVersion, le.Uint32(b[8:]), leastVersion, snapshotVersion)
 	}
 	s.Header = Header{
 		NextQueue:   le.Uint32(b[12:]),

@@ -25,7 +25,7 @@ const (
 	tagDelivered             // it may have been delivered
 	tagCount                 // it has a delivery count
 	tagSealed                // it is in a run: it has no address
-	tagKnown     = 1<<iota - 1
+	tagExpires               // it expires: when, less the time of the one before that does, zigzag
 )
 
 // AppendState appends the block that begins a queue. With exact it is the
@@ -76,7 +76,11 @@ func (q *Queue) AppendEntries(dst []byte, from, end uint64, limit int, exact boo
 			dst = binary.AppendUvarint(dst, from)
 			first = false
 		}
-		dst = enc.append(dst, seq, e, delivered, count)
+		expires := int64(0)
+		if e.Flags&Sealed == 0 {
+			expires = q.exp.time(seq)
+		}
+		dst = enc.append(dst, seq, e, delivered, count, expires)
 	}
 	return dst, end
 }
@@ -112,9 +116,10 @@ type entryEncoder struct {
 	gap      uint64 // between the two messages before
 	length   uint32
 	overhead uint32
+	expires  int64 // of the last one that does
 }
 
-func (c *entryEncoder) append(dst []byte, seq uint64, e *Entry, delivered bool, count uint32) []byte {
+func (c *entryEncoder) append(dst []byte, seq uint64, e *Entry, delivered bool, count uint32, expires int64) []byte {
 	tag, at := byte(0), len(dst)
 	dst = append(dst, 0)
 	if seq != c.at {
@@ -146,6 +151,11 @@ func (c *entryEncoder) append(dst []byte, seq uint64, e *Entry, delivered bool, 
 	if count != 0 {
 		tag |= tagCount
 		dst = binary.AppendUvarint(dst, uint64(count))
+	}
+	if expires != 0 {
+		tag |= tagExpires
+		dst = binary.AppendVarint(dst, expires-c.expires)
+		c.expires = expires
 	}
 	dst[at] = tag
 	c.at, c.length = seq+1, e.Len

@@ -63,6 +63,28 @@ func sampleOfRuns() *Queue {
 	return q
 }
 
+// sampleOfTimes is one with all that a snapshot says of when messages expire.
+func sampleOfTimes() *Queue {
+	q := &Queue{}
+	for i := range uint64(12) {
+		e := MakeEntry(4096+i*150, 130, 100, Logged)
+		switch i {
+		case 2, 6, 9:
+			q.PushExpiring(e, 1000+int64(i))
+		case 3, 7, 10:
+			q.PushExpiring(e, 100+int64(i))
+		case 11:
+			q.PushExpiring(e, AtOnce)
+		default:
+			q.Push(e)
+		}
+	}
+	q.Seal(0, 1, 1, all, nil)
+	q.Seal(1, 4, 2, all, nil)
+	q.Seal(5, 7, 3, all, nil)
+	return q
+}
+
 // snapshot writes a checkpoint file with one queue.
 func snapshot(q *Queue, exact bool) []byte {
 	f := Header{Number: 3, Replay: 1 << 33, Catalog: 2, NextQueue: 8, NextSegment: 301}.Append(nil)
@@ -88,6 +110,7 @@ func TestSnapshotFormatIsWrittenDown(t *testing.T) {
 		{"exact", sample(), true, goldenExact},
 		{"runs as the log promised", sampleOfRuns(), false, goldenRunsPromised},
 		{"runs exact", sampleOfRuns(), true, goldenRunsExact},
+		{"times", sampleOfTimes(), false, goldenTimes},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want, err := hex.DecodeString(strings.Join(strings.Fields(c.want), ""))
@@ -102,10 +125,10 @@ func TestSnapshotFormatIsWrittenDown(t *testing.T) {
 }
 
 const goldenRunsPromised = `
-	894c5653 4e41500a 02000000 08000000
+	894c5653 4e41500a 03000000 08000000
 	03000000 00000000 00000000 02000000
 	02000000 00000000 2d010000 00000000
-	00000000 31638c43
+	00000000 0e47dd23
 	7e8f88be 04000000 01 07 0a 0c 0f
 	be61f4af 0d000000 02 0a
 	  7d 02 8201 1e 01
@@ -118,10 +141,10 @@ const goldenRunsPromised = `
 `
 
 const goldenRunsExact = `
-	894c5653 4e41500a 02000000 08000000
+	894c5653 4e41500a 03000000 08000000
 	03000000 00000000 00000000 02000000
 	02000000 00000000 2d010000 00000000
-	00000000 31638c43
+	00000000 0e47dd23
 	5ab39be0 04000000 01 07 0a 0c 00
 	b5d24e28 10000000 02 0a
 	  5c 8201 1e
@@ -136,10 +159,10 @@ const goldenRunsExact = `
 `
 
 const goldenPromised = `
-	894c5653 4e41500a 02000000 08000000
+	894c5653 4e41500a 03000000 08000000
 	03000000 00000000 00000000 02000000
 	02000000 00000000 2d010000 00000000
-	00000000 31638c43
+	00000000 0e47dd23
 	d576a0e3 04000000 01 07 0a 09 0f
 	c341da68 1c000000 02 0a
 	  1e 8040 8201 1e
@@ -153,10 +176,10 @@ const goldenPromised = `
 `
 
 const goldenExact = `
-	894c5653 4e41500a 02000000 08000000
+	894c5653 4e41500a 03000000 08000000
 	03000000 00000000 00000000 02000000
 	02000000 00000000 2d010000 00000000
-	00000000 31638c43
+	00000000 0e47dd23
 	f14ab3bd 04000000 01 07 0a 09 00
 	d099f371 1c000000 02 0a
 	  1e 8040 8201 1e
@@ -167,6 +190,28 @@ const goldenExact = `
 	  00
 	  0e c8adffffff3f e807 64
 	73ea5ead 08000000 00 0200000000000000
+`
+
+const goldenTimes = `
+	894c5653 4e41500a 03000000 08000000
+	03000000 00000000 00000000 02000000
+	02000000 00000000 2d010000 00000000
+	00000000 0e47dd23
+	92dfa597 04000000 01 07 00 0c 00
+	d5e0a42e 19000000 02 00
+	  0f 04 b049 8201 1e
+	  83 02 8005 d601
+	  02 28
+	  80 8c0e
+	  80 850e
+	  80 d901
+	005ce0b7 15000000 04 00 01 02 01 8201 1e
+	  00 03 02 03 8603 5a
+	  01 02 02 02 8402 3c
+	cb2369ef 08000000 06 01 03 ce01
+	  01 02 8e0e
+	38ee32e5 01000000 05 00
+	77ef0757 08000000 00 0500000000000000
 `
 
 // load reads a snapshot's queues as a store would.
@@ -199,6 +244,8 @@ func load(b []byte) (Header, map[uint32]*Queue, error) {
 			err = l.LoadEntries(p, nil)
 		case kind == BlockRuns && l.q != nil:
 			err = l.LoadRuns(p)
+		case kind == BlockTimes && l.q != nil:
+			err = l.LoadTimes(p)
 		case kind == BlockAcks && l.q != nil:
 			err = l.LoadAcks(p)
 		default:
@@ -408,23 +455,23 @@ func FuzzSnapshot(f *testing.F) {
 // FuzzBlocks is behind the checksums: whatever is accepted must be a queue that
 // works and that is written again as it was read.
 func FuzzBlocks(f *testing.F) {
-	for _, q := range []*Queue{sample(), sampleOfRuns()} {
-		var p [6][]byte
+	for _, q := range []*Queue{sample(), sampleOfRuns(), sampleOfTimes()} {
+		var p [7][]byte
 		w := snapshotWriter{q: q, limit: 1000}
 		for w.step() {
 		}
 		for _, piece := range w.pieces {
 			p[piece.kind] = piece.payload
 		}
-		f.Add(p[BlockState], p[BlockEntries], p[BlockRuns], p[BlockAcks])
+		f.Add(p[BlockState], p[BlockEntries], p[BlockRuns], p[BlockTimes], p[BlockAcks])
 	}
-	f.Add([]byte{1, 0, 0xff, 0xff, 3, 0}, []byte{0, tagGap | tagLen, 0xff, 0xff, 2, 9}, []byte{}, []byte{})
-	f.Fuzz(func(t *testing.T, state, entries, runs, acks []byte) {
+	f.Add([]byte{1, 0, 0xff, 0xff, 3, 0}, []byte{0, tagGap | tagLen, 0xff, 0xff, 2, 9}, []byte{}, []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, state, entries, runs, times, acks []byte) {
 		_, l, err := LoadState(state)
 		if err != nil || l.q.next-l.q.floor > 1<<36 || l.LoadEntries(entries, nil) != nil {
 			return // a gap of so many is what a real queue may have, and would take long to write
 		}
-		if len(runs) > 0 && (l.LoadRuns(runs) != nil || l.LoadAcks(acks) != nil) {
+		if len(runs) > 0 && (l.LoadRuns(runs) != nil || len(times) > 0 && l.LoadTimes(times) != nil || l.LoadAcks(acks) != nil) {
 			return
 		}
 		q := l.Done(nil)

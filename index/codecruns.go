@@ -35,6 +35,27 @@ func (q *Queue) AppendRuns(dst []byte, end uint64, resolve func(segment uint64) 
 	return dst, from, to
 }
 
+// AppendTimes appends the block that says when messages of runs expire, below end:
+// for each run of which some do, the earliest. It is written after that of the runs,
+// which may have changed since: they are spans of numbers to who reads it.
+func (q *Queue) AppendTimes(dst []byte, end uint64) []byte {
+	prev, at := uint64(0), int64(0)
+	q.Runs(func(r Run) bool {
+		r.End = min(r.End, end)
+		if r.First >= r.End {
+			return false
+		}
+		if r.Expires != 0 {
+			dst = binary.AppendUvarint(dst, r.First-prev)
+			dst = binary.AppendUvarint(dst, r.End-r.First)
+			dst = binary.AppendVarint(dst, r.Expires-at)
+			prev, at = r.End, r.Expires
+		}
+		return true
+	})
+	return dst
+}
+
 // flatBits are the bits of a chunk in one piece.
 type flatBits [chunkSize / 64]uint64
 

@@ -61,12 +61,15 @@ func (w *snapshotWriter) step() bool {
 		kind = BlockRuns
 		b, w.from, w.to = w.q.AppendRuns(nil, w.end, w.resolve)
 		if w.stage = 3; w.from >= w.to {
-			w.stage = 4
+			w.stage = 5
 		}
 	case 3:
+		kind, b = BlockTimes, w.q.AppendTimes(nil, w.end)
+		w.stage = 4
+	case 4:
 		kind = BlockAcks
 		if b, w.from = w.q.AppendAcks(nil, w.from, w.to, w.limit); w.from >= w.to {
-			w.stage = 4
+			w.stage = 5
 		}
 	default:
 		return false
@@ -91,6 +94,8 @@ func loadPieces(t fataler, pieces []piece, tally map[uint64]int) Queue {
 			err = l.LoadEntries(p.payload, func(e Entry) { tally[e.Addr]++ })
 		case BlockRuns:
 			err = l.LoadRuns(p.payload)
+		case BlockTimes:
+			err = l.LoadTimes(p.payload)
 		case BlockAcks:
 			err = l.LoadAcks(p.payload)
 		}
@@ -110,6 +115,7 @@ type logRecord struct {
 	kind        string // publish, ack, count, mark, sealed, merged
 	first, last uint64
 	entry       Entry  // publish
+	expires     int64  // publish
 	count       uint32 // count
 	mark        uint64 // mark
 	segment     uint64 // sealed, merged
@@ -130,12 +136,13 @@ type world struct {
 	retired uint64 // addresses below were retired
 	uniform bool
 	marked  map[uint64]bool // messages whose record said so
+	times   map[uint64]int64
 	bad     map[uint64]bool // addresses that retirement does not find readable
 }
 
 func newWorld(t fataler, r *rand.Rand) *world {
 	return &world{t: t, q: new(Queue), lsn: 1000, uniform: r.IntN(2) == 0,
-		aliases: map[uint64]uint64{}, marked: map[uint64]bool{}, bad: map[uint64]bool{}}
+		aliases: map[uint64]uint64{}, marked: map[uint64]bool{}, times: map[uint64]int64{}, bad: map[uint64]bool{}}
 }
 
 func (w *world) resolve(segment uint64) uint64 {
@@ -260,9 +267,15 @@ func (w *world) publish(r *rand.Rand) {
 		if r.IntN(8) == 0 {
 			e.Addr |= 1 << 62 // a file of its own: it stays
 		}
-		seq := w.q.Push(e)
-		w.marked[seq] = e.Marked()
-		w.record(logRecord{kind: "publish", first: seq, entry: e})
+		seq, expires := w.q.Next(), int64(0)
+		if r.IntN(3) == 0 {
+			expires = 1 + r.Int64N(1000)
+			w.q.PushExpiring(e, expires)
+		} else {
+			w.q.Push(e)
+		}
+		w.marked[seq], w.times[seq] = e.Marked(), expires
+		w.record(logRecord{kind: "publish", first: seq, entry: e, expires: expires})
 	}
 }
 
@@ -374,7 +387,13 @@ func (w *world) recover(pieces []piece, boundary int) *world {
 	for _, l := range w.log[boundary:] {
 		switch l.kind {
 		case "publish":
-			if q.Restore(l.first, l.entry) {
+			restored := false
+			if l.expires != 0 {
+				restored = q.RestoreExpiring(l.first, l.entry, l.expires)
+			} else {
+				restored = q.Restore(l.first, l.entry)
+			}
+			if restored {
 				count(l.entry, 1)
 			}
 		case "ack":
@@ -422,6 +441,8 @@ func (w *world) equal(again *world) {
 			continue
 		}
 		alive++
+		w.checkTime(q, seq)
+		w.checkTime(r, seq)
 		segment, in := q.InRun(seq)
 		segment2, in2 := r.InRun(seq)
 		if in != in2 || w.resolve(segment) != segment2 {
@@ -455,6 +476,29 @@ func (w *world) equal(again *world) {
 			return true
 		})
 	}
+}
+
+// checkTime checks that a message's time is not forgotten.
+func (w *world) checkTime(q *Queue, seq uint64) {
+	at := w.times[seq]
+	known := q.exp.time(seq)
+	if at == 0 || known == at || known != 0 && q.runOf(seq) != nil && known <= at {
+		if at == 0 && known != 0 {
+			w.t.Fatalf("message %d never expires, and is to at %d", seq, known)
+		}
+		if e := q.entry(seq); at > AtOnce && (e == nil || e.ready()) && q.NextExpiry() > at {
+			w.t.Fatalf("message %d expires at %d, the queue says %d", seq, at, q.NextExpiry())
+		}
+		return
+	}
+	if q.exp != nil && q.runOf(seq) != nil {
+		for _, s := range q.exp.spans {
+			if s.First <= seq && seq < s.End && s.Due <= at {
+				return
+			}
+		}
+	}
+	w.t.Fatalf("message %d expires at %d: it is forgotten (%d is known)", seq, at, known)
 }
 
 // checkQueue checks all that must hold of a queue at any moment.

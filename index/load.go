@@ -15,6 +15,7 @@ type Loader struct {
 	held   pages  // entries of messages in runs
 	loaded []run  // with all in bare
 	runs   bool   // the block was there
+	times  bool   // that with their times was there
 	floor  uint64 // the highest that an ack block had
 	chunk  uint64 // from which acks may follow
 	first  bool   // the message at the queue's floor is gone
@@ -83,8 +84,8 @@ func (l *Loader) LoadEntries(p []byte, fn func(Entry)) error {
 	for len(r.p) > 0 {
 		tag := r.p[0]
 		r.p = r.p[1:]
-		if tag&^tagKnown != 0 || tag&(tagSealed|tagAddr) == tagSealed|tagAddr {
-			return fmt.Errorf("entry has the unknown tag %#x", tag)
+		if tag&tagSealed != 0 && tag&(tagAddr|tagExpires) != 0 {
+			return fmt.Errorf("entry has the impossible tag %#x", tag)
 		}
 		seq := c.at
 		if tag&tagGap != 0 {
@@ -111,11 +112,16 @@ func (l *Loader) LoadEntries(p []byte, fn func(Entry)) error {
 		if tag&tagCount != 0 {
 			count = uint32(r.uvarint())
 		}
+		if tag&tagExpires != 0 {
+			c.expires += r.varint()
+		}
 		switch {
 		case r.short:
 			return errShort
 		case seq < c.at || seq >= q.next:
 			return fmt.Errorf("message %d is not between %d and %d", seq, c.at, q.next)
+		case tag&tagExpires != 0 && c.expires <= 0:
+			return fmt.Errorf("message %d expires at the impossible time %d", seq, c.expires)
 		case c.overhead > c.length:
 			return fmt.Errorf("message %d has %d bytes and %d more than that are no body", seq, c.length, c.overhead)
 		}
@@ -139,6 +145,9 @@ func (l *Loader) LoadEntries(p []byte, fn func(Entry)) error {
 		q.pages.put(seq, e)
 		q.ready++
 		q.readyBytes += e.Body()
+		if tag&tagExpires != 0 {
+			q.setTime(seq, c.expires)
+		}
 		if fn != nil {
 			fn(e)
 		}
@@ -171,6 +180,38 @@ func (l *Loader) LoadRuns(p []byte) error {
 		total += length
 		l.loaded = append(l.loaded, run{first: first, end: prev, segment: segment,
 			bare: size{n: live, bytes: int64(length), body: int64(length - overhead)}})
+	}
+	return nil
+}
+
+// LoadTimes adds the times of the runs.
+func (l *Loader) LoadTimes(p []byte) error {
+	if !l.runs || l.times {
+		return errors.New("times without runs, or twice")
+	}
+	l.times = true
+	r := reader{p: p}
+	end, at := uint64(0), int64(0)
+	rest := l.loaded
+	for len(r.p) > 0 {
+		first := end + r.uvarint()
+		span := r.uvarint()
+		at += r.varint()
+		switch {
+		case r.short:
+			return errShort
+		case first < end || span == 0 || span > l.q.next || first > l.q.next-span:
+			return fmt.Errorf("times of %d numbers from %d on do not follow %d, or pass %d", span, first, end, l.q.next)
+		case at <= 0:
+			return fmt.Errorf("messages from %d on expire at the impossible time %d", first, at)
+		}
+		end = first + span
+		for len(rest) > 0 && rest[0].end <= first {
+			rest = rest[1:]
+		}
+		for i := 0; i < len(rest) && rest[i].first < end; i++ {
+			rest[i].expiring(at)
+		}
 	}
 	return nil
 }
@@ -327,6 +368,11 @@ func (l *Loader) placeRuns() {
 	}
 	if s.runs, s.hint = s.runs[:n], 0; n > 0 {
 		q.sealed = s
+		for i := range s.runs {
+			if r := &s.runs[i]; r.expires != 0 {
+				q.AddSpan(TimeSpan{Due: r.expires, First: r.first, End: r.end})
+			}
+		}
 	}
 }
 

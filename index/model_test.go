@@ -15,6 +15,7 @@ type modelMessage struct {
 	bare      bool   // in a run, and never claimed
 	delivered bool
 	count     uint32
+	expires   int64 // 0: never
 }
 
 type modelQueue struct {
@@ -115,7 +116,7 @@ func (p *pair) check(t *rapid.T) {
 			t.Fatalf("message %d: entry %+v, %v; want %+v", seq, e, ok, msg)
 		}
 	}
-	if len(m.live) == 0 && (q.Floor() != q.Next() || len(q.pages.refs) != 0 || q.sealed != nil || q.acks.chunks != nil || q.counts != nil) {
+	if len(m.live) == 0 && (q.Floor() != q.Next() || len(q.pages.refs) != 0 || q.sealed != nil || q.acks.chunks != nil || q.counts != nil || q.exp != nil) {
 		t.Fatalf("an empty queue keeps state: %+v", q)
 	}
 }
@@ -221,15 +222,23 @@ func (p *pair) push(t *rapid.T) {
 	if rapid.Bool().Draw(t, "logged") {
 		flags = Logged
 	}
+	expiring := rapid.Bool().Draw(t, "expiring")
 	for range n {
 		e := MakeEntry(p.m.next*1000, 100+uint32(n), uint32(n), flags)
 		if p.uniform {
 			e = MakeEntry(p.m.next*1000, 150, 60, flags)
 		}
-		if seq := p.q.Push(e); seq != p.m.next {
+		seq, expires := uint64(0), int64(0)
+		if expiring && rapid.IntRange(0, 2).Draw(t, "expires") > 0 {
+			expires = rapid.OneOf(rapid.Just(int64(AtOnce)), rapid.Int64Range(AtOnce, 1000)).Draw(t, "at")
+			seq = p.q.PushExpiring(e, expires)
+		} else {
+			seq = p.q.Push(e)
+		}
+		if seq != p.m.next {
 			t.Fatalf("number %d, want %d", seq, p.m.next)
 		}
-		p.m.live[p.m.next] = &modelMessage{entry: e, state: "ready"}
+		p.m.live[p.m.next] = &modelMessage{entry: e, state: "ready", expires: expires}
 		p.m.next++
 	}
 }
@@ -273,6 +282,97 @@ func (p *pair) claim(t *rapid.T) {
 			t.Fatalf("message %d cannot be unclaimed", it.seq)
 		}
 		p.m.live[it.seq].state, p.m.live[it.seq].delivered = "ready", it.redelivered
+	}
+}
+
+// takeAt claims a message out of turn.
+func (p *pair) takeAt(t *rapid.T) {
+	ready := p.m.seqs("ready")
+	if len(ready) == 0 {
+		return
+	}
+	for range rapid.IntRange(1, 5).Draw(t, "n") {
+		seq := rapid.SampledFrom(ready).Draw(t, "seq")
+		e, isReady, ok := p.q.Lookup(seq)
+		if !ok || isReady != (p.m.live[seq].state == "ready") {
+			t.Fatalf("message %d is ready: %v, there: %v", seq, isReady, ok)
+		}
+		if isReady {
+			p.takeOne(t, seq, e)
+		}
+		if rapid.IntRange(0, 3).Draw(t, "back") == 0 && p.q.Untake(seq, p.m.live[seq].delivered) {
+			p.m.live[seq].state = "ready"
+		}
+	}
+}
+
+func (p *pair) takeOne(t *rapid.T, seq uint64, e *Entry) {
+	msg := p.m.live[seq]
+	if msg == nil || msg.state != "ready" || (e == nil) != msg.bare {
+		t.Fatalf("message %d is taken, with the entry %+v, and is %+v", seq, e, msg)
+	}
+	if e != nil {
+		p.q.TakeAt(seq, e)
+	} else {
+		p.q.TakeSealedAt(seq, msg.entry.Len, uint32(msg.entry.Body()))
+		msg.bare = false
+	}
+	msg.state, msg.delivered = "claimed", true
+}
+
+// expire takes what has expired, as a store does.
+func (p *pair) expire(t *rapid.T) {
+	now := rapid.Int64Range(2, 1000).Draw(t, "now")
+	ahead := rapid.Int64Range(0, 200).Draw(t, "ahead")
+	want := slices.DeleteFunc(p.m.seqs("ready"), func(seq uint64) bool {
+		at := p.m.live[seq].expires
+		return at == 0 || at > now
+	})
+	if at := p.q.NextExpiry(); len(want) > 0 && (at == 0 || at > now) {
+		t.Fatalf("at %d %v have expired, the next time is %d", now, want, at)
+	}
+	for span, ok := p.q.TakeSpan(now); ok; span, ok = p.q.TakeSpan(now) {
+		// What reads the segment tells of what is near, and leaves the rest.
+		span.Due = 0
+		for seq, ok := p.q.NextInRun(span.First, span.End); ok; seq, ok = p.q.NextInRun(seq+1, span.End) {
+			switch at := p.m.live[seq].expires; {
+			case at == 0:
+			case at <= now+ahead:
+				p.q.SetExpiry(seq, at)
+			case span.Due == 0 || at < span.Due:
+				span.Due = at
+			}
+		}
+		if span.Due != 0 {
+			p.q.AddSpan(span)
+		}
+	}
+	var got []uint64
+	last := int64(0)
+	for seq, e, ok := p.q.Expired(now); ok; seq, e, ok = p.q.Expired(now) {
+		p.takeOne(t, seq, e)
+		at := max(p.m.live[seq].expires, AtOnce+1)
+		if n := len(got); at < last || at == last && seq < got[n-1] {
+			t.Fatalf("message %d of %d comes behind those of %d: %v", seq, at, last, got)
+		}
+		got, last = append(got, seq), at
+	}
+	for seq, e, ok := p.q.ExpiredAtOnce(); ok; seq, e, ok = p.q.ExpiredAtOnce() {
+		if at := p.m.live[seq].expires; at != AtOnce {
+			t.Fatalf("message %d of %d has expired at once", seq, at)
+		}
+		p.takeOne(t, seq, e)
+		got = append(got, seq)
+	}
+	if seq, _, ok := p.q.Expired(now); ok {
+		t.Fatalf("message %d has expired, and was taken", seq)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Fatalf("at %d %v have expired, want %v", now, got, want)
+	}
+	if at := p.q.NextExpiry(); at != 0 && at <= now {
+		t.Fatalf("all is expired to %d, and the next time is %d", now, at)
 	}
 }
 
@@ -521,6 +621,8 @@ func TestQueueEqualsAPlainOne(t *testing.T) {
 			"purge":   p.purge,
 			"trim":    p.trim,
 			"measure": p.measure,
+			"takeAt":  p.takeAt,
+			"expire":  p.expire,
 			"skip":    p.skip,
 			"seal":    p.seal,
 			"seal2":   p.seal,

@@ -29,6 +29,7 @@ type Queue struct {
 	counts map[uint64]uint32 // delivery counts of those that have one
 	aside  []uint64          // unreadable messages, kept for who repairs the files; some may have gone
 	asides int               // those that have not
+	exp    *expiry           // nil: no message expires
 }
 
 // Next is the sequence number that the next message gets.
@@ -312,6 +313,9 @@ func (q *Queue) giveBack(seq uint64, e *Entry) {
 	q.unacked--
 	q.ready++
 	q.readyBytes += e.Body()
+	if q.exp != nil {
+		q.exp.back(seq)
+	}
 	if seq >= q.cursor {
 		return
 	}
@@ -382,6 +386,9 @@ func (q *Queue) ack(first, last uint64, quiet bool, gone func(seq uint64, e Entr
 // drop takes a message out of the pages, the runs and the counters; e is its
 // entry, nil where it has none. Until it is buried, it must not be looked for.
 func (q *Queue) drop(seq uint64, e *Entry) Entry {
+	if q.exp != nil {
+		q.exp.forget(seq)
+	}
 	if e == nil {
 		return q.takeBare(seq)
 	}
@@ -435,6 +442,10 @@ func (q *Queue) bury(from, to uint64) {
 	case q.Len() == 0:
 		q.acks.reset()
 		q.floor, q.cursor = q.next, q.next
+		if q.exp != nil {
+			q.exp.reset()
+			q.exp = nil
+		}
 		if q.heap = q.heap[:0]; cap(q.heap) > keepHeap {
 			q.heap = nil
 		}

@@ -93,6 +93,9 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	// put aside meanwhile. The first page may hold such messages of before the
 	// cursor too; the others go whole.
 	from, end := q.cursor, q.next
+	first := from
+	i, _ := slices.BinarySearch(seqs, from)
+	seqs = seqs[:i] // the others are of what goes anyway
 	var stay []placed
 	for seq, e := q.pages.next(from, q.taken); e != nil; seq, e = q.pages.next(seq+1, q.taken) {
 		if !e.ready() {
@@ -140,6 +143,9 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 			q.bury(from, seq)
 		}
 		from = seq + 1
+	}
+	if q.exp != nil {
+		q.forgetGone(first)
 	}
 	return r
 }
@@ -233,6 +239,9 @@ func (q *Queue) Trim(messages, bytes int64, gone func(seq uint64, e Entry), rang
 // Clear empties the queue, claimed messages and all.
 func (q *Queue) Clear() Removed {
 	r := Removed{Ready: q.ready, pages: q.pages.refs[q.pages.head:]}
+	if q.exp != nil {
+		q.exp.reset()
+	}
 	if q.sealed != nil {
 		q.Runs(func(run Run) bool {
 			r.Runs = append(r.Runs, run)

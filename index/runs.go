@@ -14,6 +14,7 @@ type Run struct {
 	Live       uint64 // messages that are not gone
 	Bytes      int64  // their lengths
 	Body       int64  // their bodies
+	Expires    int64  // none of its messages has expired before; 0: none ever does
 }
 
 // run is a Run as the queue keeps it. A message of a run has an entry, in held,
@@ -22,7 +23,16 @@ type Run struct {
 type run struct {
 	first, end uint64
 	segment    uint64
+	expires    int64 // the earliest there ever was; 0: none
 	bare, held size
+}
+
+// expiring notes that a message of the run expires at that time, or a run that was
+// joined to it; 0: never.
+func (r *run) expiring(at int64) {
+	if at != 0 && (r.expires == 0 || at < r.expires) {
+		r.expires = at
+	}
 }
 
 // size is what some messages come to.
@@ -68,6 +78,7 @@ func (r *run) public(floor uint64) Run {
 	return Run{
 		First: max(r.first, floor), End: r.end, Segment: r.segment,
 		Live: r.bare.n + r.held.n, Bytes: r.bare.bytes + r.held.bytes, Body: r.bare.body + r.held.body,
+		Expires: r.expires,
 	}
 }
 
@@ -290,6 +301,7 @@ func (q *Queue) Seal(first, end, segment uint64, in func(addr uint64) bool, move
 	end = min(end, q.next)
 	var r *run // takes what follows up to limit
 	limit := uint64(0)
+	var span TimeSpan // of what expires
 	for seq, e := q.pages.next(max(first, q.floor), end); e != nil; seq, e = q.pages.next(seq+1, end) {
 		if e.Flags&Logged == 0 {
 			continue
@@ -307,15 +319,27 @@ func (q *Queue) Seal(first, end, segment uint64, in func(addr uint64) bool, move
 		}
 		old := *e
 		q.pages.remove(seq)
-		if old.Flags&(Delivered|counted|aside) != 0 {
+		at := q.exp.time(seq)
+		r.expiring(at)
+		if old.Flags&(Delivered|counted|aside) != 0 { // its time stays where it is
 			old.Flags |= Sealed
 			q.hold(r, seq, old)
 		} else {
 			r.bare.add(&old)
+			if at != 0 {
+				q.exp.forget(seq)
+				if span.Due == 0 {
+					span = TimeSpan{Due: at, First: seq}
+				}
+				span.Due, span.End = min(span.Due, at), seq+1
+			}
 		}
 	}
 	if s := q.sealed; s != nil {
 		q.join(max(s.search(first)-1, 0), s.search(end)+1)
+	}
+	if span.Due != 0 {
+		q.AddSpan(span)
 	}
 }
 
@@ -367,6 +391,7 @@ func (q *Queue) join(lo, hi int) {
 		if n > lo {
 			if p := &s.runs[n-1]; p.segment == r.segment && r.first-p.end <= joinMost && !q.loggedBetween(p.end, r.first) {
 				p.end = r.end
+				p.expiring(r.expires)
 				p.bare.plus(r.bare)
 				p.held.plus(r.held)
 				continue

@@ -116,7 +116,7 @@ func TestARunDoesNotReachOverWhatStaysInTheLog(t *testing.T) {
 		q.Push(MakeEntry(i, 100, 50, flags))
 	}
 	q.Seal(0, 10, 1, func(a uint64) bool { return a != 4 }, nil)
-	want := []Run{{0, 4, 1, 4, 400, 200}, {5, 10, 1, 4, 400, 200}}
+	want := []Run{{0, 4, 1, 4, 400, 200, 0}, {5, 10, 1, 4, 400, 200, 0}}
 	if runs := runsOf(q); !slices.Equal(runs, want) {
 		t.Fatalf("runs %+v, want %+v", runs, want)
 	}
@@ -212,7 +212,7 @@ func TestTransientsWithinARunDoNotHoldUpALock(t *testing.T) {
 	for at := uint64(0); at < q.Next(); at += 4096 {
 		q.Seal(at, at+4096, 1, in, nil)
 	}
-	want := []Run{{0, 1, 1, 1, 100, 100}, {n + 1, q.Next(), 1, 2, 200, 200}}
+	want := []Run{{0, 1, 1, 1, 100, 100, 0}, {n + 1, q.Next(), 1, 2, 200, 200, 0}}
 	if runs := runsOf(&q); !slices.Equal(runs, want) {
 		t.Fatalf("runs %+v, want %+v: what is far apart is not joined", runs, want)
 	}

@@ -21,7 +21,7 @@ func (s *Reader) Skip() (n int64, ok bool) {
 			return 0, false
 		}
 		crc, length := le.Uint32(b), int64(le.Uint32(b[4:]))
-		if b[8] > BlockAcks || off+blockHeader+length > s.size {
+		if b[8] > BlockTimes || off+blockHeader+length > s.size {
 			continue
 		}
 		if b, err = s.bytes(off, blockHeader+length); err != nil {
