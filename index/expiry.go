@@ -152,6 +152,25 @@ func (q *Queue) ExpiredAtOnce() (seq uint64, e *Entry, ok bool) {
 	return 0, nil, false
 }
 
+// Expiry is when a message expires that is not in a segment; 0: never.
+func (q *Queue) Expiry(seq uint64) int64 { return q.exp.time(seq) }
+
+// Timed tells whether any message may expire.
+func (q *Queue) Timed() bool { return q.exp != nil }
+
+// SpanDue tells whether some span is due.
+func (q *Queue) SpanDue(now int64) bool {
+	return q.exp != nil && len(q.exp.spans) > 0 && q.exp.spans[0].Due <= now
+}
+
+// Times is about how many messages' times are known, other than by spans.
+func (q *Queue) Times() int {
+	if q.exp == nil {
+		return 0
+	}
+	return len(q.exp.heap) * pageSize
+}
+
 // TakeSpan takes away the span that is due first, if that is not after now. What the
 // caller does not tell of by SetExpiry it gives back by AddSpan.
 func (q *Queue) TakeSpan(now int64) (s TimeSpan, ok bool) {

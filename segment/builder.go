@@ -26,6 +26,25 @@ type Options struct {
 	// 8 MiB by default. Beyond it the fullest are written as they are, and what
 	// is tiny then shares blocks.
 	Memory int
+	// Expires tells when a record expires, in ms since 1970; 0: never. The directory
+	// then knows the earliest of each block. nil: none does.
+	Expires func(payload []byte) int64
+}
+
+// expiry is when a record expires, as the format has it.
+func (o *Options) expiry(payload []byte) int64 {
+	if o.Expires == nil {
+		return 0
+	}
+	return min(max(o.Expires(payload), 0), maxExpires)
+}
+
+// earlier is the earlier of two times, of which 0 is none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 func (o Options) withDefaults() Options {
@@ -80,8 +99,9 @@ type Info struct {
 
 // Ref is a payload that is stored once for several queues.
 type Ref struct {
-	block uint32 // ordinal of the shared block
-	index uint32 // of the payload in it
+	block   uint32 // ordinal of the shared block
+	index   uint32 // of the payload in it
+	expires int64  // when it does; 0 where that was read
 }
 
 // Builder writes a segment. It is for one goroutine. After an error other than
@@ -117,6 +137,7 @@ type part struct {
 	any         bool // last was added, if only to a block before
 	first, last uint64
 	count       uint32
+	expires     int64
 	buf         []byte
 }
 
@@ -124,7 +145,7 @@ type part struct {
 // that exists. What an earlier attempt left of that name is replaced; a
 // finished segment of that number is refused with fs.ErrExist.
 func Create(fsys vfs.FS, dir string, number uint64, o Options) (*Builder, error) {
-	return create(fsys, dir, fileHeader{number, randomNonce()}, o)
+	return create(fsys, dir, fileHeader{number: number, nonce: randomNonce()}, o)
 }
 
 func create(fsys vfs.FS, dir string, h fileHeader, o Options) (*Builder, error) {
@@ -180,7 +201,7 @@ func (b *Builder) Add(queue uint32, seq uint64, payload []byte) error {
 		return err
 	}
 	p.buf = appendRecord(p.buf, gap, payload)
-	return b.added(p, seq)
+	return b.added(p, seq, b.opts.expiry(payload))
 }
 
 // AddShared stores a payload that several records will refer to.
@@ -198,7 +219,7 @@ func (b *Builder) AddShared(payload []byte) (Ref, error) {
 	}
 	b.shared = appendRecord(b.shared, 0, payload)
 	b.sharedCount++
-	return Ref{uint32(len(b.list.shared)), b.sharedCount - 1}, nil
+	return Ref{uint32(len(b.list.shared)), b.sharedCount - 1, b.opts.expiry(payload)}, nil
 }
 
 // AddRef adds a record with the payload that AddShared of this Builder has
@@ -212,7 +233,7 @@ func (b *Builder) AddRef(queue uint32, seq uint64, r Ref) error {
 		return err
 	}
 	p.buf = appendReference(p.buf, gap, r)
-	return b.added(p, seq)
+	return b.added(p, seq, r.expires)
 }
 
 // part makes room in the part of a queue for n bytes more. gap is for the
@@ -236,7 +257,7 @@ func (b *Builder) part(queue uint32, seq uint64, n int) (p *part, gap uint64, er
 	}
 	b.grow(p, len(p.buf)+maxHead+n)
 	if p.count == 0 {
-		p.first = seq
+		p.first, p.expires = seq, 0
 		return p, 0, nil
 	}
 	return p, seq - p.last - 1, nil
@@ -263,8 +284,9 @@ func (b *Builder) grow(p *part, n int) {
 }
 
 // added counts a record that was appended to p.
-func (b *Builder) added(p *part, seq uint64) error {
+func (b *Builder) added(p *part, seq uint64, expires int64) error {
 	p.last, p.any = seq, true
+	p.expires = earlier(p.expires, expires)
 	p.count++
 	if len(p.buf) >= b.opts.BlockSize {
 		if err := b.writePart(p); err != nil {
@@ -279,13 +301,13 @@ func (b *Builder) added(p *part, seq uint64) error {
 
 // writePart writes a queue's part as a block of its own.
 func (b *Builder) writePart(p *part) error {
-	h := blockHeader{kind: kindQueue, queue: p.queue, first: p.first, last: p.last, count: p.count}
+	h := blockHeader{kind: kindQueue, queue: p.queue, first: p.first, last: p.last, count: p.count, expires: p.expires}
 	at, err := b.writeBlock(&h, p.buf)
 	if err != nil {
 		return err
 	}
 	b.list.sections = append(b.list.sections, listed{
-		entry{first: p.first, last: p.last, place: at, count: p.count}, p.queue, uint32(len(p.buf))})
+		entry{first: p.first, last: p.last, place: at, count: p.count, expires: p.expires}, p.queue, uint32(len(p.buf))})
 	p.buf, p.count = p.buf[:0], 0
 	if cap(p.buf) > 2*b.opts.BlockSize {
 		b.release(p) // there was a long record
@@ -369,6 +391,7 @@ func (b *Builder) writeMixed(parts []*part) error {
 		b.mixed = append(b.mixed, p.buf...)
 		prev = int64(p.queue)
 		h.count += p.count
+		h.expires = earlier(h.expires, p.expires)
 	}
 	at, err := b.writeBlock(&h, b.mixed)
 	if err != nil {
@@ -376,7 +399,7 @@ func (b *Builder) writeMixed(parts []*part) error {
 	}
 	for _, p := range parts {
 		b.list.sections = append(b.list.sections, listed{
-			entry{first: p.first, last: p.last, place: at, count: p.count}, p.queue, uint32(len(p.buf))})
+			entry{first: p.first, last: p.last, place: at, count: p.count, expires: h.expires}, p.queue, uint32(len(p.buf))})
 		p.count = 0
 		b.release(p)
 	}

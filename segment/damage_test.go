@@ -21,7 +21,7 @@ func TestEachFlippedByteIsDetected(t *testing.T) {
 		opts   Options
 	}{{"many blocks", 1, o}, {"one of each", 2, Options{}}} {
 		t.Run(c.name, func(t *testing.T) {
-			data := goldenFile(t, fileHeader{c.number, 0xfeedbeef}, c.opts, items)
+			data := goldenFile(t, fileHeader{number: c.number, nonce: 0xfeedbeef}, c.opts, items)
 			damaged := 0
 			for at := range data {
 				for _, bits := range []byte{0x01, 0x80, 0xff} {
@@ -71,7 +71,7 @@ func covered(want []item, lost []*BlockError) int {
 func TestEachTruncationIsDetected(t *testing.T) {
 	o, items := damagedItems()
 	want := plain(items)
-	data := goldenFile(t, fileHeader{1, 0xfeedbeef}, o, items)
+	data := goldenFile(t, fileHeader{number: 1, nonce: 0xfeedbeef}, o, items)
 	least := 0
 	for n := range data {
 		m := memFS(t)
@@ -101,7 +101,7 @@ func TestEachTruncationIsDetected(t *testing.T) {
 func TestWithoutDirectoryOnlyBadBlocksAreLost(t *testing.T) {
 	o, items := damagedItems()
 	want := plain(items)
-	data := goldenFile(t, fileHeader{1, 0xfeedbeef}, o, items)
+	data := goldenFile(t, fileHeader{number: 1, nonce: 0xfeedbeef}, o, items)
 	var starts []int
 	for off := fileHeaderSize; off < len(data)-footerSize; {
 		h, err := decodeBlockHeader(data[off:], 0xfeedbeef, int64(off))
@@ -161,7 +161,7 @@ func TestWithoutDirectoryOnlyBadBlocksAreLost(t *testing.T) {
 // What sums say is right may still be wrong: then it was written so.
 func TestWellSummedNonsenseIsDetected(t *testing.T) {
 	items := []item{{queue: 5, seq: 10, payload: "a"}, {queue: 5, seq: 12, payload: "b"}, {queue: 5, seq: 13, payload: "shared", share: 1}}
-	good := goldenFile(t, fileHeader{1, 77}, Options{}, items)
+	good := goldenFile(t, fileHeader{number: 1, nonce: 77}, Options{}, items)
 	at := fileHeaderSize
 	for _, c := range []struct {
 		name string

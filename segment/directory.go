@@ -15,11 +15,12 @@ type place struct {
 }
 
 // entry is a block, or a section of a mixed one, with messages of a queue. There
-// is one in memory for each, 32 bytes long, while the segment is in use.
+// is one in memory for each, 48 bytes long, while the segment is in use.
 type entry struct {
 	first, last uint64
 	place
-	count uint32 // records
+	count   uint32 // records
+	expires int64  // as in BlockInfo
 }
 
 // row is a queue in the directory.
@@ -127,6 +128,7 @@ func (d *directory) append(b []byte) []byte {
 			b = binary.AppendUvarint(b, e.last-e.first)
 			b = binary.AppendUvarint(b, uint64(e.count))
 			add(e.place)
+			b = binary.AppendUvarint(b, uint64(e.expires))
 			next = e.last + 1
 		}
 	}
@@ -141,7 +143,7 @@ const (
 )
 
 // decodeDirectory takes apart a directory of a file in which blocks end at end.
-func decodeDirectory(p []byte, end int64) (*directory, error) {
+func decodeDirectory(p []byte, end int64, version uint32) (*directory, error) {
 	u := uvarints{p: p}
 	d := &directory{}
 	at := int64(fileHeaderSize)
@@ -193,12 +195,16 @@ func decodeDirectory(p []byte, end int64) (*directory, error) {
 		for range blocks {
 			gap, span, count := u.next(), u.next(), u.next()
 			at, ok := next()
+			expires := uint64(0)
+			if version > 1 {
+				expires = u.next()
+			}
 			first := least + gap
 			last := first + span
-			if u.bad || !ok || full || first < least || last < first || count == 0 || count > math.MaxUint32 || count-1 > span {
+			if u.bad || !ok || full || first < least || last < first || count == 0 || count > math.MaxUint32 || count-1 > span || expires > maxExpires {
 				return nil, errDirectory
 			}
-			d.entries = append(d.entries, entry{first: first, last: last, place: at, count: uint32(count)})
+			d.entries = append(d.entries, entry{first: first, last: last, place: at, count: uint32(count), expires: int64(expires)})
 			r.records += count
 			least, full = last+1, last == math.MaxUint64
 		}

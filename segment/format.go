@@ -12,7 +12,9 @@ import (
 
 // Sizes and constants of the format. doc.go has the tables.
 const (
-	formatVersion = 1
+	formatVersion = 2
+	// leastVersion is the oldest that can be read: in it nothing expires.
+	leastVersion = 1
 
 	fileHeaderSize  = 32
 	blockHeaderSize = 56
@@ -133,8 +135,10 @@ var (
 )
 
 func versionError(v uint32) error {
-	return fmt.Errorf("%w %d, and only %d is known: use the release that wrote it", errVersion, v, formatVersion)
+	return fmt.Errorf("%w %d, and only %d to %d are known: use the release that wrote it", errVersion, v, leastVersion, formatVersion)
 }
+
+func knownVersion(v uint32) bool { return leastVersion <= v && v <= formatVersion }
 
 func randomNonce() uint64 {
 	var b [8]byte
@@ -144,8 +148,9 @@ func randomNonce() uint64 {
 
 // fileHeader begins a file.
 type fileHeader struct {
-	number uint64
-	nonce  uint64
+	number  uint64
+	nonce   uint64
+	version uint32 // as it was read
 }
 
 func (h fileHeader) append(b []byte) []byte {
@@ -165,10 +170,10 @@ func decodeFileHeader(b []byte) (h fileHeader, err error) {
 		return h, errMagic
 	case le.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli):
 		return h, errCRC
-	case le.Uint32(b[8:]) != formatVersion:
+	case !knownVersion(le.Uint32(b[8:])):
 		return h, versionError(le.Uint32(b[8:]))
 	}
-	return fileHeader{number: le.Uint64(b[12:]), nonce: le.Uint64(b[20:])}, nil
+	return fileHeader{number: le.Uint64(b[12:]), nonce: le.Uint64(b[20:]), version: le.Uint32(b[8:])}, nil
 }
 
 // blockHeader begins a block.
@@ -182,7 +187,11 @@ type blockHeader struct {
 	queue       uint32
 	kind        kind
 	codec       codec
+	expires     int64 // no record in it expires before, in ms since 1970; 0: none ever does
 }
+
+// maxExpires is the latest time that a header has room for: in the year 10889.
+const maxExpires = 1<<48 - 1
 
 func (h *blockHeader) put(b []byte) {
 	_ = b[blockHeaderSize-1]
@@ -195,7 +204,9 @@ func (h *blockHeader) put(b []byte) {
 	le.PutUint32(b[40:], h.count)
 	le.PutUint32(b[44:], h.queue)
 	b[48], b[49] = byte(h.kind), byte(h.codec)
-	clear(b[50:56])
+	at := uint64(min(h.expires, maxExpires))
+	le.PutUint16(b[50:], uint16(at>>32))
+	le.PutUint32(b[52:], uint32(at))
 	le.PutUint32(b, crc32.Checksum(b[4:blockHeaderSize], castagnoli))
 }
 
@@ -217,6 +228,7 @@ func decodeBlockHeader(b []byte, nonce uint64, off int64) (h blockHeader, err er
 		queue:      le.Uint32(b[44:]),
 		kind:       kind(b[48]),
 		codec:      codec(b[49]),
+		expires:    int64(le.Uint16(b[50:]))<<32 | int64(le.Uint32(b[52:])),
 	}
 	switch {
 	case le.Uint32(b) != crc32.Checksum(b[4:], castagnoli):
@@ -268,11 +280,11 @@ func decodeFooter(b []byte, size int64) (f footer, err error) {
 		return f, errMagic
 	case le.Uint32(b[footerSize-4:]) != crc32.Checksum(b[:footerSize-4], castagnoli):
 		return f, errCRC
-	case le.Uint32(b[8:]) != formatVersion:
+	case !knownVersion(le.Uint32(b[8:])):
 		return f, versionError(le.Uint32(b[8:]))
 	}
 	f = footer{
-		fileHeader: fileHeader{number: le.Uint64(b[12:]), nonce: le.Uint64(b[20:])},
+		fileHeader: fileHeader{number: le.Uint64(b[12:]), nonce: le.Uint64(b[20:]), version: le.Uint32(b[8:])},
 		directory:  int64(le.Uint64(b[28:])),
 		dirSize:    le.Uint32(b[36:]),
 		blocks:     le.Uint32(b[40:]),

@@ -33,6 +33,17 @@ func goldenItems() []item {
 	}
 }
 
+// goldenExpiry is when a golden item expires.
+func goldenExpiry(payload []byte) int64 {
+	switch string(payload) {
+	case "gamma":
+		return 0x112233445566
+	case "to two":
+		return 1000
+	}
+	return 0
+}
+
 // goldenFile builds a file with a nonce that is known.
 func goldenFile(t *testing.T, h fileHeader, o Options, items []item) []byte {
 	t.Helper()
@@ -48,7 +59,7 @@ func goldenFile(t *testing.T, h fileHeader, o Options, items []item) []byte {
 }
 
 func TestFormatIsWrittenDown(t *testing.T) {
-	got := goldenFile(t, fileHeader{number: 3, nonce: 0x1122334455667788}, Options{BlockSize: 144}, goldenItems())
+	got := goldenFile(t, fileHeader{number: 3, nonce: 0x1122334455667788}, Options{BlockSize: 144, Expires: goldenExpiry}, goldenItems())
 	name := filepath.Join("testdata", "format.golden")
 	if *update {
 		must(t, os.WriteFile(name, []byte(hex.Dump(got)), 0o644))
@@ -139,11 +150,11 @@ func TestNames(t *testing.T) {
 }
 
 func TestNewerVersionsAreRefused(t *testing.T) {
-	data := goldenFile(t, fileHeader{3, 3}, Options{}, goldenItems())
-	le.PutUint32(data[8:], 2)
+	data := goldenFile(t, fileHeader{number: 3, nonce: 3}, Options{}, goldenItems())
+	le.PutUint32(data[8:], 3)
 	resum(data[:fileHeaderSize-4], data[fileHeaderSize-4:])
 	foot := data[len(data)-footerSize:]
-	le.PutUint32(foot[8:], 2)
+	le.PutUint32(foot[8:], 3)
 	resum(foot[:footerSize-4], foot[footerSize-4:])
 	m := memFS(t)
 	putFile(t, m, 3, data)
@@ -151,7 +162,7 @@ func TestNewerVersionsAreRefused(t *testing.T) {
 	defer r.Close()
 	_, err := r.Info()
 	var corrupt *CorruptError
-	if !errors.As(err, &corrupt) || !strings.Contains(err.Error(), "version 2") {
+	if !errors.As(err, &corrupt) || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("got %v", err)
 	}
 }

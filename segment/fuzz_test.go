@@ -59,15 +59,16 @@ func FuzzDirectory(f *testing.F) {
 	data := golden(f, "format.golden")
 	foot, err := decodeFooter(data[len(data)-footerSize:], int64(len(data)))
 	must(f, err)
-	f.Add(data[foot.directory+blockHeaderSize:len(data)-footerSize], foot.directory)
+	f.Add(data[foot.directory+blockHeaderSize:len(data)-footerSize], foot.directory, uint32(formatVersion))
 	var l listing
 	for i := range uint64(50) {
 		l.sections = append(l.sections, listed{
-			entry{first: i << (i % 60), last: i<<(i%60) + i, place: place{int64(40 + i*100), 60}, count: 1}, uint32(i % 7), 1})
+			entry{first: i << (i % 60), last: i<<(i%60) + i, place: place{int64(40 + i*100), 60}, count: 1, expires: int64(i << (i % 45))}, uint32(i % 7), 1})
 	}
-	f.Add(l.directory(0, Info{}, func(listed) {}).append(nil), int64(1<<20))
-	f.Fuzz(func(t *testing.T, p []byte, end int64) {
-		d, err := decodeDirectory(p, end)
+	f.Add(l.directory(0, Info{}, func(listed) {}).append(nil), int64(1<<20), uint32(formatVersion))
+	f.Add(l.directory(0, Info{}, func(listed) {}).append(nil), int64(1<<20), uint32(1))
+	f.Fuzz(func(t *testing.T, p []byte, end int64, version uint32) {
+		d, err := decodeDirectory(p, end, version)
 		if err != nil {
 			return
 		}
@@ -85,10 +86,10 @@ func FuzzDirectory(f *testing.F) {
 				}
 			}
 		}
-		if len(d.entries)*32+len(d.rows)*24+len(d.shared)*16 > 32*len(p) {
+		if len(d.entries)*48+len(d.rows)*24+len(d.shared)*16 > 48*len(p) {
 			t.Fatalf("%d bytes take too much memory", len(p))
 		}
-		again, err := decodeDirectory(d.append(nil), end)
+		again, err := decodeDirectory(d.append(nil), end, formatVersion)
 		if err != nil || !reflect.DeepEqual(again, d) {
 			t.Fatalf("%+v comes back as %+v, %v", d, again, err)
 		}
@@ -165,7 +166,7 @@ func FuzzFile(f *testing.F) {
 	f.Add(golden(f, "format.golden"))
 	o, items := damagedItems()
 	fs := memFS(f)
-	b, err := create(fs, testDir, fileHeader{3, 5}, o)
+	b, err := create(fs, testDir, fileHeader{number: 3, nonce: 5}, o)
 	must(f, err)
 	must(f, add(b, items))
 	_, err = b.Finish()

@@ -227,7 +227,7 @@ func TestBuilderRefusesWhatIsWrong(t *testing.T) {
 	ref, err := b.AddShared([]byte("shared"))
 	must(t, err)
 	must(t, b.AddRef(1, 6, ref))
-	if b.AddRef(1, 7, Ref{ref.block, ref.index + 1}) == nil || b.AddRef(1, 7, Ref{ref.block + 1, 0}) == nil {
+	if b.AddRef(1, 7, Ref{block: ref.block, index: ref.index + 1}) == nil || b.AddRef(1, 7, Ref{block: ref.block + 1}) == nil {
 		t.Error("a reference to nothing was taken")
 	}
 	must(t, b.Add(2, 0, nil)) // and it goes on

@@ -115,6 +115,29 @@ func (r *Reader) Queues() ([]QueueInfo, error) {
 	return list, nil
 }
 
+// BlockInfo is what the directory knows of a block, as far as it concerns a queue.
+type BlockInfo struct {
+	First, Last uint64 // seqs
+	Expires     int64  // no record in it expires before; 0: none ever does
+}
+
+// BlockOf returns the queue's block that has the record with seq or, where there is
+// none, the next one; io.EOF where there is none behind it either. It reads the
+// directory.
+func (r *Reader) BlockOf(queue uint32, seq uint64) (BlockInfo, error) {
+	d, err := r.directory(true)
+	if err != nil {
+		return BlockInfo{}, err
+	}
+	list := d.of(queue)
+	i := search(list, seq)
+	if i == len(list) {
+		return BlockInfo{}, io.EOF
+	}
+	e := &list[i]
+	return BlockInfo{First: e.first, Last: e.last, Expires: e.expires}, nil
+}
+
 // readAt fills p from the file, which it opens. The end of the file is
 // io.ErrUnexpectedEOF.
 func (r *Reader) readAt(p []byte, off int64) error {
@@ -245,7 +268,7 @@ func (f *footer) open(block []byte) (*directory, error) {
 	if err := unpack(p, block[blockHeaderSize:], h.codec); err != nil {
 		return nil, err
 	}
-	d, err := decodeDirectory(p, f.directory)
+	d, err := decodeDirectory(p, f.directory, f.version)
 	if err != nil {
 		return nil, err
 	}

@@ -149,11 +149,11 @@ func (l *listing) add(f *found, size int64) {
 	case h.kind == kindQueue:
 		// With a damaged payload too: then Find can tell what was in it.
 		l.sections = append(l.sections, listed{
-			entry{first: h.first, last: h.last, place: f.place, count: h.count}, h.queue, h.raw})
+			entry{first: h.first, last: h.last, place: f.place, count: h.count, expires: h.expires}, h.queue, h.raw})
 	case f.block != nil:
 		_ = eachSection(h, f.block.data, func(s section) {
 			l.sections = append(l.sections, listed{
-				entry{first: s.first, last: s.last, place: f.place, count: s.count}, s.queue, uint32(s.to - s.from)})
+				entry{first: s.first, last: s.last, place: f.place, count: s.count, expires: h.expires}, s.queue, uint32(s.to - s.from)})
 		})
 	}
 }

@@ -63,7 +63,7 @@ func (rec *record) next(p []byte, pos int) int {
 		return 0
 	}
 	rec.from, rec.to, rec.refers = 0, 0, true
-	rec.ref = Ref{uint32(block), uint32(index)}
+	rec.ref = Ref{block: uint32(block), index: uint32(index)}
 	return pos + n
 }
 

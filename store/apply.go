@@ -340,6 +340,10 @@ func (r *applier) ack(q *Queue, first, last uint64) {
 func (r *applier) requeue(q *Queue, seq uint64) {
 	r.lock(q)
 	count, e, ok := q.ix.Requeue(seq)
+	if ok && q.timed() {
+		q.oldest = 0
+		q.setExpiry()
+	}
 	if ok && e.Logged() && r.logging && q.durable {
 		r.note(record.Requeue, q, seq, count)
 		r.binding = r.binding || r.b.atomic

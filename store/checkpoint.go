@@ -379,6 +379,9 @@ func (w *snapshotWriter) queue(q *Queue, exact bool) {
 	w.piece(q, index.BlockRuns, func() {
 		w.buf, from, end = q.ix.AppendRuns(w.buf, end, q.s.segments.resolve)
 	})
+	if from < end {
+		w.piece(q, index.BlockTimes, func() { w.buf = q.ix.AppendTimes(w.buf, end) })
+	}
 	for from < end {
 		w.piece(q, index.BlockAcks, func() {
 			w.buf, from = q.ix.AppendAcks(w.buf, from, end, checkpointChunks)

@@ -26,6 +26,7 @@ const (
 	Unmarked
 
 	again // of take: it has held the queue for long enough
+	look  // of takeExpired: a span of messages in segments is to be looked at
 )
 
 // skipMost bounds the unreadable messages that are set aside under one lock.
@@ -47,6 +48,12 @@ type Claim struct {
 	// Moving, set before Claim, says that the messages are not to be delivered but
 	// moved or removed: the log need not know that they are out.
 	Moving bool
+	// Seqs, set before ClaimExpired, says that nothing but the numbers of the messages
+	// is wanted: then it reads no more than it must, and Items have only these.
+	Seqs bool
+	// AtOnce, set before ClaimExpired, says that messages without any time to wait
+	// have expired too.
+	AtOnce bool
 
 	q      *Queue
 	pinned bool           // the log's cache
@@ -171,6 +178,9 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 			break
 		}
 		it := Item{Seq: seq, Time: origin, Large: body, Message: Message{Body: blob}}
+		if body != nil {
+			it.Expires = q.ix.Expiry(seq)
+		}
 		if e != nil {
 			it.Redelivered, it.Count = q.ix.Take(seq, e)
 		} else {
@@ -237,7 +247,7 @@ func (c *Claim) parse() {
 	bad := false
 	for i := range c.Items {
 		it := &c.Items[i]
-		blob := it.Body
+		blob, expires := it.Body, it.Expires
 		var err error
 		if it.Time == fromSegment {
 			it.Message, it.Time, err = record.ParsePayload(blob)
@@ -249,8 +259,8 @@ func (c *Claim) parse() {
 				err = it.parseBlob(blob)
 			}
 		}
-		if it.Large != nil {
-			it.Body = nil
+		if it.Large != nil { // whose file does not say when it expires
+			it.Body, it.Expires = nil, expires
 		}
 		if err != nil {
 			c.q.setAside(it.Seq, err)
@@ -269,7 +279,12 @@ func (q *Queue) Unclaim(c *Claim, from int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, it := range slices.Backward(c.Items[from:]) {
-		q.ix.Untake(it.Seq, it.Redelivered)
+		if q.ix.Untake(it.Seq, it.Redelivered) && q.ttl != 0 {
+			q.older(it.Time)
+		}
+	}
+	if q.timed() {
+		q.setExpiry()
 	}
 	clear(c.Items[from:])
 	c.Items = c.Items[:from]

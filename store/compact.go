@@ -274,7 +274,7 @@ func (c *compactor) merge(list []*sealed) error {
 	asker := asker{s: c.s, inputs: inputs}
 	c.resumed, c.debt = begin, 0
 	info, err := segment.Merge(c.s.opts.FS, t.dir, number, readers, segment.MergeOptions{
-		Options: segment.Options{Level: level},
+		Options: segment.Options{Level: level, Expires: expiryOf},
 		Keep:    asker.keep,
 		Any:     asker.any,
 		Pace:    c.pace,

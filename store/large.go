@@ -70,7 +70,7 @@ func (u *Upload) Abort() { u.w.Abort() }
 // durable one is on disk when it returns, which takes a while. The caller lets
 // it go with Release. After an error the upload has ended too.
 func (u *Upload) Finish(m Message) (*Large, error) {
-	m.Body = nil
+	m.Body, m.Expires = nil, 0 // PublishLarge says when it expires
 	if err := m.Validate(); err != nil {
 		u.Abort()
 		return nil, err
@@ -333,7 +333,7 @@ func (r *applier) planLarge(p *publishing) {
 }
 
 // writeLarge is write of a large message.
-func (r *applier) writeLarge(p *publishing, queues, durables int) (w written) {
+func (r *applier) writeLarge(p *publishing, w *written, queues, durables int) {
 	l := p.large
 	w.memory = l.entry(0)
 	if durables > 0 {
@@ -349,7 +349,6 @@ func (r *applier) writeLarge(p *publishing, queues, durables int) (w written) {
 	// Before the queues have it: from then on they may let it go.
 	w.expected = int64(queues)
 	l.t.change(l, w.expected)
-	return w
 }
 
 // LargeBytes is from where on a body should be published as a large one, in

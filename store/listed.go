@@ -82,5 +82,9 @@ func (c *Claim) item(seq uint64, e *index.Entry, sealed bool) (it Item, ok bool)
 		c.ahead.seq, c.ahead.sealed = seq, sealed
 		return Item{}, false
 	}
-	return Item{Seq: seq, Time: origin, Large: body, Message: Message{Body: blob}}, true
+	it = Item{Seq: seq, Time: origin, Large: body, Message: Message{Body: blob}}
+	if body != nil {
+		it.Expires = c.q.ix.Expiry(seq)
+	}
+	return it, true
 }

@@ -166,6 +166,12 @@ func (q *moving) extend(seq uint64) {
 	q.cut = false
 }
 
+// expiryOf is when a message in a segment expires; 0: never.
+func expiryOf(payload []byte) int64 {
+	_, at, _ := record.PayloadTimes(payload)
+	return at
+}
+
 // begin makes the segment.
 func (m *mover) begin() error {
 	if m.b != nil {
@@ -175,7 +181,7 @@ func (m *mover) begin() error {
 	if err != nil {
 		return err
 	}
-	m.b, err = segment.Create(m.s.opts.FS, m.s.segments.dir, number, segment.Options{})
+	m.b, err = segment.Create(m.s.opts.FS, m.s.segments.dir, number, segment.Options{Expires: expiryOf})
 	return err
 }
 

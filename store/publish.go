@@ -179,6 +179,7 @@ type written struct {
 	logged   index.Entry // for queues that the record names
 	pairs    []byte      // of the record, still to be filled
 	memory   index.Entry // for the others
+	expires  int64       // 0: never
 	recorded int64       // how many queues have the one,
 	kept     int64       // and the other
 	expected int64       // how many were to have a large one
@@ -188,8 +189,10 @@ type written struct {
 // for the others: what the log holds is then needed by durable queues alone, and
 // moving it to a segment moves it out of the log for good.
 func (r *applier) write(p *publishing, queues, durables int) (w written) {
+	w.expires = p.m.Expires
 	if p.large != nil {
-		return r.writeLarge(p, queues, durables)
+		r.writeLarge(p, &w, queues, durables)
+		return w
 	}
 	body := uint32(len(p.m.Body))
 	var blob []byte
@@ -224,7 +227,7 @@ func (r *applier) push(q *Queue, w *written) {
 	}
 	if !q.durable || w.pairs == nil {
 		w.kept++
-		q.ix.Push(w.memory)
+		r.add(q, w.memory, w.expires)
 		return
 	}
 	w.recorded++
@@ -233,8 +236,20 @@ func (r *applier) push(q *Queue, w *written) {
 		e.Flags |= index.Marked
 		flags = record.PairMarked
 	}
-	record.PutPair(w.pairs, q.id, q.ix.Push(e), flags)
+	record.PutPair(w.pairs, q.id, r.add(q, e, w.expires), flags)
 	w.pairs = w.pairs[record.PairSize:]
+}
+
+// add adds an entry to a queue's end.
+func (r *applier) add(q *Queue, e index.Entry, expires int64) (seq uint64) {
+	if expires != 0 {
+		seq = q.ix.PushExpiring(e, expires)
+	} else if seq = q.ix.Push(e); q.ttl == 0 {
+		return seq
+	}
+	q.older(r.ms)
+	q.setExpiry()
+	return seq
 }
 
 // settle closes the accounts of a message that was pushed.

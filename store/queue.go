@@ -43,6 +43,8 @@ type Queue struct {
 	// flags changes under mu and, where the queue is durable, within the log's
 	// append lock: who holds that can rely on it.
 	flags atomic.Uint32
+	// nextExpiry is as the method says; it changes under mu.
+	nextExpiry atomic.Int64
 
 	// mu guards all below. It is held shortly and never while waiting; the
 	// log's append lock is taken before it, never under it.
@@ -52,6 +54,9 @@ type Queue struct {
 	held      int64 // room promised to publishes that are on their way
 	heldBytes int64
 	consuming bool
+	// ttl is the queue's time to live in ms, and 1; 0: it has none. Where it has one,
+	// no ready message was published before oldest, of which 0 says nothing.
+	ttl, oldest int64
 
 	// The delivered mark; see mark.go.
 	safe    uint64  // all below is marked, durably

@@ -88,6 +88,7 @@ func (s *Store) recover() error {
 		}
 		q.ix.Recovered()
 		q.safe = q.ix.Mark()
+		q.setExpiry()
 		s.recovered += q.ix.Len()
 		return true
 	})
@@ -173,6 +174,8 @@ func (s *Store) load(number uint64) error {
 			return l.LoadEntries(p, func(e index.Entry) { s.found(&tally, e, 1) })
 		case kind == index.BlockRuns && q != nil:
 			return l.LoadRuns(p)
+		case kind == index.BlockTimes && q != nil:
+			return l.LoadTimes(p)
 		case kind == index.BlockAcks && q != nil:
 			return l.LoadAcks(p)
 		}
@@ -311,13 +314,15 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 	switch rec.Kind {
 	case record.Publish, record.PublishLarge:
 		var point index.Entry
+		expires := rec.Expires
 		if rec.Kind == record.PublishLarge {
 			point = index.MakeEntry(largeBit|rec.File, rec.Length, rec.Length-rec.Overhead, index.Logged)
 		} else {
-			body, _, err := record.BodyLen(rec.Blob)
+			body, at, err := record.BodyLen(rec.Blob)
 			if err != nil {
 				return err
 			}
+			expires = at
 			point = index.MakeEntry(uint64(lsn)+uint64(len(p)-len(rec.Blob)), uint32(len(rec.Blob)), body, index.Logged)
 		}
 		for i := range len(rec.Pairs) / record.PairSize {
@@ -333,7 +338,13 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 			if flags&record.PairMarked != 0 {
 				e.Flags |= index.Marked
 			}
-			if q.ix.Restore(seq, e) {
+			restored := false
+			if expires != 0 {
+				restored = q.ix.RestoreExpiring(seq, e, expires)
+			} else {
+				restored = q.ix.Restore(seq, e)
+			}
+			if restored {
 				s.found(&r.tally, e, 1)
 			}
 		}

@@ -122,17 +122,14 @@ func (q *Queue) segmentOf(seq uint64) (number, end uint64, ok bool) {
 	return r.Segment, r.End, ok
 }
 
-// skip sets the message at the queue's head aside, since it cannot be read; find
+// skip sets a ready message aside, since it cannot be read; find
 // has told of it. Under mu.
 func (q *Queue) skip(seq uint64, e *index.Entry) {
 	if e != nil {
-		q.ix.Take(seq, e)
+		q.ix.TakeAt(seq, e)
 	} else {
-		length, body := uint32(0), uint32(0)
-		if r, ok := q.ix.RunOf(seq); ok && r.Live > 0 {
-			length, body = uint32(r.Bytes/int64(r.Live)), uint32(r.Body/int64(r.Live))
-		}
-		q.ix.TakeSealed(seq, length, body)
+		length, body := q.sizes(seq, &Item{})
+		q.ix.TakeSealedAt(seq, length, body)
 	}
 	q.ix.SetAside(seq)
 	q.s.damaged.Add(1)
