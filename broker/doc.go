@@ -145,6 +145,7 @@
 //	exchange.go bindings.go      exchanges; what is bound to what
 //	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
 //	policies.go settings.go      policies; what arguments and policies together say
+//	listing.go                   what there is, for who administrates
 //	expiry.go replyto.go         x-expires; direct reply-to
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length

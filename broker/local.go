@@ -103,6 +103,11 @@ func (q *localQueue) Counts() (ready, unacked, consumers int) {
 	return ready, unacked, int(q.consuming.Load())
 }
 
+func (q *localQueue) readyBytes() int64 {
+	_, _, bytes := q.messages()
+	return bytes
+}
+
 // messages counts over all lanes; bytes are those of ready bodies.
 func (q *localQueue) messages() (ready, unacked int, bytes int64) {
 	for _, sq := range q.lanes() {

@@ -36,6 +36,8 @@ type Queue interface {
 
 	// def is the part that does not depend on the engine.
 	def() *queueDef
+	// readyBytes are the bytes of the ready messages' bodies.
+	readyBytes() int64
 	// local is the queue as the store sees it, nil for other engines: all
 	// queues of a message that have one share one record.
 	local() *store.Queue

@@ -1,5 +1,5 @@
-// Package httpd is what a broker shows over HTTP: today whether it is well,
-// later management and metrics.
+// Package httpd is what a broker shows over HTTP: whether it is well, and the
+// beginnings of RabbitMQ's management API.
 //
 // # GET /health
 //
@@ -25,6 +25,23 @@
 // "version" names the release. There are no secrets in the answer but the paths
 // in an error; it needs no login.
 //
+// # The management API
+//
+// Paths, methods, fields and codes are those of RabbitMQ 3.10 (api.go has the list
+// of paths): users, tags, vhosts, permissions, topic permissions, limits, policies
+// and operator policies can be read and set; queues, exchanges and bindings read.
+// There are no rates and no message_stats, and no page to look at. Where RabbitMQ
+// answers a bad value with 500, the answer here is 400 with a reason.
+//
+// Logins are Basic, by users of the broker; a user needs one of the tags
+// management, policymaker, monitoring and administrator, which say what it may do,
+// and sees the vhosts that it has permissions in. 401 stands for both, as in
+// RabbitMQ. A change is on disk, and holds, when it is answered with 201 or 204.
+//
+// Lists can be had by page, filtered by name, sorted and cut to columns. They are
+// put together a few objects at a time, so that they hold nobody up, and are
+// written as they are made. A request's body has at most 1 MiB.
+//
 // # Bounds
 //
 // Connections are few (Options.MaxConnections) since they take descriptors that
@@ -36,4 +53,9 @@
 //
 //	server.go  the server and its life
 //	health.go  GET /health
+//	api.go router.go
+//	           the API's paths, who may ask, errors, bodies
+//	list.go    pages, sorting, columns
+//	users.go permissions.go vhosts.go limits.go policies.go objects.go overview.go
+//	           a resource each
 package httpd

@@ -7,9 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/broker/policy"
 )
 
 // The time that a client is given: see the package's comment.
@@ -38,7 +43,7 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Broker is what a server shows.
+// Broker is what a server shows and manages: a *broker.Broker.
 type Broker interface {
 	// Alarm tells why publishers are held up, "" where they are not.
 	Alarm() string
@@ -46,6 +51,41 @@ type Broker interface {
 	Err() error
 	// Damaged counts the messages that could not be read and were set aside.
 	Damaged() int64
+
+	Authenticate(user, password string, loopback bool) (*broker.User, error)
+
+	Users() []access.User
+	User(name string) (access.User, error)
+	PutUser(u access.User) (created bool, err error)
+	DeleteUser(name string) error
+	SetUserLimit(user, limit string, value int) error
+	ClearUserLimit(user, limit string) error
+
+	Permissions() []access.Permissions
+	SetPermissions(p access.Permissions) (created bool, err error)
+	ClearPermissions(vhost, user string) error
+	TopicPermissions() []access.TopicPermissions
+	SetTopicPermissions(p access.TopicPermissions) (created bool, err error)
+	ClearTopicPermissions(vhost, user string, exchanges ...string) error
+
+	VHosts() []broker.VHost
+	VHost(name string) (broker.VHost, error)
+	PutVHost(d broker.VHost) (created bool, err error)
+	DeleteVHost(name string) error
+	SetVHostLimit(vhost, limit string, value int) error
+	ClearVHostLimit(vhost, limit string) error
+
+	Policies(vhost string, role policy.Role) ([]*policy.Policy, error)
+	Policy(vhost string, role policy.Role, name string) (*policy.Policy, error)
+	SetPolicy(vhost string, role policy.Role, p *policy.Policy) (created bool, err error)
+	DeletePolicy(vhost string, role policy.Role, name string) error
+
+	Totals(vhost string) broker.Totals
+	Queues(vhost string) ([]broker.QueueListing, error)
+	Queue(vhost, name string) (broker.QueueListing, error)
+	Exchanges(vhost string) ([]broker.ExchangeListing, error)
+	Exchange(vhost, name string) (broker.ExchangeListing, error)
+	Bindings(vhost string) ([]broker.BindingListing, error)
 }
 
 // Server answers requests. It may serve before there is a broker.
@@ -73,8 +113,16 @@ func NewServer(o Options) (*Server, error) {
 	s := &Server{opts: o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", s.health)
+	api := s.api()
 	s.http = http.Server{
-		Handler:           mux,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// Names in the API's paths may hold what a ServeMux would clean up.
+			if strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/api" {
+				api.ServeHTTP(w, r)
+				return
+			}
+			mux.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       answerTimeout,
 		WriteTimeout:      answerTimeout,

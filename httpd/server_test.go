@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a broker in any state.
 type fake struct {
+	Broker  // nothing else is asked for
 	alarm   string
 	err     error
 	damaged int64

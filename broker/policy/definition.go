@@ -75,11 +75,11 @@ func (d Definition) validate(role Role) error {
 	for _, name := range slices.Sorted(maps.Keys(d)) {
 		k, ok := keys[name]
 		if !ok || role == Operator && !k.operator {
-			unknown = append(unknown, fmt.Sprintf("{%s,%s}", term(name), term(d[name])))
+			unknown = append(unknown, fmt.Sprintf("{%s,%s}", Term(name), Term(d[name])))
 			continue
 		}
 		if k.ok != nil && !k.ok(d[name]) {
-			return fmt.Errorf("%s is not a valid %s", term(d[name]), k.what)
+			return fmt.Errorf("%s is not a valid %s", Term(d[name]), k.what)
 		}
 	}
 	if role == User {
@@ -87,7 +87,7 @@ func (d Definition) validate(role Role) error {
 			return err
 		}
 		if v, ok := d["queue-master-locator"]; ok && !oneOf("min-masters", "client-local", "random")(v) {
-			return fmt.Errorf("%s invalid queue-master-locator value", term(v))
+			return fmt.Errorf("%s invalid queue-master-locator value", Term(v))
 		}
 	}
 	if len(unknown) > 0 {
@@ -118,7 +118,7 @@ func (d Definition) validateMirroring() error {
 		if n, ok := params.(int64); !ok || n <= 0 {
 			text := "none"
 			if given {
-				text = term(params)
+				text = Term(params)
 			}
 			return fmt.Errorf(`ha-mode="exactly" takes an integer, %s given`, text)
 		}
@@ -128,25 +128,25 @@ func (d Definition) validateMirroring() error {
 		case !given:
 			return errors.New(`ha-mode="nodes" takes a list, none given`)
 		case !ok:
-			return fmt.Errorf(`ha-mode="nodes" takes a list, %s given`, term(params))
+			return fmt.Errorf(`ha-mode="nodes" takes a list, %s given`, Term(params))
 		case len(nodes) == 0:
 			return errors.New(`ha-mode="nodes" list must be non-empty`)
 		}
 		if bad := slices.DeleteFunc(slices.Clone(nodes), isText); len(bad) > 0 {
-			return fmt.Errorf(`ha-mode="nodes" takes a list of strings, %s was not a string`, term(bad))
+			return fmt.Errorf(`ha-mode="nodes" takes a list of strings, %s was not a string`, Term(bad))
 		}
 	default:
-		return fmt.Errorf("%s is not a valid ha-mode value", term(mode))
+		return fmt.Errorf("%s is not a valid ha-mode value", Term(mode))
 	}
 	if v, ok := d["ha-sync-mode"]; ok && !oneOf("manual", "automatic")(v) {
-		return fmt.Errorf(`ha-sync-mode must be "manual" or "automatic", got %s`, term(v))
+		return fmt.Errorf(`ha-sync-mode must be "manual" or "automatic", got %s`, Term(v))
 	}
 	if v, ok := d["ha-sync-batch-size"]; ok && !isPositive(v) {
-		return fmt.Errorf("ha-sync-batch-size takes an integer greater than 0, %s given", term(v))
+		return fmt.Errorf("ha-sync-batch-size takes an integer greater than 0, %s given", Term(v))
 	}
 	for _, name := range []string{"ha-promote-on-shutdown", "ha-promote-on-failure"} {
 		if v, ok := d[name]; ok && !oneOf("always", "when-synced")(v) {
-			return fmt.Errorf(`%s must be "always" or "when-synced", got %s`, name, term(v))
+			return fmt.Errorf(`%s must be "always" or "when-synced", got %s`, name, Term(v))
 		}
 	}
 	return nil
@@ -191,8 +191,8 @@ func oneOf(allowed ...string) func(any) bool {
 	}
 }
 
-// term writes a value as RabbitMQ's errors do, which are Erlang's terms.
-func term(v any) string {
+// Term writes a value as RabbitMQ's errors do, which are Erlang's terms.
+func Term(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "null"
@@ -207,13 +207,13 @@ func term(v any) string {
 	case []any:
 		parts := make([]string, len(v))
 		for i := range v {
-			parts[i] = term(v[i])
+			parts[i] = Term(v[i])
 		}
 		return "[" + strings.Join(parts, ",") + "]"
 	case map[string]any:
 		parts := make([]string, 0, len(v))
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			parts = append(parts, term(name)+" => "+term(v[name]))
+			parts = append(parts, Term(name)+" => "+Term(v[name]))
 		}
 		return "#{" + strings.Join(parts, ",") + "}"
 	}

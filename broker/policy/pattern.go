@@ -38,7 +38,7 @@ const maxPattern = 4096
 
 func compile(text string) (*pattern, error) {
 	if len(text) > maxPattern {
-		return nil, fmt.Errorf("{%q,%d}", "regular expression is too large", maxPattern)
+		return nil, errors.New(`"regular expression is too large"`)
 	}
 	re, err := regexp.Compile(text)
 	if err == nil {
@@ -47,11 +47,11 @@ func compile(text string) (*pattern, error) {
 	if p := split(text); p != nil {
 		return p, nil
 	}
-	return nil, explain(text, err)
+	return nil, explain(err)
 }
 
-// explain says what is wrong as RabbitMQ does: a text and where.
-func explain(text string, err error) error {
+// explain says what is wrong in RabbitMQ's words, where there are some.
+func explain(err error) error {
 	var e *syntax.Error
 	if !errors.As(err, &e) {
 		return err
@@ -70,7 +70,7 @@ func explain(text string, err error) error {
 	if why == "" {
 		why = e.Code.String()
 	}
-	return fmt.Errorf("{%q,%d}", why, max(strings.Index(text, e.Expr), 0))
+	return fmt.Errorf("%q", why)
 }
 
 // split takes the assertions off an expression that has them at its ends, or

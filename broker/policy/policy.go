@@ -72,7 +72,7 @@ func New(role Role, name string, s Spec) (*Policy, error) {
 	case Definition:
 		p.Definition = d
 	default:
-		return nil, fmt.Errorf("definition must be a dictionary: %s", term(d))
+		return nil, fmt.Errorf("definition must be a dictionary: %s", Term(d))
 	}
 	if err := p.Definition.validate(role); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func New(role Role, name string, s Spec) (*Policy, error) {
 		to, ok := s.ApplyTo.(string)
 		switch {
 		case !ok:
-			return nil, fmt.Errorf("apply-to should be binary, actually was %s", term(s.ApplyTo))
+			return nil, fmt.Errorf("apply-to should be binary, actually was %s", Term(s.ApplyTo))
 		case !slices.Contains([]string{ApplyToAll, ApplyToQueues, ApplyToExchanges, ApplyToClassic, ApplyToQuorum, ApplyToStreams}, to):
 			return nil, fmt.Errorf("apply-to '%s' unrecognised; should be 'queues', 'exchanges' or 'all'", to)
 		}
@@ -89,7 +89,7 @@ func New(role Role, name string, s Spec) (*Policy, error) {
 	}
 	text, ok := s.Pattern.(string)
 	if !ok {
-		return nil, fmt.Errorf("pattern should be a binary but was %s", term(s.Pattern))
+		return nil, fmt.Errorf("pattern should be a binary but was %s", Term(s.Pattern))
 	}
 	p.Pattern = text
 	var err error
@@ -103,7 +103,7 @@ func New(role Role, name string, s Spec) (*Policy, error) {
 	case float64:
 		p.Priority = n
 	default:
-		return nil, fmt.Errorf("priority should be a number, actually was %s", term(n))
+		return nil, fmt.Errorf("priority should be a number, actually was %s", Term(n))
 	}
 	return p, nil
 }

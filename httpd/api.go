@@ -1,0 +1,426 @@
+package httpd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/internal/amqp"
+)
+
+// maxBody bounds a request's body in bytes.
+const maxBody = 1 << 20
+
+// resource is what can be done at one path.
+type resource struct {
+	get, put, post, del action
+}
+
+// action is what a method does, and who may ask for it.
+type action struct {
+	who role
+	do  func(c *call) error
+}
+
+// role is what a user's tags let it do.
+type role uint8
+
+const (
+	management    role = iota // any of the tags that mean something to the API
+	policymaker               // or administrator
+	monitoring                // or administrator
+	administrator             // alone
+)
+
+// notAllowed are RabbitMQ's words for who lacks a role.
+var notAllowed = map[role]string{
+	management: "Not management user", policymaker: "User not authorised to access object",
+	monitoring: "Not monitor user", administrator: "Not administrator user",
+}
+
+// call is one request of the API.
+type call struct {
+	b    Broker
+	w    http.ResponseWriter
+	r    *http.Request
+	user access.User
+	s    *Server
+}
+
+// failure is an answer that is no success.
+type failure struct {
+	code  int
+	name  string // "error" of the answer; "": it has no body
+	cause any    // its "reason"
+}
+
+func (f *failure) Error() string { return fmt.Sprintf("%d %s: %v", f.code, f.name, f.cause) }
+
+func badRequest(format string, args ...any) error {
+	return &failure{http.StatusBadRequest, "bad_request", fmt.Sprintf(format, args...)}
+}
+
+// invalid is a bad request whose reason is as RabbitMQ's validators write it.
+func invalid(format string, args ...any) error {
+	return badRequest("Validation failed\n\n"+format+"\n", args...)
+}
+
+func notAuthorised(why string) error {
+	return &failure{http.StatusUnauthorized, "not_authorised", why}
+}
+
+var (
+	errNotFound = &failure{http.StatusNotFound, "Object Not Found", "Not Found"}
+	errNoVHost  = &failure{http.StatusNotFound, "not_found", "vhost_not_found"}
+)
+
+// resources are the API's paths.
+var resources = map[string]resource{
+	"/api/whoami":                                            {get: action{management, getWhoami}},
+	"/api/overview":                                          {get: action{management, getOverview}},
+	"/api/health/checks/alarms":                              {get: action{management, getAlarms}},
+	"/api/vhosts":                                            {get: action{management, listVHosts}},
+	"/api/vhosts/{vhost}":                                    {get: action{administrator, getVHost}, put: action{administrator, putVHost}, del: action{administrator, deleteVHost}},
+	"/api/vhosts/{vhost}/permissions":                        {get: action{administrator, listPermissions}},
+	"/api/vhosts/{vhost}/topic-permissions":                  {get: action{administrator, listTopicPermissions}},
+	"/api/users":                                             {get: action{administrator, listUsers}},
+	"/api/users/bulk-delete":                                 {post: action{administrator, deleteUsers}},
+	"/api/users/without-permissions":                         {get: action{administrator, listUsersWithoutPermissions}},
+	"/api/users/{user}":                                      {get: action{administrator, getUser}, put: action{administrator, putUser}, del: action{administrator, deleteUser}},
+	"/api/users/{user}/permissions":                          {get: action{administrator, listPermissions}},
+	"/api/users/{user}/topic-permissions":                    {get: action{administrator, listTopicPermissions}},
+	"/api/permissions":                                       {get: action{administrator, listPermissions}},
+	"/api/permissions/{vhost}/{user}":                        {get: action{administrator, getPermissions}, put: action{administrator, putPermissions}, del: action{administrator, deletePermissions}},
+	"/api/topic-permissions":                                 {get: action{administrator, listTopicPermissions}},
+	"/api/topic-permissions/{vhost}/{user}":                  {get: action{administrator, getTopicPermissions}, put: action{administrator, putTopicPermissions}, del: action{administrator, deleteTopicPermissions}},
+	"/api/topic-permissions/{vhost}/{user}/{name}":           {del: action{administrator, deleteTopicPermissions}},
+	"/api/policies":                                          {get: action{management, listPolicies}},
+	"/api/policies/{vhost}":                                  {get: action{management, listPolicies}},
+	"/api/policies/{vhost}/{name}":                           {get: action{management, getPolicy}, put: action{policymaker, putPolicy}, del: action{policymaker, deletePolicy}},
+	"/api/operator-policies":                                 {get: action{management, listOperatorPolicies}},
+	"/api/operator-policies/{vhost}":                         {get: action{management, listOperatorPolicies}},
+	"/api/operator-policies/{vhost}/{name}":                  {get: action{management, getOperatorPolicy}, put: action{administrator, putOperatorPolicy}, del: action{administrator, deleteOperatorPolicy}},
+	"/api/vhost-limits":                                      {get: action{management, listVHostLimits}},
+	"/api/vhost-limits/{vhost}":                              {get: action{management, listVHostLimits}},
+	"/api/vhost-limits/{vhost}/{name}":                       {put: action{administrator, putVHostLimit}, del: action{administrator, deleteVHostLimit}},
+	"/api/user-limits":                                       {get: action{management, listUserLimits}},
+	"/api/user-limits/{user}":                                {get: action{management, listUserLimits}},
+	"/api/user-limits/{user}/{name}":                         {put: action{administrator, putUserLimit}, del: action{administrator, deleteUserLimit}},
+	"/api/queues":                                            {get: action{management, listQueues}},
+	"/api/queues/{vhost}":                                    {get: action{management, listQueues}},
+	"/api/queues/{vhost}/{queue}":                            {get: action{management, getQueue}},
+	"/api/queues/{vhost}/{queue}/bindings":                   {get: action{management, listBindings}},
+	"/api/exchanges":                                         {get: action{management, listExchanges}},
+	"/api/exchanges/{vhost}":                                 {get: action{management, listExchanges}},
+	"/api/exchanges/{vhost}/{exchange}":                      {get: action{management, getExchange}},
+	"/api/exchanges/{vhost}/{source}/bindings/source":        {get: action{management, listBindings}},
+	"/api/exchanges/{vhost}/{exchange}/bindings/destination": {get: action{management, listBindings}},
+	"/api/bindings":                                          {get: action{management, listBindings}},
+	"/api/bindings/{vhost}":                                  {get: action{management, listBindings}},
+	"/api/bindings/{vhost}/e/{source}/q/{queue}":             {get: action{management, listBindings}},
+	"/api/bindings/{vhost}/e/{source}/e/{exchange}":          {get: action{management, listBindings}},
+}
+
+// methods are the resource's, as a request names them.
+func (res *resource) methods() map[string]action {
+	m := map[string]action{}
+	for name, a := range map[string]action{http.MethodGet: res.get, http.MethodPut: res.put, http.MethodPost: res.post, http.MethodDelete: res.del} {
+		if a.do != nil {
+			m[name] = a
+		}
+	}
+	return m
+}
+
+// api makes the handler of all paths below /api.
+func (s *Server) api() http.Handler {
+	var paths router
+	for path, res := range resources {
+		paths.add(path, res.methods())
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if methods := paths.find(r); methods != nil {
+			s.serveResource(w, r, methods)
+			return
+		}
+		answer(w, errNotFound.code, errNotFound.body())
+	})
+}
+
+func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, methods map[string]action) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	do, ok := methods[method]
+	if !ok {
+		w.Header().Set("Allow", allow(methods))
+		if method == http.MethodOptions {
+			w.WriteHeader(http.StatusOK)
+		} else {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+		}
+		return
+	}
+	// Some changes take their time, such as the deletion of a large vhost: the time for
+	// an answer begins when there is one.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	c := &call{w: w, r: r, s: s}
+	err := c.enter(do.who)
+	if err == nil {
+		err = do.do(c)
+	}
+	if err != nil {
+		f := c.failure(err)
+		if f.code >= 500 {
+			s.opts.Logger.Error("request of the management API failed", "method", r.Method, "path", r.URL.EscapedPath(), "err", err)
+		}
+		answer(w, f.code, f.body())
+	}
+}
+
+func allow(methods map[string]action) string {
+	list := []string{http.MethodOptions}
+	for m := range methods {
+		if list = append(list, m); m == http.MethodGet {
+			list = append(list, http.MethodHead)
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// enter finds out who asks, and whether that user has a role.
+func (c *call) enter(who role) error {
+	b := c.s.broker.Load()
+	if b == nil || c.s.stopping.Load() {
+		return &failure{http.StatusServiceUnavailable, "service_unavailable", "the broker is starting or stopping"}
+	}
+	c.b = *b
+	name, password, given := c.r.BasicAuth()
+	if !given {
+		c.w.Header().Set("WWW-Authenticate", realm)
+		return &failure{code: http.StatusUnauthorized}
+	}
+	u, err := c.b.Authenticate(name, password, loopback(c.r.RemoteAddr))
+	if err == nil {
+		c.user, err = c.b.User(u.Name) // its tags of now
+	}
+	if err != nil {
+		c.s.opts.Logger.Warn("login to the management API was refused", "user", name, "from", c.r.RemoteAddr)
+		c.w.Header().Set("WWW-Authenticate", realm)
+		return &failure{http.StatusUnauthorized, "not_authorized", "Login failed"}
+	}
+	if !c.has(management) {
+		return notAuthorised(notAllowed[management])
+	}
+	if !c.has(who) {
+		return notAuthorised(notAllowed[who])
+	}
+	return nil
+}
+
+const realm = `Basic realm="RabbitMQ Management"`
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// has tells whether the user's tags give it a role.
+func (c *call) has(r role) bool {
+	tags := map[role][]string{
+		management: {access.Management, access.Policymaker, access.Monitoring}, policymaker: {access.Policymaker}, monitoring: {access.Monitoring},
+	}[r]
+	return c.user.HasTag(access.Administrator) || slices.ContainsFunc(tags, c.user.HasTag)
+}
+
+// mayEnter tells whether the user sees what is in a vhost.
+func (c *call) mayEnter(vhost string) bool {
+	return c.has(administrator) || slices.ContainsFunc(c.b.Permissions(), func(p access.Permissions) bool {
+		return p.User == c.user.Name && p.VHost == vhost
+	})
+}
+
+// vhost is the one that the path names, if it exists and the user sees it.
+func (c *call) vhost() (string, error) {
+	name := c.r.PathValue("vhost")
+	if _, err := c.b.VHost(name); err != nil {
+		return "", errNotFound
+	}
+	if !c.mayEnter(name) {
+		return "", notAuthorised("User not authorised to access virtual host")
+	}
+	return name, nil
+}
+
+// vhosts are the one that the path names, or all that the user sees.
+func (c *call) vhosts() ([]string, error) {
+	if c.r.PathValue("vhost") != "" {
+		name, err := c.vhost()
+		return []string{name}, err
+	}
+	var seen []string
+	for _, v := range c.b.VHosts() {
+		if c.mayEnter(v.Name) {
+			seen = append(seen, v.Name)
+		}
+	}
+	return seen, nil
+}
+
+// failure makes an answer of an error.
+func (c *call) failure(err error) *failure {
+	var f *failure
+	var bad *amqp.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(err, broker.ErrNoVHost), errors.Is(err, broker.ErrNoUser), errors.Is(err, broker.ErrNoPermissions),
+		errors.Is(err, broker.ErrNoPolicy), errors.Is(err, broker.ErrNoQueue), errors.Is(err, broker.ErrNoExchange):
+		return errNotFound
+	case errors.As(err, &bad) && (bad.Code == amqp.CodeInternalError || bad.Code == amqp.CodeConnectionForced):
+		return &failure{http.StatusServiceUnavailable, "service_unavailable", bad.Text}
+	}
+	return &failure{http.StatusBadRequest, "bad_request", err.Error()}
+}
+
+func (f *failure) body() any {
+	if f.name == "" {
+		return nil
+	}
+	return struct {
+		Error  string `json:"error"`
+		Reason any    `json:"reason"`
+	}{f.name, f.cause}
+}
+
+// done answers that something was made or changed.
+func (c *call) done(created bool) error {
+	if created {
+		return c.json(http.StatusCreated, nil)
+	}
+	return c.json(http.StatusNoContent, nil)
+}
+
+// json answers.
+func (c *call) json(code int, v any) error {
+	answer(c.w, code, v)
+	return nil
+}
+
+// answer writes an answer; without v it has no body.
+func answer(w http.ResponseWriter, code int, v any) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	w.Header().Set("Cache-Control", "no-cache")
+	if v == nil {
+		w.WriteHeader(code)
+		return
+	}
+	var body bytes.Buffer
+	if err := encoder(&body).Encode(v); err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(bytes.TrimSuffix(body.Bytes(), []byte("\n"))) // whoever asked may have gone
+}
+
+func encoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
+}
+
+// body reads the request's body, which must be a JSON object, or nothing.
+func (c *call) body() (map[string]any, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &failure{http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf("a body has at most %d bytes", maxBody)}
+	case err != nil:
+		return nil, badRequest("the body could not be read")
+	case len(bytes.TrimSpace(text)) == 0:
+		return map[string]any{}, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, badRequest("not_json")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, badRequest("not_json")
+	}
+	switch v := policy.Number(v).(type) {
+	case nil:
+		return map[string]any{}, nil
+	case map[string]any:
+		return v, nil
+	case string:
+		return nil, badRequest("invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?")
+	}
+	return nil, badRequest("not_json")
+}
+
+// require refuses a body that lacks keys.
+func require(body map[string]any, keys ...string) error {
+	var missing []string
+	for _, key := range keys {
+		if v, ok := body[key]; !ok || v == nil {
+			missing = append(missing, "{key_missing,"+key+"}")
+		}
+	}
+	if len(missing) > 0 {
+		return badRequest("[%s]", strings.Join(missing, ","))
+	}
+	return nil
+}
+
+// text reads a string, "" where there is none.
+func text(body map[string]any, key string) (string, error) {
+	v, ok := body[key]
+	if !ok || v == nil {
+		return "", nil
+	}
+	s, ok := v.(string)
+	if !ok {
+		return "", badRequest("%s should be a string, actually was %s", key, policy.Term(v))
+	}
+	return s, nil
+}
+
+// tags reads a list of tags: an array, or a string with commas.
+func tags(v any) ([]string, error) {
+	switch v := v.(type) {
+	case string:
+		return access.ParseTags(v), nil
+	case []any:
+		list := []string{}
+		for _, each := range v {
+			s, ok := each.(string)
+			if !ok {
+				return nil, badRequest("a tag should be a string, actually was %s", policy.Term(each))
+			}
+			list = append(list, s)
+		}
+		return list, nil
+	}
+	return nil, badRequest("tags should be a string or a list, actually was %s", policy.Term(v))
+}
