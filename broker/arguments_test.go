@@ -198,9 +198,9 @@ func TestWhatIsNotActedOnYetIsToldOnce(t *testing.T) {
 	}
 	w.restart()
 	for line, want := range map[string]int{
-		"not acted on yet": 2,
+		"not acted on yet":                          2,
 		`arguments=[x-message-ttl] queue=q vhost=/`: 1,
-		"property expiration": 1,
+		"property expiration":                       1,
 	} {
 		if n := strings.Count(log.String(), line); n != want {
 			t.Errorf("%q is there %d times, want %d:\n%s", line, n, want, &log)

@@ -410,3 +410,75 @@ func TestWhatComesBackWithARestartIsDeadLettered(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// publishLarge publishes a body through a file.
+func (c *client) publishLarge(queue, body string) {
+	c.t.Helper()
+	u, err := c.s.NewUpload(uint64(len(body)), persistent)
+	c.ok(err)
+	_, err = u.Write([]byte(body))
+	c.ok(err)
+	_, err = c.b.Publish(&Publishing{RoutingKey: []byte(queue), Props: persistent, Upload: u, Confirm: true})
+	c.ok(err)
+	c.flush()
+}
+
+// TestLargeBodiesAreDeadLettered for each way on which that happens.
+func TestLargeBodiesAreDeadLettered(t *testing.T) {
+	w := deadBench(t)
+	c := w.client()
+	c.queue("refusing", durable, dlx("dead", "x-max-length", 0, "x-overflow", "reject-publish-dlx"))
+	c.queue("nowhere", durable, args("x-dead-letter-exchange", "not there"))
+	body := func(n int) string { return strings.Repeat("x", 300_000) + fmt.Sprint(n) }
+	bounded := c.queue("full", durable, dlx("dead", "x-max-length", 0))
+	c.publishLarge("reject", body(0))
+	c.discard(c.out("reject"))
+	c.publishLarge(bounded, body(1))
+	c.publishLarge("refusing", body(2))
+	if got := c.rejected(1); len(got) != 1 {
+		t.Error("the publish was not refused")
+	}
+	c.publishLarge("reject", body(3))
+	m := c.out("reject")
+	c.b.Atomic()
+	c.b.Discard(m.q, m.seq)
+	c.flush()
+	c.publishLarge("nowhere", body(4))
+	c.discard(c.out("nowhere"))
+	waitFor(t, func() bool { return c.ready("dead") == 4 && w.unacked("reject")+w.unacked("nowhere") == 0 })
+	got := map[string]string{}
+	for range 4 {
+		ok, err := c.s.Get("dead", true, func(d *Delivery, _ int) {
+			if d.Large == nil {
+				t.Fatal("the body is in memory")
+			}
+			got[readLargeBody(t, d.Large)] = deaths(message{props: slices.Clone(d.Props)})[0]
+		})
+		c.ok(err)
+		if !ok {
+			t.Fatal("dead is empty")
+		}
+	}
+	for n, want := range []string{"reject rejected 1", "full maxlen 1", "refusing maxlen 1", "reject rejected 1"} {
+		if got[body(n)] != want {
+			t.Errorf("%d: %q, want %q", n, got[body(n)], want)
+		}
+	}
+}
+
+func TestAPriorityQueueBuriesTheHighestFirst(t *testing.T) {
+	c := newBench(t).client()
+	c.queue("dead", args("x-max-priority", 5))
+	c.queue("q", dlx("dead", "x-max-priority", 5, "x-max-length", 2))
+	for i, p := range []uint8{1, 5, 3} {
+		c.publishWith(props(func(e *amqp.PropertiesEditor) { e.SetPriority(p) }), "", "q", fmt.Sprint(i))
+	}
+	if got := c.drain("q"); !slices.Equal(got, []string{"2", "0"}) {
+		t.Errorf("kept %q", got)
+	}
+	c.publishWith(props(func(e *amqp.PropertiesEditor) { e.SetPriority(4) }), "", "q", "x")
+	c.discard(c.out("q"))
+	if got := c.drain("dead"); !slices.Equal(got, []string{"1", "x"}) {
+		t.Errorf("dead: %q", got)
+	}
+}
