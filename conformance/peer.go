@@ -196,32 +196,39 @@ func (t *T) Start(o Options) *Peer {
 // Kill kills the peer, as a power cut would, and starts it again. Other cases that do
 // so share the peer: it is killed once, when all of them have come here. All
 // connections are gone after it.
-func (t *T) Kill() { t.Helper(); t.restart(true) }
+func (t *T) Kill() { t.Helper(); t.restart(true, nil) }
+
+// KillUnder is Kill right after load has returned, which leaves work behind that is
+// still going on. It is called when the other cases are ready for the kill.
+func (t *T) KillUnder(load func()) { t.Helper(); t.restart(true, load) }
 
 // Restart is Kill with a stop in good order.
-func (t *T) Restart() { t.Helper(); t.restart(false) }
+func (t *T) Restart() { t.Helper(); t.restart(false, nil) }
 
-func (t *T) restart(kill bool) {
+func (t *T) restart(kill bool, load func()) {
 	t.Helper()
 	need := Stop
 	if kill {
 		need = Kill
 	}
-	t.mu.Lock()
-	conns := t.conns
-	t.conns = nil
-	t.mu.Unlock()
-	for _, c := range conns {
+	for _, c := range t.conns {
 		c.ExpectingEnd()
 	}
 	switch {
 	case t.group != nil && t.Case.Needs&need != 0:
-		t.Must(t.group.restart(t.Peer, kill))
+		t.Must(t.group.restart(t.Peer, kill, load))
 	case t.Peer != t.suite.Main && t.Peer.Restart != nil:
+		if load != nil {
+			load()
+		}
 		t.Must(t.Peer.Restart(kill))
 	default:
 		t.Fatalf("the case restarts its peer and does not say so")
 	}
+	t.mu.Lock()
+	conns := t.conns
+	t.conns = nil
+	t.mu.Unlock()
 	for _, c := range conns {
 		c.ExpectEnd()
 	}
@@ -237,6 +244,7 @@ type group struct {
 	waiting int
 	round   int
 	busy    bool // restarting
+	loads   []func()
 	err     error
 }
 
@@ -258,9 +266,12 @@ func (g *group) leave() {
 }
 
 // restart waits until all members are here; then one of them does it.
-func (g *group) restart(p *Peer, kill bool) error {
+func (g *group) restart(p *Peer, kill bool, load func()) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if load != nil {
+		g.loads = append(g.loads, load)
+	}
 	g.waiting++
 	g.cond.Broadcast()
 	for round := g.round; round == g.round; {
@@ -269,7 +280,14 @@ func (g *group) restart(p *Peer, kill bool) error {
 			continue
 		}
 		g.busy = true
+		loads := g.loads
+		g.loads = nil
 		g.mu.Unlock()
+		var wg sync.WaitGroup
+		for _, load := range loads {
+			wg.Go(load)
+		}
+		wg.Wait()
 		err := p.Restart(kill)
 		g.mu.Lock()
 		g.busy, g.err, g.waiting = false, err, 0

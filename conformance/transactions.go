@@ -210,26 +210,26 @@ func init() {
 		}},
 		Case{Behaviour: "33", Name: "a kill at any moment leaves all of a transaction or nothing", Needs: Kill,
 			Plus: "RabbitMQ's tx.commit is atomic within one queue only: its documentation says so. Leveret writes a commit as one record.", Run: func(t *T) {
-				watch := t.Channel()
 				var queues []string
 				for range 4 {
-					queues = append(queues, watch.Queue(nil))
+					queues = append(queues, t.Channel().Queue(nil))
 				}
-				ch := t.Channel().transactional()
-				ch.Conn.ExpectingEnd()
 				committed := 0
-				for i := range 200 {
-					for _, q := range queues {
-						ch.Publish(Message{Key: q, Body: fmt.Sprint(i), Props: Props{DeliveryMode: 2}})
+				t.KillUnder(func() {
+					ch := t.Channel().transactional()
+					ch.Conn.ExpectingEnd()
+					for i := range 300 {
+						for _, q := range queues {
+							ch.Publish(Message{Key: q, Body: fmt.Sprint(i), Props: Props{DeliveryMode: 2}})
+						}
+						ch.Send(&wire.TxCommit{})
 					}
-					ch.Send(&wire.TxCommit{})
-				}
-				for range 20 { // some of them, then the kill while the others are on their way
-					Expect[*wire.TxCommitOk](ch)
-					committed++
-				}
-				t.Kill()
-				watch = t.Channel()
+					for range 20 { // then the kill, while the others are on their way
+						Expect[*wire.TxCommitOk](ch)
+						committed++
+					}
+				})
+				watch := t.Channel()
 				first, _ := watch.Count(queues[0])
 				if first < committed {
 					t.Errorf("%d of %d committed messages are there", first, committed)
