@@ -135,21 +135,33 @@ func killUnderLoad(t *T, m Message) []*ledger {
 
 func init() {
 	register(
-		Case{Behaviour: "44", Name: "what was delivered before kill -9 comes back redelivered", Needs: Kill,
-			Plus: "RabbitMQ forgets on a crash what was delivered: the flag is false there.", Run: func(t *T) {
+		Case{Behaviour: "44", Name: "what was delivered before kill -9 comes back redelivered", Needs: Kill, Run: func(t *T) {
+			ch := t.Channel().Confirm()
+			q := ch.Queue(nil)
+			ch.Put(q, "consumed", "got", "never delivered")
+			ch.Qos(1, false)
+			ch.Consume(q, Consume{})
+			ch.ExpectBodies("consumed")
+			t.Channel().Get(q, false)
+			t.Kill()
+			ch = t.Channel()
+			for i, want := range []string{"consumed", "got", "never delivered"} {
+				d := ch.Take(q)
+				if d.Body != want || i < 2 && !d.Redelivered {
+					t.Errorf("got %q, redelivered %v, want %q", d.Body, d.Redelivered, want)
+				}
+			}
+		}},
+		Case{Behaviour: "44", Name: "what was never delivered comes back without the mark after kill -9", Needs: Kill,
+			Plus: "After a crash RabbitMQ calls everything redelivered.", Run: func(t *T) {
 				ch := t.Channel().Confirm()
 				q := ch.Queue(nil)
-				ch.Put(q, "consumed", "got", "never delivered")
-				ch.Qos(1, false)
-				ch.Consume(q, Consume{})
-				ch.ExpectBodies("consumed")
-				t.Channel().Get(q, false)
+				ch.Put(q, "1", "2")
 				t.Kill()
 				ch = t.Channel()
-				for i, want := range []string{"consumed", "got", "never delivered"} {
-					d := ch.Take(q)
-					if d.Body != want || i < 2 && !d.Redelivered {
-						t.Errorf("got %q, redelivered %v, want %q", d.Body, d.Redelivered, want)
+				for range 2 {
+					if d := ch.Take(q); d.Redelivered {
+						t.Errorf("%q is marked redelivered", d.Body)
 					}
 				}
 			}},

@@ -214,21 +214,33 @@ func init() {
 				for range 4 {
 					queues = append(queues, t.Channel().Queue(nil))
 				}
-				committed := 0
+				committed, done := 0, make(chan struct{})
 				t.KillUnder(func() {
 					ch := t.Channel().transactional()
 					ch.Conn.ExpectingEnd()
-					for i := range 300 {
-						for _, q := range queues {
-							ch.Publish(Message{Key: q, Body: fmt.Sprint(i), Props: Props{DeliveryMode: 2}})
+					enough := make(chan struct{})
+					go func() { // goes on until the kill
+						defer close(done)
+						for i := range 100000 {
+							for _, q := range queues {
+								ch.Publish(Message{Key: q, Body: fmt.Sprint(i), Props: Props{DeliveryMode: 2}})
+							}
+							ch.Send(&wire.TxCommit{})
+							if _, err := ch.Conn.await(ch.ID, deadline(), isMethod(wire.IDTxCommitOk)); err != nil {
+								return
+							}
+							if committed++; committed == 20 {
+								close(enough)
+							}
 						}
-						ch.Send(&wire.TxCommit{})
-					}
-					for range 20 { // then the kill, while the others are on their way
-						Expect[*wire.TxCommitOk](ch)
-						committed++
+					}()
+					select {
+					case <-enough:
+					case <-done:
+						t.Errorf("the connection ended after %d commits", committed)
 					}
 				})
+				<-done
 				watch := t.Channel()
 				first, _ := watch.Count(queues[0])
 				if first < committed {
