@@ -26,6 +26,10 @@ func (c *conn) heedAlarm() {
 			if dead || c.forced.Load() != nil {
 				return
 			}
+			c.closeLate()
+			if c.phase != running {
+				return
+			}
 		}
 	}
 	if c.client.blocked {

@@ -3,6 +3,8 @@ package amqpd
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"math"
+	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
@@ -52,6 +54,9 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 		k.tag = newConsumerTag()
 	}
 	k.name = []byte(k.tag)
+	if ms, ok := m.Arguments.Int("x-consumer-timeout"); ok && ms > 0 {
+		k.timeout = time.Duration(min(ms, math.MaxInt32)) * time.Millisecond
+	}
 	// In the table before the broker has it: a queue that goes at once looks there.
 	c.mu.Lock()
 	if ch.consumers == nil {
@@ -125,6 +130,9 @@ func (c *conn) basicGet(ch *channel, m *wire.BasicGet) error {
 			ch.unacked.skip()
 		} else {
 			ch.unacked.push(pending{ch.getter(d.Queue), d.Seq})
+			if !ch.watched {
+				c.watch(ch)
+			}
 		}
 	})
 	if err == nil && !ok {

@@ -1,6 +1,8 @@
 package amqpd
 
 import (
+	"time"
+
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -24,6 +26,9 @@ type channel struct {
 
 	closed    bool // conn.mu: no more deliveries or confirms
 	unacked   unacked
+	watched   bool                 // conn.mu: is in conn.watching
+	timedOut  time.Duration        // conn.mu: what the oldest delivery was given, where that is over
+	marks     []mark               // conn.mu: see timeout.go
 	limit     int                  // conn.mu: unacked deliveries of all consumers together; 0 is no limit
 	inflight  int                  // conn.mu: of those that count
 	consumers map[string]*consumer // conn.mu to change and for others to read

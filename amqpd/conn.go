@@ -86,6 +86,7 @@ type conn struct {
 	dead         bool       // mu: the socket is closed or about to be
 	readerWaits  bool       // mu: in reserve
 	closed       bool       // mu: no more deliveries
+	watching     []*channel // mu: channels whose deliveries may take too long
 	starved      []*consumer
 	starvedSpare []*consumer // mu, as starved: consumers that a full out buffer passed over
 	promises     promises    // mu
@@ -99,6 +100,7 @@ type conn struct {
 	durable    atomic.Uint64 // highest LSN that Committed told of
 	logFailed  atomic.Bool
 	forced     atomic.Pointer[amqp.Error] // the server or the broker wants an end
+	late       atomic.Bool                // channels have timed out: see timeout.go
 
 	// The ticker's view. See heartbeat.go.
 	established atomic.Bool
@@ -173,6 +175,12 @@ func (c *conn) readLoop() error {
 		if forced := c.forced.Load(); forced != nil && c.phase < closing {
 			c.fail(forced, 0)
 			c.respond()
+			if c.phase == ended {
+				return nil
+			}
+		}
+		if c.late.Load() {
+			c.closeLate()
 		}
 		n, err := c.fill()
 		if err != nil {
@@ -193,11 +201,13 @@ func (c *conn) readLoop() error {
 	}
 }
 
-// again decides after a read's deadline whether to read on: it is past when
-// Close interrupted the reader, and in closing when patience has ended.
+// again decides after a read's deadline whether to read on: it is past when Close
+// or the ticker interrupted the reader, and in closing when patience has ended.
 func (c *conn) again() bool {
 	if c.phase < closing {
-		return c.forced.Load() != nil
+		// Whoever interrupts says why before.
+		c.nc.SetReadDeadline(time.Time{})
+		return true
 	}
 	if time.Now().Before(c.closeBy) {
 		c.nc.SetReadDeadline(c.closeBy)

@@ -2,6 +2,7 @@ package amqpd
 
 import (
 	"math"
+	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
@@ -18,6 +19,8 @@ type consumer struct {
 	queue  broker.Queue
 	broker *broker.Consumer
 	limit  int // prefetch; 0 is no limit
+	// timeout is how long a delivery may stay unacked; 0: what its queue says.
+	timeout time.Duration
 
 	inflight    int  // conn.mu: unacked deliveries
 	announced   bool // conn.mu: basic.consume-ok is out
@@ -87,6 +90,9 @@ func (c *conn) Offer(bc *broker.Consumer, ds []broker.Delivery) int {
 			continue
 		}
 		ch.unacked.push(pending{k, d.Seq})
+		if !ch.watched {
+			c.watch(ch)
+		}
 		k.inflight++
 		ch.inflight++
 	}

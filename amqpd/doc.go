@@ -81,7 +81,8 @@
 // # Time
 //
 // There is one ticker a server, every half second, for heartbeats, peers that
-// fell silent and handshakes that take too long; no connection has a timer.
+// fell silent, handshakes that take too long and deliveries that nobody acks; no
+// connection has a timer, and no delivery a time: see timeout.go.
 //
 // # Errors
 //
@@ -129,7 +130,7 @@
 //	                                  a connection's life
 //	reader.go gather.go content.go    the way in; what one read does; publishes in pieces
 //	writer.go outbuf.go deliver.go    the way out
-//	confirm.go unacked.go             what is owed to the peer, and by it
+//	confirm.go unacked.go timeout.go  what is owed to the peer, and by it, and when
 //	upload.go stream.go               large bodies, in and out
 //	channel.go exchange.go queue.go basic.go tx.go
 //	                                  methods, a file a class

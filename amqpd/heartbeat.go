@@ -17,6 +17,7 @@ func (c *conn) tick(now time.Time) {
 		}
 		return
 	}
+	c.checkTimeouts(now)
 	interval := time.Duration(c.heartbeat.Load())
 	if c.didRead.Load() || c.busy.Load() {
 		c.didRead.Store(false)

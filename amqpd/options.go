@@ -38,6 +38,10 @@ type Options struct {
 	// CloseTimeout is how long a client is given to read a connection.close and
 	// to answer it. Default 5 s.
 	CloseTimeout time.Duration
+	// ConsumerTimeout is how long a delivery may stay unacknowledged before its
+	// channel is closed; queues, policies and consumers may say otherwise. Default
+	// 30 min; negative never.
+	ConsumerTimeout time.Duration
 	// MaxConnections refuses more. Default 0: what the process may have of open
 	// files (RLIMIT_NOFILE), less a reserve for those of the storage engine, which
 	// connections must not starve: a tenth, at least 64, never more than half.
@@ -95,6 +99,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
+	}
+	if o.ConsumerTimeout == 0 {
+		o.ConsumerTimeout = 30 * time.Minute
 	}
 	if o.MaxMessageSize == 0 {
 		o.MaxMessageSize = 128 << 20

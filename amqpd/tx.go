@@ -165,6 +165,9 @@ func (c *conn) undo(ch *channel) {
 			ch.unacked.restore(t)
 		}
 	}
+	if !ch.watched {
+		c.watch(ch)
+	}
 	c.mu.Unlock()
 	tx.settled, tx.size = nil, 0
 	tx.dropReturned()

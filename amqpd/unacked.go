@@ -115,6 +115,17 @@ func (u *unacked) findEarly(tag uint64) (int, bool) {
 	return slices.BinarySearchFunc(u.early, tag, func(t tagged, tag uint64) int { return cmp.Compare(t.tag, tag) })
 }
 
+// oldest is the outstanding delivery with the lowest tag; nil: there is none.
+func (u *unacked) oldest() (tag uint64, p *pending) {
+	switch {
+	case len(u.early) > 0: // the first of which is no hole
+		return u.early[0].tag, &u.early[0].pending
+	case u.n > 0:
+		return u.head, &u.ring[u.start]
+	}
+	return 0, nil
+}
+
 // take settles one tag. It reports false for a tag that is not outstanding.
 func (u *unacked) take(tag uint64) (pending, bool) {
 	p := u.find(tag)

@@ -65,7 +65,7 @@ var queueArguments = []queueArgument{
 
 // notYet are arguments of queues that are kept, but not acted on yet.
 var notYet = []string{
-	"x-message-ttl", "x-consumer-timeout",
+	"x-message-ttl",
 }
 
 // warnNotYet tells the operator where a queue that was just made asks for more

@@ -54,11 +54,11 @@
 //	x-single-active-consumer   the next is that of the highest priority, of those
 //	                           the first that came; it is served at once
 //	x-priority                 of consumers
+//	x-consumer-timeout         of queues; a consumer's own is the front end's
 //
 // and accepts and keeps, but does not act on yet:
 //
 //	x-message-ttl              nor on the property expiration
-//	x-consumer-timeout         a consumer may take its time
 //	x-queue-mode, x-queue-version, x-queue-leader-locator,
 //	x-queue-master-locator, x-max-in-memory-length, x-max-in-memory-bytes,
 //	x-quorum-initial-group-size

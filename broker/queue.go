@@ -30,6 +30,9 @@ type Queue interface {
 	// acked, and the consumers. A remote engine may answer from what it last
 	// heard.
 	Counts() (ready, unacked, consumers int)
+	// ConsumerTimeout is how long a delivery may stay unacknowledged; 0: as the
+	// server's default says.
+	ConsumerTimeout() time.Duration
 	// SetAside takes a delivery out of the way whose large body cannot be read:
 	// see BodyDamaged. It is not offered again before a restart.
 	SetAside(seq uint64, cause error)
@@ -124,6 +127,8 @@ func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQue
 // settings is what the queue's arguments, and whoever else has a say, make of it.
 // It never changes: look again for what holds now.
 func (d *queueDef) settings() *settings { return d.set.Load() }
+
+func (d *queueDef) ConsumerTimeout() time.Duration { return d.settings().consumerTimeout }
 
 // use notes a use that keeps the queue from expiring.
 func (d *queueDef) use() {

@@ -89,6 +89,10 @@ type Config struct {
 	MaxTransaction size `toml:"max-transaction-size"`
 	// HandshakeTimeout is how long a client may take to log in.
 	HandshakeTimeout duration `toml:"handshake-timeout"`
+	// ConsumerTimeout is how long a consumer may keep a message without an ack before
+	// its channel is closed and the message returns; 0 lets it. Queues, policies and
+	// consumers may say otherwise. The default is RabbitMQ's.
+	ConsumerTimeout duration `toml:"consumer-timeout"`
 	// The rest is for tests that want the engine to do often what it does seldom;
 	// 0 takes its defaults. See store.Options.
 	WALFileSize     int64    `toml:"wal-file-size"`
@@ -120,6 +124,7 @@ func defaultConfig() Config {
 		Heartbeat:        duration(60 * time.Second),
 		MaxTransaction:   256 << 20,
 		HandshakeTimeout: duration(10 * time.Second),
+		ConsumerTimeout:  duration(30 * time.Minute),
 	}
 }
 
@@ -153,6 +158,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.IntVar(&c.MaxConsumers, "max-consumers-per-channel", c.MaxConsumers, "consumers that a channel may have; 0: any number")
 	fs.Var(&c.MaxTransaction, "max-transaction-size", "what a transaction may hold before its commit")
 	fs.Var(&c.HandshakeTimeout, "handshake-timeout", "how long a client may take to log in")
+	fs.Var(&c.ConsumerTimeout, "consumer-timeout", "how long a consumer may keep a message without an ack; 0: for ever")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
 	fs.Int64Var(&c.WALBudget, "wal-budget", c.WALBudget, "`bytes` of log that may hold messages before they move to segments")
@@ -230,7 +236,7 @@ func (c *Config) readFile(name string) error {
 	if err := toml.Unmarshal(text, &raw); err != nil {
 		return fmt.Errorf("configuration %s: %w", name, err)
 	}
-	for _, key := range []string{"shutdown-timeout", "heartbeat", "handshake-timeout", "retire-age", "compact-age"} {
+	for _, key := range []string{"shutdown-timeout", "consumer-timeout", "heartbeat", "handshake-timeout", "retire-age", "compact-age"} {
 		if v, there := raw[key]; there {
 			if _, ok := v.(string); !ok {
 				return fmt.Errorf("configuration %s: %s = %v has no unit: write \"%v\" with one, as in \"10s\"", name, key, v, v)
@@ -280,6 +286,9 @@ func (c *Config) Validate() error {
 	}
 	if c.ShutdownTimeout < 0 {
 		return fmt.Errorf("--shutdown-timeout %s is negative", c.ShutdownTimeout.String())
+	}
+	if c.ConsumerTimeout < 0 {
+		return fmt.Errorf("--consumer-timeout %s is negative: 0 turns it off", c.ConsumerTimeout.String())
 	}
 	if m := c.MemoryLimit; m.percent == 0 && m.bytes > 0 && m.bytes < 1<<20 {
 		return fmt.Errorf("--memory-limit %s is less than any broker needs: write a percentage, as 40%%, or a size from 1MiB on; 0 is none", m.String())
