@@ -17,8 +17,8 @@
 // A Login remembers the last password that was right, as a keyed hash whose key is
 // made anew with each process, so that a thousand connections that come back cost
 // one argon2. A wrong password leaves nothing there, and a changed one passes no
-// more, since the stored hash is part of what is remembered. At most as many
-// argon2 run at a time as there are processors: each takes 19 MiB.
+// more, since the stored hash is part of what is remembered. Checks wait for each
+// other, so that they take half of the processors at most, and 19 MiB each.
 //
 // # Tags
 //

@@ -13,7 +13,7 @@ import (
 // Verifier checks passwords. There is one a process.
 type Verifier struct {
 	key   [32]byte      // of what logins remember
-	turns chan struct{} // one for each check that may run
+	turns chan struct{} // one for each check that may run: the broker has other work
 	decoy Hash          // costs as much as an ordinary one and fits nothing that anybody knows
 
 	checked func() // of tests: a costly check was made
@@ -21,7 +21,7 @@ type Verifier struct {
 
 // NewVerifier makes a verifier, with a key of its own.
 func NewVerifier() *Verifier {
-	v := &Verifier{turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	v := &Verifier{turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	rand.Read(v.key[:])
 	// Nobody can know what fits: the sum is random too.
 	salt, sum := make([]byte, saltSize), make([]byte, sumSize)

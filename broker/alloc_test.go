@@ -5,6 +5,7 @@ package broker
 import (
 	"testing"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -42,6 +43,31 @@ func TestPublishDeliverAckAllocatesNothingAMessage(t *testing.T) {
 			}
 			if f.sink.bytes < 250*100*100 {
 				t.Errorf("only %d bytes were delivered", f.sink.bytes)
+			}
+		})
+	}
+}
+
+// Patterns are asked once a route, or once an exchange, not once a message.
+func TestPermissionsCostNothingAMessage(t *testing.T) {
+	for name, p := range map[string]amqp.Properties{"plain": nil, "with headers": props(headers("h", 1))} {
+		t.Run(name, func(t *testing.T) {
+			br, err := Open(t.TempDir(), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &bench{t: t, b: br}
+			defer w.close()
+			w.permit("guest", "/", "^q$", "^(amq\\.topic|q)$", "^(amq\\.topic|q)$")
+			if _, err := br.SetTopicPermissions(access.TopicPermissions{User: "guest", VHost: "/", Exchange: "amq.topic", Write: "^lan\\.", Read: "^lan\\."}); err != nil {
+				t.Fatal(err)
+			}
+			f := newFlow(t, w, p, ConsumerSpec{})
+			for range 50 {
+				f.round(100, false)
+			}
+			if n := testing.AllocsPerRun(200, func() { f.round(100, false) }); n > 5 {
+				t.Errorf("%v allocations in 100 messages", n)
 			}
 		})
 	}

@@ -91,6 +91,9 @@ func (b *Broker) changePolicies(vhost string, fn func(t *change, set *policies) 
 	v.policing.Lock()
 	defer v.policing.Unlock()
 	return v.change(func(t *change) error {
+		if v.leaving {
+			return ErrNoVHost
+		}
 		set := *v.policies
 		if err := fn(t, &set); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/internal/vfs"
 )
@@ -86,6 +87,13 @@ func TestADeletedVHostLeavesNothing(t *testing.T) {
 	_, err = c.tryPublish(nil, "amq.topic", "q1")
 	c.refused(err, "NOT_FOUND - no exchange 'amq.topic' in vhost 'v'")
 	c.b.Reset()
+	w.b.vhosts["v"] = s.v // as who found it just before
+	p, err := policy.New(policy.User, "p", policy.Spec{Pattern: ".*", Definition: pol("max-length", 1).Definition})
+	c.ok(err)
+	if _, err := w.b.SetPolicy("v", policy.User, p); err != ErrNoVHost {
+		t.Error(err)
+	}
+	delete(w.b.vhosts, "v")
 	s.Close()
 	c.s.Close()
 	_, err = w.b.NewSession("v", &User{Name: "u"}, peer)
