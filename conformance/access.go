@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 )
@@ -199,6 +200,32 @@ func init() {
 			Call[*wire.QueueDeclareOk](ch, &wire.QueueDeclare{Queue: "two"})
 		}},
 
+		Case{Behaviour: "5", Name: "users, vhosts, permissions and limits survive kill -9", Needs: Management | Kill, Run: func(t *T) {
+			v, u := t.VHost(), t.User("impersonator")
+			t.Permit(v, u, "^one$", "^(one|amq\\.topic|amq\\.default)$", "^(one|amq\\.topic)$")
+			t.Put(Path("topic-permissions", v, u), JSON{"exchange": "amq.topic", "write": "^mine$", "read": ".*"})
+			t.VHostLimit(v, "max-queues", 1)
+			t.UserLimit(u, "max-channels", 20)
+			gone := t.User("")
+			t.Remove(Path("users", gone))
+			t.Kill()
+			t.refusedLogin(credentials(gone, v), 403, fmt.Sprintf(loginRefused, "PLAIN"))
+			ch := t.DialAs(credentials(u, v)).Channel().Confirm()
+			Call[*wire.QueueDeclareOk](ch, &wire.QueueDeclare{Queue: "one", Durable: true})
+			ch.Bind("one", "amq.topic", "mine", nil)
+			ch.Publish(Message{Exchange: "amq.topic", Key: "mine", Props: Props{UserID: "other"}})
+			ch.Confirmed()
+			ch.Refused(&wire.QueueDeclare{Queue: "two"}, 403, "ACCESS_REFUSED - access to queue 'two'")
+			ch.PublishRefused(Message{Exchange: "amq.topic", Key: "theirs"}, 403, "ACCESS_REFUSED - access to topic 'theirs'")
+			ch = t.DialAs(Login{VHost: v}).Channel()
+			ch.Refused(&wire.QueueDeclare{Queue: "two"}, 406, "PRECONDITION_FAILED - cannot declare queue 'two': queue limit")
+			var limits []struct{ Value map[string]int }
+			t.Fetch(Path("user-limits", u), &limits)
+			if len(limits) != 1 || limits[0].Value["max-channels"] != 20 {
+				t.Errorf("the user's limits are %v", limits)
+			}
+		}},
+
 		Case{Behaviour: "30", Name: "a user-id that is not the connection's user is 406", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			q := ch.Queue(nil)
@@ -220,6 +247,31 @@ func init() {
 			ch.Confirmed()
 			if got, _ := ch.Get(q, true); string(got.Props.UserID()) != "other" {
 				t.Errorf("user-id %q came back", got.Props.UserID())
+			}
+		}},
+		Case{Behaviour: "30", Name: "an expiration that is no number of milliseconds is 406", Run: func(t *T) {
+			ch := t.Channel().Confirm()
+			q := ch.Queue(nil)
+			for _, good := range []string{"0", "1", "+5", "4294967296", "315360000000"} {
+				ch.Publish(Message{Key: q, Props: Props{Expiration: good}})
+				ch.Confirmed()
+			}
+			for bad, why := range map[string]string{"x": "no_integer", "-1": "{value_negative,-1}", "1.5": `{leftover_string,".5"}`,
+				"1 ": `{leftover_string," "}`, "315360000001": "{value_too_large,315360000001}"} {
+				ch.PublishRefused(Message{Key: q, Props: Props{Expiration: bad}}, 406,
+					"PRECONDITION_FAILED - invalid expiration '"+bad+"': "+why)
+				ch.Confirm()
+			}
+		}},
+		Case{Behaviour: "30", Name: "a body over the limit is 406, one at it is taken", Needs: Own, Run: func(t *T) {
+			t.Start(Options{Leveret: []string{"--max-message-size", "1000"}, RabbitMQ: []string{"max_message_size = 1000"}})
+			ch := t.Channel().Confirm()
+			q := ch.Queue(nil)
+			ch.Put(q, strings.Repeat("x", 1000))
+			ch.PublishRefused(Message{Key: q, Body: strings.Repeat("x", 1001)}, 406,
+				"PRECONDITION_FAILED - message size 1001 is larger than configured max size 1000")
+			if n, _ := ch.Count(q); n != 1 {
+				t.Errorf("%d messages", n)
 			}
 		}},
 	)
