@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
 )
@@ -280,16 +281,23 @@ func TestWhatRefersToNothingIsLeftOut(t *testing.T) {
 		b.Put("?odd", []byte("x"))
 		b.Put(queueKey(Name{VHost: "/", Queue: "ghost"}), []byte{1, 2, 3})
 		b.Put(queueKey(Name{VHost: "other", Queue: "q"}), nil)
+		b.Put(catalog.Key(catalog.User, "u"), nil)
+		b.Put(catalog.Key(catalog.Once, "users"), nil)
+		b.Put(catalog.Key(catalog.Access, "/", "u"), nil)
+		b.Put(catalog.Key(catalog.Topics, "/", "u", "x"), nil)
+		b.Put(catalog.Key(catalog.Access, "/", "gone"), nil)
+		b.Put(catalog.Key(catalog.Topics, "/", "gone", "x"), nil)
 	})
 	w.close()
 	f := freeze(t, w.fs)
 	want := read(t, f.copy(nil), dataDir)
 	v := mustVerify(t, w.fs)
-	if !v.Fatal || v.Found != 4 {
+	if !v.Fatal || v.Found != 6 {
 		t.Errorf("problems %v", v.Problems)
 	}
 	r, got := mustSalvage(t, w.fs)
-	if len(r.Dropped) != 4 {
+	if len(r.Dropped) != 6 || !slices.Contains(r.Dropped, "permissions of user 'gone' in vhost '/': there is no user 'gone'") ||
+		!slices.Contains(r.Dropped, "topic permissions of user 'gone' for exchange 'x' in vhost '/': there is no user 'gone'") {
 		t.Errorf("left out: %q", r.Dropped)
 	}
 	for _, q := range []string{"a", "b", "c"} {
@@ -297,7 +305,7 @@ func TestWhatRefersToNothingIsLeftOut(t *testing.T) {
 			t.Errorf("queue %s: %q, want %q", q, got[q], want[q])
 		}
 	}
-	if len(got["catalog"]) != 8 { // and the vhost of q
+	if len(got["catalog"]) != 12 { // and the vhost of q
 		t.Errorf("catalog %q", got["catalog"])
 	}
 }
