@@ -1,0 +1,350 @@
+package clients
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// patience bounds what should take milliseconds on an idle machine, a client's start
+// included.
+const patience = 30 * time.Second
+
+// scratch is a directory for the whole run.
+var scratch string
+
+// shared is the broker of the TestClient tests.
+var shared struct {
+	once   sync.Once
+	broker *broker
+	url    string
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 5 && os.Args[1] == goClient {
+		amqp091(os.Args[2], os.Args[3], os.Args[4])
+		return
+	}
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "leveret-clients-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		scratch = dir
+		code := m.Run()
+		if b := shared.broker; b != nil {
+			// Whatever the clients did to it, it must still stop like a healthy one.
+			if err := b.stop(); err != nil {
+				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: %v\n%s\n", err, b.log())
+				code = 1
+			}
+		}
+		return code
+	}())
+}
+
+// brokerURL is where the TestClient tests connect. Its path is the default virtual host,
+// escaped: some clients take "/" for a virtual host without a name.
+func brokerURL(t testing.TB) string {
+	t.Helper()
+	shared.once.Do(func() {
+		if foreign := os.Getenv("LEVERET_E2E_URL"); foreign != "" {
+			shared.url = strings.TrimSuffix(foreign, "/") + "/%2F"
+			return
+		}
+		b := &broker{dir: filepath.Join(scratch, "shared")}
+		if shared.err = b.start(); shared.err == nil {
+			shared.broker, shared.url = b, b.url()
+		}
+	})
+	if shared.err != nil {
+		t.Fatalf("the shared broker does not run: %v", shared.err)
+	}
+	return shared.url
+}
+
+// leveret is the path of the binary under test.
+var leveret = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("LEVERET_E2E_BINARY"); path != "" {
+		return filepath.Abs(path)
+	}
+	path := filepath.Join(scratch, "leveret")
+	args := []string{"build", "-o", path}
+	if os.Getenv("LEVERET_E2E_RACE") != "" {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "../../../cmd/leveret")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/leveret: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// broker is a broker as a child process that may be killed and started again on the same
+// address and data.
+type broker struct {
+	dir  string // its data; for a foreign broker its command knows
+	addr string // HOST:PORT of AMQP; the first start of a leveret chooses it
+
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error // how it ended
+
+	mu    sync.Mutex
+	lines []string
+}
+
+// killable starts a broker of the test's own.
+func killable(t testing.TB) *broker {
+	t.Helper()
+	b := &broker{dir: t.TempDir()}
+	if os.Getenv("CRASH_COMMAND") != "" {
+		u, err := url.Parse(os.Getenv("CRASH_URL"))
+		must(t, err)
+		b.addr = u.Host
+	}
+	must(t, b.start())
+	t.Cleanup(func() {
+		b.kill()
+		if words := b.complaint(); words != "" {
+			t.Errorf("the broker's log: %s", words)
+		}
+		if t.Failed() {
+			t.Logf("stderr of the broker:\n%s", b.log())
+		}
+	})
+	return b
+}
+
+// start runs the broker and returns once it accepts connections.
+func (b *broker) start() error {
+	if foreign := os.Getenv("CRASH_COMMAND"); foreign != "" && b.addr != "" {
+		b.cmd = exec.Command("sh", "-c", foreign)
+	} else {
+		path, err := leveret()
+		if err != nil {
+			return err
+		}
+		if b.addr == "" {
+			if b.addr, err = freeAddr(); err != nil {
+				return err
+			}
+		}
+		b.cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", "127.0.0.1:0")
+	}
+	out, err := b.cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	// A group of its own, so that a kill reaches a foreign broker's children as well; and
+	// no broker outlives a test run that is itself killed.
+	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	exited := make(chan struct{})
+	b.exited = exited
+	go func() {
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			b.mu.Lock()
+			b.lines = append(b.lines, scan.Text())
+			b.mu.Unlock()
+		}
+		b.err = b.cmd.Wait()
+		close(exited)
+	}()
+	for deadline := time.Now().Add(patience); ; {
+		if conn, err := amqp.Dial(b.url()); err == nil {
+			return conn.Close()
+		}
+		select {
+		case <-exited:
+			return fmt.Errorf("the broker ended at once: %w\n%s", b.err, b.log())
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no broker at %s after %v\n%s", b.addr, patience, b.log())
+		}
+	}
+}
+
+func (b *broker) url() string { return "amqp://guest:guest@" + b.addr + "/%2F" }
+
+// kill ends the broker as a power cut would.
+func (b *broker) kill() {
+	select {
+	case <-b.exited:
+	default:
+		_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // gone already is fine
+		<-b.exited
+	}
+}
+
+// stop asks the broker to end, and complains if it does not end well.
+func (b *broker) stop() error {
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-b.exited:
+	case <-time.After(patience):
+		b.kill()
+		return fmt.Errorf("still running %v after SIGTERM", patience)
+	}
+	if words := b.complaint(); words != "" {
+		return errors.New(words)
+	}
+	return b.err
+}
+
+// complaint is what the Go runtime or the race detector had to say.
+func (b *broker) complaint() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, line := range b.lines {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE") {
+			return strings.Join(b.lines[i:min(i+40, len(b.lines))], "\n")
+		}
+	}
+	return ""
+}
+
+// log is the end of what the broker wrote on standard error.
+func (b *broker) log() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.lines[max(0, len(b.lines)-50):], "\n")
+}
+
+// freeAddr is an address of 127.0.0.1 on which nothing listens at this moment.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// program is a client that runs: its lines of output as they come.
+type program struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	lines  chan string // closed at its end
+	stderr lockedBuffer
+	wait   func() error
+}
+
+// lockedBuffer may be read while the program still writes.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// spawn starts a program, which is killed at the end of the test if it still runs.
+func spawn(t testing.TB, env []string, command ...string) *program {
+	t.Helper()
+	p := &program{cmd: exec.Command(command[0], command[1:]...), lines: make(chan string, 1000)}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.cmd.Stderr = &p.stderr
+	in, err := p.cmd.StdinPipe()
+	must(t, err)
+	p.stdin = in
+	out, err := p.cmd.StdoutPipe()
+	must(t, err)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", strings.Join(command, " "), err)
+	}
+	go func() {
+		defer close(p.lines)
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			p.lines <- scan.Text()
+		}
+	}()
+	p.wait = sync.OnceValue(p.cmd.Wait)
+	t.Cleanup(func() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already is fine
+		_ = p.wait()
+		if t.Failed() {
+			t.Logf("stderr of %s:\n%s", strings.Join(command, " "), p.stderr.String())
+		}
+	})
+	return p
+}
+
+// say gives the program a line of input.
+func (p *program) say(t testing.TB, line string) {
+	t.Helper()
+	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+		t.Fatalf("the program does not listen: %v", err)
+	}
+}
+
+// line is the next line of output.
+func (p *program) line(t testing.TB) string {
+	t.Helper()
+	select {
+	case line, ok := <-p.lines:
+		if !ok {
+			t.Fatalf("the program ended: %v", p.wait())
+		}
+		return line
+	case <-time.After(patience):
+		t.Fatalf("the program has printed nothing for %v", patience)
+	}
+	panic("unreachable")
+}
+
+// rest is what the program prints until it ends well.
+func (p *program) rest(t testing.TB) (lines []string) {
+	t.Helper()
+	for timeout := time.After(patience); ; {
+		select {
+		case line, ok := <-p.lines:
+			if !ok {
+				if err := p.wait(); err != nil {
+					t.Errorf("the program ended with %v", err)
+				}
+				return lines
+			}
+			lines = append(lines, line)
+		case <-timeout:
+			t.Fatalf("the program still runs after %v, having printed %q", patience, lines)
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
