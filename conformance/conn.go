@@ -348,13 +348,18 @@ func (c *Conn) await(channel uint16, deadline time.Time, ok func(Event) bool) (E
 		if e, found := c.find(channel, ok); found {
 			return e, nil
 		}
-		if e, found := c.peek(channel, isMethod(wire.IDChannelClose)); found {
+		// What is wanted may have come since; then it is found in the next round.
+		unwanted := func(id wire.ID) func(Event) bool {
+			return func(e Event) bool { return isMethod(id)(e) && !ok(e) }
+		}
+		if e, found := c.peek(channel, unwanted(wire.IDChannelClose)); found {
 			return Event{}, closedBy(e)
 		}
-		if e, found := c.peek(0, isMethod(wire.IDConnectionClose)); found {
+		if e, found := c.peek(0, unwanted(wire.IDConnectionClose)); found {
 			return Event{}, closedBy(e)
 		}
 		if gone != nil {
+			// All that came was there before the end was noted.
 			return Event{}, fmt.Errorf("the connection has ended: %w", gone)
 		}
 		select {
