@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/store"
@@ -34,6 +35,8 @@ func TestTheCatalogIsWhatItWas(t *testing.T) {
 	c.bind("q", "tx", "")
 	c.ok(c.s.BindExchange("y", "x", "y.#", nil))
 	c.ok(w.b.AddVHost("other"))
+	w.policy(policy.User, "p", "^q", 3, "max-length", 7, "dead-letter-exchange", "d")
+	w.policy(policy.Operator, "o", ".*", -1, "expires", 1<<40)
 	hash, err := access.ParseHash("Fy5HeOPn3Tj+t+PGy3/4h9ekze0S6fqBGBrquQFdqo3WBDIz", access.SHA256)
 	c.ok(err)
 	_, err = w.b.PutUser(access.User{Name: "guest", Hash: hash, Tags: []string{"administrator", "impersonator"}})

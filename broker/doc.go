@@ -66,6 +66,16 @@
 //
 // Other arguments are kept and have no meaning.
 //
+// # Policies
+//
+// A vhost has policies and operator policies (package policy). One of each at most
+// applies to a queue or exchange, and together with the arguments they make its
+// settings, which are replaced as a whole when policies change: at once for what is
+// there, and on disk, when the change is answered. The lower of two bounds holds;
+// else an argument before a policy. The keys are RabbitMQ's, those without a meaning
+// here too. What a redeclaration is compared with are the arguments alone; a queue's
+// type, its priorities and whether it has a single active consumer are for its life.
+//
 // # Dead letters
 //
 // A message that is rejected, expires, is too much for its queue, or came back to a

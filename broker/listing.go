@@ -57,6 +57,7 @@ func (b *Broker) Queues(vhost string) ([]QueueListing, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(queues, byName)
 	list := make([]QueueListing, len(queues))
 	for i, q := range queues {
 		list[i] = listQueue(q)
@@ -103,6 +104,9 @@ func (b *Broker) Totals(vhost string) Totals {
 	return t
 }
 
+func byName(x, y Queue) int { return cmp.Compare(x.Name(), y.Name()) }
+
+// queuesOf are a vhost's queues in no order.
 func (b *Broker) queuesOf(vhost string) ([]Queue, error) {
 	v := b.vhost(vhost)
 	if v == nil {
@@ -114,7 +118,6 @@ func (b *Broker) queuesOf(vhost string) ([]Queue, error) {
 		queues = append(queues, q)
 	}
 	v.mu.RUnlock()
-	slices.SortFunc(queues, func(x, y Queue) int { return cmp.Compare(x.Name(), y.Name()) })
 	return queues, nil
 }
 
@@ -189,6 +192,7 @@ func (b *Broker) Bindings(vhost string) ([]BindingListing, error) {
 	if v == nil {
 		return nil, ErrNoVHost
 	}
+	slices.SortFunc(queues, byName)
 	var nodes []*node
 	list := make([]BindingListing, 0, len(queues))
 	for _, q := range queues {

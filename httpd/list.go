@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/leveret-mq/leveret/broker"
 )
 
 // Lists may be asked for by page (page, page_size), filtered by name (name,
@@ -36,6 +38,21 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 	if !q.Has("page") && !q.Has("sort") && !q.Has("columns") && !q.Has("name") {
 		return stream(c, objects, show)
 	}
+	total := len(objects)
+	p, err := pageOf(q)
+	if err != nil {
+		return err
+	}
+	if objects, err = named(objects, q); err != nil {
+		return err
+	}
+	filtered := len(objects)
+	by := q.Get("sort")
+	if by == "" { // what is on other pages need not even be shown
+		if objects, err = cutPage(objects, p, filtered); err != nil {
+			return err
+		}
+	}
 	rows := make([]map[string]any, len(objects))
 	for i, o := range objects {
 		text, err := json.Marshal(show(o))
@@ -46,26 +63,13 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 			return err
 		}
 	}
-	total := len(rows)
-	p, err := pageOf(q)
-	if err != nil {
-		return err
-	}
-	if rows, err = named(rows, q); err != nil {
-		return err
-	}
-	if by := q.Get("sort"); by != "" {
+	if by != "" {
 		slices.SortStableFunc(rows, func(x, y map[string]any) int { return compare(field(x, by), field(y, by)) })
 		if q.Get("sort_reverse") == "true" {
 			slices.Reverse(rows)
 		}
-	}
-	filtered := len(rows)
-	if p.number > 0 {
-		if from := (p.number - 1) * p.size; from < len(rows) {
-			rows = rows[from:min(from+p.size, len(rows))]
-		} else if p.number > 1 {
-			return &failure{http.StatusBadRequest, "page_out_of_range", fmt.Sprintf("Page out of range, page: %d page size: %d, len: %d", p.number, p.size, filtered)}
+		if rows, err = cutPage(rows, p, filtered); err != nil {
+			return err
 		}
 	}
 	if columns := q.Get("columns"); columns != "" {
@@ -78,6 +82,20 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 		"items": rows, "item_count": len(rows), "filtered_count": filtered, "total_count": total,
 		"page": p.number, "page_size": p.size, "page_count": max(1, (filtered+p.size-1)/p.size),
 	})
+}
+
+// cutPage is one page of a list; page 0 is all of it.
+func cutPage[T any](list []T, p page, total int) ([]T, error) {
+	from := (p.number - 1) * p.size
+	switch {
+	case p.number == 0:
+		return list, nil
+	case from < len(list):
+		return list[from:min(from+p.size, len(list))], nil
+	case p.number > 1:
+		return nil, &failure{http.StatusBadRequest, "page_out_of_range", fmt.Sprintf("Page out of range, page: %d page size: %d, len: %d", p.number, p.size, total)}
+	}
+	return nil, nil
 }
 
 // stream writes a list while it is made.
@@ -135,12 +153,12 @@ func pageOf(q url.Values) (page, error) {
 	return p, nil
 }
 
-// named keeps the rows whose name has the text that is asked for in it, whatever its
-// case.
-func named(rows []map[string]any, q url.Values) ([]map[string]any, error) {
+// named keeps the objects whose name has the text that is asked for in it, whatever
+// its case.
+func named[T any](objects []T, q url.Values) ([]T, error) {
 	want := q.Get("name")
 	if want == "" {
-		return rows, nil
+		return objects, nil
 	}
 	match := func(name string) bool { return strings.Contains(strings.ToLower(name), strings.ToLower(want)) }
 	if q.Get("use_regex") == "true" {
@@ -150,10 +168,24 @@ func named(rows []map[string]any, q url.Values) ([]map[string]any, error) {
 		}
 		match = re.MatchString
 	}
-	return slices.DeleteFunc(rows, func(row map[string]any) bool {
-		name, _ := row["name"].(string)
-		return !match(name)
-	}), nil
+	return slices.DeleteFunc(objects, func(o T) bool { return !match(objectName(o)) }), nil
+}
+
+// objectName is the name of what lists hold, "" of what has none.
+func objectName(o any) string {
+	switch o := o.(type) {
+	case broker.QueueListing:
+		return o.Name
+	case broker.ExchangeListing:
+		return o.Name
+	case userJSON:
+		return o.Name
+	case vhostJSON:
+		return o.Name
+	case policyJSON:
+		return o.Name
+	}
+	return ""
 }
 
 // field is a row's field; dots lead into objects.
