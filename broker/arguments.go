@@ -63,25 +63,6 @@ var queueArguments = []queueArgument{
 	{"x-queue-master-locator", checkAny, true, false},
 }
 
-// notYet are arguments of queues that are kept, but not acted on yet.
-var notYet = []string{
-	"x-message-ttl",
-}
-
-// warnNotYet tells the operator where a queue that was just made asks for more
-// than it gets: an application may count on it.
-func (d *queueDef) warnNotYet() {
-	var list []string
-	for _, key := range notYet {
-		if d.args.Has(key) {
-			list = append(list, key)
-		}
-	}
-	if len(list) > 0 {
-		d.v.b.log.Warn("arguments of a queue are kept but not acted on yet", "arguments", list, "queue", d.name, "vhost", d.v.name)
-	}
-}
-
 // checkArguments refuses what is wrong with a new queue's arguments.
 func checkArguments(args amqp.Table, name, vhost string) *amqp.Error {
 	if len(args) == 0 {

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"log/slog"
-	"strings"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -180,31 +178,6 @@ func TestConsumersArgumentsAreChecked(t *testing.T) {
 		}
 		c.ok(err)
 		cons.Cancel()
-	}
-}
-
-// Who deploys an application that counts on dead lettering should learn of it.
-func TestWhatIsNotActedOnYetIsToldOnce(t *testing.T) {
-	w := newBench(t)
-	w.close()
-	var log strings.Builder
-	w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	w.open()
-	c := w.client()
-	c.queue("plain", durable, args("x-max-length", 5, "x-queue-mode", "lazy"))
-	for range 3 {
-		c.queue("q", durable, args("x-message-ttl", 100, "x-dead-letter-exchange", "x"))
-		c.publishWith(props(text(amqp.PropExpiration, "100")), "", "q", "m")
-	}
-	w.restart()
-	for line, want := range map[string]int{
-		"not acted on yet":                          2,
-		`arguments=[x-message-ttl] queue=q vhost=/`: 1,
-		"property expiration":                       1,
-	} {
-		if n := strings.Count(log.String(), line); n != want {
-			t.Errorf("%q is there %d times, want %d:\n%s", line, n, want, &log)
-		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
@@ -53,9 +55,12 @@ type Batch struct {
 	cache  routeCache
 	writes writes // exchanges that the user may publish to
 	router router
-	single route          // for what can not be cached
-	lanes  []*store.Queue // see locals
-	arena  []byte         // property lists that had to be rewritten
+	single route // for what can not be cached
+	// expires is that of the message at hand; now is when times were counted from, 0:
+	// no message expires since the last Reset.
+	expires, now int64
+	lanes        []*store.Queue // see locals
+	arena        []byte         // property lists that had to be rewritten
 }
 
 // part is a store batch that is applied before what follows it, and the number
@@ -93,6 +98,7 @@ func (b *Batch) begin() {
 // is an *amqp.Error, and means that the message has no effect and no index.
 func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	b.begin()
+	b.expires = 0
 	props := amqp.Properties(p.Props)
 	var r *route
 	if props.Has(amqp.PropHeaders) || props.Has(amqp.PropReplyTo) || props.Has(amqp.PropExpiration) || props.Has(amqp.PropUserID) {
@@ -117,7 +123,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 		b.mindLimits(r, p.size())
 	}
 	m := store.Message{
-		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body,
+		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body, Expires: b.expires,
 		// What has an upload was begun as what its publisher says.
 		Persistent: mode == 2 || r.quorum && p.Upload == nil,
 	}
@@ -209,13 +215,11 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 		return nil, nil, amqp.PreconditionFailed("user_id property set to '%s' but authenticated user was '%s'", id, b.s.user.Name)
 	}
 	if e, ok := props.Get(amqp.PropExpiration); ok {
-		if _, why := parseExpiration(e); why != "" {
+		ms, why := parseExpiration(e)
+		if why != "" {
 			return nil, nil, amqp.PreconditionFailed("invalid expiration '%s': %s", e, why)
 		}
-		if !b.s.warned {
-			b.s.warned = true
-			b.s.b.log.Warn("the property expiration is kept but not acted on yet", "connection", b.s.peer.Name(), "vhost", b.s.v.name)
-		}
+		b.expires = b.expiresIn(ms)
 	}
 	headers := props.Headers()
 	b.router.props = props
@@ -340,6 +344,9 @@ func (b *Batch) Len() int {
 func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	b.begin()
 	b.flushed = true
+	if b.atomic && b.now != 0 {
+		b.cur.Postpone(store.Millis(time.Now()) - b.now) // their time begins with the commit
+	}
 	if len(b.index)+b.ops == 0 {
 		return 0, nil
 	}
@@ -468,6 +475,7 @@ func (b *Batch) Reset() {
 	clear(b.refused)
 	b.refused = b.refused[:0]
 	b.index, b.ops, b.settled = b.index[:0], 0, 0
+	b.now = 0
 	b.atomic, b.confirm, b.flushed = false, false, false
 	if cap(b.arena) > maxArena {
 		b.arena = nil

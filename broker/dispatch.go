@@ -154,7 +154,7 @@ func (q *localQueue) deliver(r *runner) {
 	// Nobody there to deliver to, the usual case of a queue that fills up. A
 	// dispatcher that is just admitting somebody claims after that, so it sees
 	// what the caller brought.
-	if q.idle() || q.work.Add(1) != 1 {
+	if !q.overdue() && q.idle() || q.work.Add(1) != 1 {
 		return
 	}
 	for budget := r.budget; ; budget -= lookCost {
@@ -244,9 +244,15 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 	if q.held > 0 {
 		return caughtUp, 0
 	}
+	if out = q.expire(r, disk, false); out != caughtUp {
+		return out, 0
+	}
 	for given < maxRun {
 		l := q.readyLevel()
 		if l == nil {
+			if out = q.expire(r, disk, true); out != caughtUp {
+				return out, given
+			}
 			return q.shorten(r, disk), given
 		}
 		want := q.measure(l)
@@ -270,6 +276,13 @@ func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 		case store.Unmarked:
 			r.wait = claim.WaitFor
 			return mustWait, given
+		}
+		if n := q.unexpired(claim.Items); n < len(claim.Items) {
+			sq, _ := q.lane(tag)
+			sq.Unclaim(claim, n)
+			if n == 0 {
+				return q.expire(r, disk, true), given
+			}
 		}
 		given += q.hand(r, l, claim, tag)
 	}

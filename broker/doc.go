@@ -43,7 +43,8 @@
 //
 //	x-queue-type               classic, quorum (a durable queue); stream is
 //	                           540 NOT_IMPLEMENTED
-//	x-expires                  an unused queue goes
+//	x-expires                  an unused queue goes; nothing is dead-lettered by that
+//	x-message-ttl              see below
 //	x-max-length, x-max-length-bytes, x-overflow
 //	                           drop-head, reject-publish, reject-publish-dlx
 //	x-dead-letter-exchange, x-dead-letter-routing-key, x-dead-letter-strategy
@@ -56,13 +57,11 @@
 //	x-priority                 of consumers
 //	x-consumer-timeout         of queues; a consumer's own is the front end's
 //
-// and accepts and keeps, but does not act on yet:
+// and accepts and keeps, though they mean nothing here:
 //
-//	x-message-ttl              nor on the property expiration
 //	x-queue-mode, x-queue-version, x-queue-leader-locator,
 //	x-queue-master-locator, x-max-in-memory-length, x-max-in-memory-bytes,
 //	x-quorum-initial-group-size
-//	                           which mean nothing here
 //
 // Other arguments are kept and have no meaning.
 //
@@ -75,6 +74,17 @@
 // else an argument before a policy. The keys are RabbitMQ's, those without a meaning
 // here too. What a redeclaration is compared with are the arguments alone; a queue's
 // type, its priorities and whether it has a single active consumer are for its life.
+//
+// # Time
+//
+// A message expires by its property expiration or its queue's x-message-ttl, the lower
+// of both, counted from the publish (in a transaction from the commit). It goes within
+// milliseconds, wherever it is in the queue and whether or not anybody consumes, is
+// never delivered later, and is dead-lettered where the queue says so. One that was
+// requeued has no more time than it had. A time of 0 is for a consumer that is ready
+// to take the message, and for nobody else. A time to live that a policy changes holds
+// for what is in the queue too, from its publication on; RabbitMQ leaves such messages
+// the time that they came with.
 //
 // # Dead letters
 //
@@ -156,7 +166,8 @@
 //	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
 //	policies.go settings.go      policies; what arguments and policies together say
 //	listing.go                   what there is, for who administrates
-//	expiry.go replyto.go         x-expires; direct reply-to
+//	expiry.go ttl.go             the clock, x-expires; messages that expire
+//	replyto.go                   direct reply-to
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
 //	local.go lanes.go            a queue on the store; one of several priorities

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// expiries deletes queues that were not used for as long as their x-expires
-// says: no consumer, no get, no redeclaration. Uses are only noted in the queue
-// (queueDef.use); when a queue's time comes up it is looked at, and put back for
-// the rest where it was used since. So one timer serves all queues, and a use
-// costs one store.
+// expiries is the broker's clock: what is to happen at some time, in a heap, with one
+// timer for all. Queues are deleted that were not used for as long as their x-expires
+// says (look, below), messages that expire leave theirs (ttl.go), and delayed ones move
+// on (delay.go).
 type expiries struct {
 	b    *Broker
 	wake chan struct{} // of size 1: an earlier time was added
@@ -20,36 +19,36 @@ type expiries struct {
 	heap deadlines
 }
 
-// deadline is when a queue is to be looked at. Each queue that can expire has
-// one. Guarded by expiries.mu.
+// deadline is when something is to be done. It belongs to what it is about, and is
+// in the heap where set. All but do is guarded by expiries.mu.
 type deadline struct {
 	at    time.Time
-	queue Queue
-	index int // in the heap; 0 with a nil queue: it is not there
+	set   bool
+	index int    // in the heap
+	do    func() // called without any lock; it must not wait
 }
+
+// longestNap is for how long the clock sleeps at most: the time of day may be set.
+const longestNap = 10 * time.Second
 
 func newExpiries(b *Broker) *expiries {
 	return &expiries{b: b, wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
-// watch has q looked at when it could have expired, if it is not watched
-// already: then it is looked at before that. A queue without a consumer that can
-// expire is always watched.
-func (e *expiries) watch(q Queue) { e.at(time.Now().Add(q.def().settings().expires), q) }
-
-func (e *expiries) at(when time.Time, q Queue) {
+// at sets d, unless it is set to that time already, or to an earlier one.
+func (e *expiries) at(when time.Time, d *deadline) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	d := q.def().deadline
-	if d == nil {
-		d = new(deadline)
-		q.def().deadline = d
-	}
-	if d.queue != nil {
+	switch {
+	case !d.set:
+		d.at, d.set = when, true
+		heap.Push(&e.heap, d)
+	case when.Before(d.at):
+		d.at = when
+		heap.Fix(&e.heap, d.index)
+	default:
 		return
 	}
-	d.at, d.queue = when, q
-	heap.Push(&e.heap, d)
 	if d.index == 0 {
 		select {
 		case e.wake <- struct{}{}:
@@ -58,28 +57,28 @@ func (e *expiries) at(when time.Time, q Queue) {
 	}
 }
 
-// forget drops a queue that was deleted.
-func (e *expiries) forget(q Queue) {
+// drop takes d back.
+func (e *expiries) drop(d *deadline) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if d := q.def().deadline; d != nil && d.queue != nil {
+	if d.set {
 		heap.Remove(&e.heap, d.index)
 	}
 }
 
-// run looks at queues until stop is closed.
+// run does what is due until stop is closed.
 func (e *expiries) run() {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(longestNap)
 	defer timer.Stop()
 	for {
-		next := time.Hour
+		next := longestNap
 		for {
-			q, wait := e.due()
-			if q == nil {
+			d, wait := e.due()
+			if d == nil {
 				next = min(next, wait)
 				break
 			}
-			e.look(q)
+			d.do()
 		}
 		timer.Reset(next)
 		select {
@@ -91,40 +90,20 @@ func (e *expiries) run() {
 	}
 }
 
-// due takes the queue whose time has come, or tells how long there is none.
-func (e *expiries) due() (Queue, time.Duration) {
+// due takes what is due first, or tells how long nothing is.
+func (e *expiries) due() (*deadline, time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.heap) == 0 {
-		return nil, time.Hour
+		return nil, longestNap
 	}
 	if wait := time.Until(e.heap[0].at); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&e.heap).(Queue), 0
+	return heap.Pop(&e.heap).(*deadline), 0
 }
 
-// look deletes a queue if it has expired. One with consumers is dropped from
-// the heap: it comes back when the last of them goes.
-func (e *expiries) look(q Queue) {
-	d := q.def()
-	err := d.v.change(func(t *change) error {
-		if _, _, consumers := q.Counts(); d.deleted || consumers > 0 {
-			return nil
-		}
-		if at := time.Unix(0, d.used.Load()).Add(d.settings().expires); time.Now().Before(at) {
-			e.at(at, q)
-			return nil
-		}
-		t.deleteQueue(q)
-		return t.apply()
-	})
-	if err != nil {
-		e.b.log.Error("expired queue could not be deleted", "vhost", d.v.name, "queue", d.name, "err", err)
-	}
-}
-
-// deadlines is a heap by time. Pop returns the queue.
+// deadlines is a heap by time.
 type deadlines []*deadline
 
 func (h deadlines) Len() int           { return len(h) }
@@ -146,7 +125,53 @@ func (h *deadlines) Pop() any {
 	d := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	q := d.queue
-	*d = deadline{}
-	return q
+	d.set = false
+	return d
+}
+
+// A queue with x-expires goes when it was not used for that long: no consumer, no get,
+// no redeclaration. Uses are only noted (queueDef.use); when the queue's time comes up
+// it is looked at, and put back for the rest where it was used since. So a use costs
+// one store.
+
+// watch has q looked at when it could have expired. A queue without a consumer that
+// can expire is always watched.
+func (e *expiries) watch(q Queue) {
+	d := q.def()
+	e.at(time.Now().Add(d.settings().expires), d.unused(q))
+}
+
+// unused is the deadline of a queue that expires.
+func (d *queueDef) unused(q Queue) *deadline {
+	e := d.v.b.expiry
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d.deadline == nil {
+		d.deadline = &deadline{do: func() { e.look(q) }}
+	}
+	return d.deadline
+}
+
+// forget is the reverse of watch.
+func (e *expiries) forget(q Queue) { e.drop(q.def().unused(q)) }
+
+// look deletes a queue if it has expired. One with consumers is not watched any more:
+// it is again when the last of them goes.
+func (e *expiries) look(q Queue) {
+	d := q.def()
+	err := d.v.change(func(t *change) error {
+		expires := d.settings().expires
+		if _, _, consumers := q.Counts(); d.deleted || consumers > 0 || expires == 0 {
+			return nil
+		}
+		if at := time.Unix(0, d.used.Load()).Add(expires); time.Now().Before(at) {
+			e.at(at, d.unused(q))
+			return nil
+		}
+		t.deleteQueue(q)
+		return t.apply()
+	})
+	if err != nil {
+		e.b.log.Error("expired queue could not be deleted", "vhost", d.v.name, "queue", d.name, "err", err)
+	}
 }

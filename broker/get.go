@@ -29,7 +29,11 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 	r := b.runner()
 	defer r.done()
 	for failed := 0; ; {
-		status := q.getOne(r, noAck, fn)
+		status, out := q.getOne(r, noAck, fn)
+		if out == mustBury {
+			q.bury(r)
+			continue
+		}
 		switch status {
 		case store.Claimed:
 			return true, nil
@@ -49,13 +53,26 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 	}
 }
 
-func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remaining int)) store.Status {
+// getOne takes one message, unless there is something to bury first.
+func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remaining int)) (store.Status, outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	switch q.expire(r, true, true) {
+	case mustBury:
+		return store.Empty, mustBury
+	case mustRead:
+		return store.Cold, caughtUp
+	}
 	tag, status := q.claim(&r.claim, 1, true)
 	if status != store.Claimed {
 		r.wait = r.claim.WaitFor
-		return status
+		return status, caughtUp
+	}
+	if q.unexpired(r.claim.Items) == 0 {
+		sq, _ := q.lane(tag)
+		sq.Unclaim(&r.claim, 0)
+		r.claim.Release()
+		return store.Empty, q.expire(r, true, true)
 	}
 	ds := r.deliveries(q, r.claim.Items, tag)
 	ready, _, _ := q.messages()
@@ -69,5 +86,5 @@ func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remainin
 		q.v.b.store.Apply(batch, wal.Lazy, nil)
 		batch.Reset()
 	}
-	return status
+	return status, caughtUp
 }

@@ -123,6 +123,7 @@ func (q *localQueue) addLane(priority int) {
 		return
 	}
 	sq.SetConsuming(len(q.consumers) > 0)
+	sq.SetTTL(q.settings().storeTTL())
 	q.more.Store(set)
 }
 

@@ -26,6 +26,9 @@ type localQueue struct {
 	// it was taken; 0: nobody dispatches. See deliver.
 	work atomic.Uint32
 
+	// alarm is when messages expire next; nil: it never was set.
+	alarm atomic.Pointer[alarm]
+
 	// For those who do not hold mu: the consumers, and those of them that are
 	// ready.
 	consuming atomic.Int32
@@ -77,6 +80,7 @@ func (q *localQueue) create(t *change) error {
 	q.lsn = t.lsn
 	q.run = maxRun
 	q.one[0] = sq
+	sq.SetTTL(q.settings().storeTTL())
 	return nil
 }
 
@@ -86,6 +90,10 @@ func (q *localQueue) open(sq *store.Queue, more *laneSet) {
 	q.one[0] = sq
 	q.more.Store(more)
 	q.setLimits()
+	q.setTTL()
+	if at := q.nextExpiry(); at != 0 {
+		q.await(at)
+	}
 	// What consumers had before the restart is ready again, and may be too much.
 	if q.settings().dlx == nil {
 		q.trim(true)

@@ -73,7 +73,7 @@ func TestPublishIsRefusedWithoutEffect(t *testing.T) {
 		c.refused(err, each.want)
 	}
 	for _, p := range []amqp.Properties{
-		props(text(amqp.PropUserID, "guest")), props(text(amqp.PropExpiration, "0")),
+		props(text(amqp.PropUserID, "guest")), props(text(amqp.PropExpiration, "60000")),
 		props(text(amqp.PropReplyTo, "amq.rabbitmq.reply-to.foo")), props(headers("CC", strs())),
 	} {
 		if routed, err := c.tryPublish(p, "", "q"); !routed || err != nil {

@@ -92,7 +92,7 @@ type queueDef struct {
 	owner    *Session     // of an exclusive queue
 	lsn      wal.LSN      // of its record
 	used     atomic.Int64 // last use that keeps x-expires away, Unix ns
-	deadline *deadline    // of expiry, whose lock guards it; nil: never watched
+	deadline *deadline    // for x-expires; expiry's lock guards it; nil: never watched
 }
 
 // QueueSpec describes a queue to declare.
@@ -234,7 +234,6 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			v.b.expiry.watch(fresh)
 		}
 		q = fresh
-		fresh.warnNotYet()
 		return nil
 	})
 	if err != nil {
@@ -342,6 +341,11 @@ func (t *change) deleteQueue(q Queue) (removed func() int) {
 	t.unbindAll(&d.node)
 	if d.settings().expires > 0 {
 		t.v.b.expiry.forget(q)
+	}
+	if l, ok := q.(*localQueue); ok {
+		if alarm := l.alarm.Load(); alarm != nil {
+			t.v.b.expiry.drop(&alarm.deadline)
+		}
 	}
 	if len(consumers) > 0 {
 		t.after = append(t.after, func() {

@@ -26,8 +26,6 @@ type Session struct {
 	user *User
 	peer Peer
 
-	warned bool // the goroutine's that publishes: of a property that is not acted on
-
 	account  *account
 	grant    atomic.Pointer[grant] // replaced where permissions change
 	channels int                   // of OpenChannel

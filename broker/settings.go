@@ -186,6 +186,12 @@ func (q *localQueue) settingsChanged(old, new *settings) {
 			q.v.b.expiry.watch(q)
 		}
 	}
+	if old.ttl != new.ttl {
+		q.setTTL()
+		if q.overdue() {
+			q.carryOn()
+		}
+	}
 	if new.storeLimits() != old.storeLimits() {
 		q.setLimits()
 		r := q.v.b.runner()

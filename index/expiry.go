@@ -272,6 +272,13 @@ func (x *expiry) back(seq uint64) {
 	}
 }
 
+// returned notes that a message was requeued: one of AtOnce has expired.
+func (x *expiry) returned(q *Queue, seq uint64) {
+	if _, ok := slices.BinarySearch(x.once, seq); ok {
+		q.setTime(seq, AtOnce+1)
+	}
+}
+
 // time is when a message expires; 0: never, or a span has it.
 func (x *expiry) time(seq uint64) int64 {
 	if x == nil {

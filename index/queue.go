@@ -279,6 +279,9 @@ func (q *Queue) Requeue(seq uint64) (count uint32, e Entry, ok bool) {
 	}
 	q.setCount(seq, p, count)
 	q.giveBack(seq, p)
+	if q.exp != nil {
+		q.exp.returned(q, seq)
+	}
 	return count, q.told(seq, *p), true
 }
 

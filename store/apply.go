@@ -386,6 +386,7 @@ func (r *applier) purge(o *op) int {
 	r.lock(o.q)
 	r.room = int(o.room)
 	removed := o.q.ix.Purge(r.ranges)
+	o.q.setExpiry()
 	r.take(removed)
 	r.binding = r.binding || r.logging && o.q.durable
 	return removed.Ready
@@ -478,6 +479,7 @@ func (r *applier) delete(q *Queue) int {
 	r.lock(q)
 	q.flags.Or(queueDeleted)
 	removed := q.ix.Clear()
+	q.setExpiry()
 	r.take(removed)
 	if q.durable {
 		_, rec := r.s.log.Put(record.QueueSize)

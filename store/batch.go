@@ -119,6 +119,15 @@ func (b *Batch) PublishLarge(l *Large, m Message, queues []*Queue) (index int) {
 	return index
 }
 
+// Postpone lets all messages of the batch that expire do so that many ms later.
+func (b *Batch) Postpone(ms int64) {
+	for i := range b.pubs {
+		if m := &b.pubs[i].m; m.Expires > AtOnce {
+			m.Expires = max(m.Expires+ms, AtOnce+1)
+		}
+	}
+}
+
 // body is how many bytes the message's body has.
 func (p *publishing) body() int64 {
 	if p.large != nil {

@@ -48,7 +48,7 @@ func (q *Queue) covered(seq uint64) bool {
 // runsLow tells whether the mark should move on soon. Under mu.
 func (q *Queue) runsLow() bool {
 	mark := q.ix.Mark()
-	return q.covered(mark-1) && mark < q.ix.Next() && q.ix.Cursor()+q.window/2 >= mark
+	return q.covered(mark-1) && mark < q.ix.Next() && q.ix.Cursor()+uint64(q.window)/2 >= mark
 }
 
 // raiseMark appends a record that moves the mark past seq, or, with ahead, on
@@ -64,7 +64,7 @@ func (q *Queue) raiseMark(seq uint64, ahead bool) (wal.LSN, error) {
 	mark := q.ix.Mark()
 	if ahead && q.runsLow() || !ahead && seq >= mark && seq < q.ix.Next() {
 		q.window = min(max(2*q.window, 1), markWindow)
-		mark = min(max(mark, seq)+q.window, q.ix.Next())
+		mark = min(max(mark, seq)+uint64(q.window), q.ix.Next())
 		q.ix.RaiseMark(mark)
 		lsn, rec := log.Put(record.MarkSize)
 		record.PutQueueWord(rec, record.Delivered, 0, q.id)

@@ -54,6 +54,7 @@ type Queue struct {
 	held      int64 // room promised to publishes that are on their way
 	heldBytes int64
 	consuming bool
+	window    uint32 // of the delivered mark
 	// ttl is the queue's time to live in ms, and 1; 0: it has none. Where it has one,
 	// no ready message was published before oldest, of which 0 says nothing.
 	ttl, oldest int64
@@ -61,7 +62,6 @@ type Queue struct {
 	// The delivered mark; see mark.go.
 	safe    uint64  // all below is marked, durably
 	markLSN wal.LSN // when this is durable, safe is the index's mark; 0: it is
-	window  uint64
 }
 
 // ID names a durable queue in the log, for good: it is never given to another
