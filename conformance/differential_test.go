@@ -249,7 +249,7 @@ func compareRuns(t *testing.T, peers [2]*Peer, ops []operation) (diff string, at
 	return "", 0
 }
 
-const zeroTTL = 3600001
+const zeroTTL = 0
 
 func pick[E any](r *rand.Rand, list ...E) E { return list[r.IntN(len(list))] }
 
@@ -331,7 +331,7 @@ func randomProgram(r *rand.Rand) []operation {
 			m.Props.DeliveryMode = uint8(1 + r.IntN(2))
 			m.Props.Priority = r.IntN(7)
 			if r.IntN(8) == 0 {
-				m.Props.Expiration = pick(r, "3600000", "nonsense")
+				m.Props.Expiration = pick(r, "0", "3600000", "nonsense")
 			}
 			ops = append(ops, operation{fmt.Sprintf("%d: publish %+v", ch, m), func(w *world) { w.chans[ch].Publish(m) }})
 		case n < 70:
