@@ -75,18 +75,20 @@ type conn struct {
 	touched   []*consumer
 	published bool // this read published: an alarm concerns the connection
 
-	mu           sync.Mutex // after the broker's locks; see doc.go
-	out          outBuf     // mu
-	streams      streams    // mu
-	turn         []*stream  // the writer's scratch
-	flight       outFlight  // holder of writing; between holders mu
-	inFlight     int        // mu: bytes in flight
-	writing      bool       // mu: the token
-	stopWriter   bool       // mu: end when all is written
-	dead         bool       // mu: the socket is closed or about to be
-	readerWaits  bool       // mu: in reserve
-	closed       bool       // mu: no more deliveries
-	watching     []*channel // mu: channels whose deliveries may take too long
+	mu           sync.Mutex  // after the broker's locks; see doc.go
+	out          outBuf      // mu
+	streams      streams     // mu
+	turn         []*stream   // the writer's scratch
+	flight       outFlight   // holder of writing; between holders mu
+	inFlight     int         // mu: bytes in flight
+	writing      bool        // mu: the token
+	stopWriter   bool        // mu: end when all is written
+	dead         bool        // mu: the socket is closed or about to be
+	readerWaits  bool        // mu: in reserve
+	closed       bool        // mu: no more deliveries
+	watching     []*channel  // mu: channels whose deliveries may take too long
+	deleting     bool        // mu: a delete-ok is owed, before any basic.cancel
+	cancels      []*consumer // mu: those that are to be told after it
 	starved      []*consumer
 	starvedSpare []*consumer // mu, as starved: consumers that a full out buffer passed over
 	promises     promises    // mu

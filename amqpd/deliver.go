@@ -107,7 +107,9 @@ func (c *conn) Cancelled(bc *broker.Consumer) {
 	k := bc.Data().(*consumer)
 	c.mu.Lock()
 	if k.ch.consumers[k.tag] == k && !k.ch.closed && !c.closed {
-		if k.announced {
+		if c.deleting {
+			c.cancels = append(c.cancels, k)
+		} else if k.announced {
 			c.sendCancel(k)
 		} else {
 			k.gone = true

@@ -112,8 +112,6 @@
 //	from a quorum queue
 //	queue.delete if-unused, if-empty of    540                   does it
 //	a quorum queue
-//	deletes a queue that it consumes       delete-ok, then       basic.cancel, then delete-ok
-//	from                                   basic.cancel
 //	an ordinary consumer with the tag of   takes it              530
 //	the channel's reply consumer
 //	x-queue-type stream                    serves streams        540

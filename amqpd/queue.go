@@ -82,9 +82,21 @@ func (c *conn) queueDelete(ch *channel, m *wire.QueueDelete) error {
 	if err != nil {
 		return err
 	}
+	// Its own consumers hear of it after the answer, as in RabbitMQ.
+	c.mu.Lock()
+	c.deleting = true
+	c.mu.Unlock()
 	n, err := c.session.DeleteQueue(queue, m.IfUnused, m.IfEmpty)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.QueueDeleteOk{MessageCount: n})
+		c.sayMethod(ch.id, &wire.QueueDeleteOk{MessageCount: n})
 	}
+	c.deleting = false
+	for i, k := range c.cancels {
+		c.sendCancel(k)
+		c.cancels[i] = nil
+	}
+	c.cancels = c.cancels[:0]
 	return err
 }
