@@ -47,14 +47,18 @@ func TestSameAsJudge(t *testing.T) {
 	known := map[string]bool{}
 	for n := range uint64(programs) {
 		ops := randomProgram(rand.New(rand.NewPCG(seed+n, 1)))
-		diff, at := compareRuns(t, peers, ops)
+		diff, at := compareRuns(t, peers, ops, 0)
+		if diff != "" {
+			// A delivery that waits for the disk is no difference.
+			diff, at = compareRuns(t, peers, ops, slack)
+		}
 		if diff == "" {
 			continue
 		}
 		ops = ops[:at+1]
 		for i := len(ops) - 2; i >= 0; i-- {
 			shorter := slices.Delete(slices.Clone(ops), i, i+1)
-			if d, at := compareRuns(t, peers, shorter); d != "" {
+			if d, at := compareRuns(t, peers, shorter, slack); d != "" {
 				ops, diff = shorter[:at+1], d
 				i = min(i, len(ops)-1)
 			}
@@ -70,6 +74,9 @@ func TestSameAsJudge(t *testing.T) {
 		t.Errorf("seed %d:\n%s%s", seed+n, b.String(), diff)
 	}
 }
+
+// slack is what a broker is given to settle where the answers seem to differ.
+const slack = 25 * time.Millisecond
 
 // operation is one thing to do to a broker.
 type operation struct {
@@ -96,9 +103,10 @@ func (w *world) connect(i int) {
 var worldQueues = []string{"q1", "q2", "q3"}
 
 // settle waits until all is quiet and returns what has come.
-func (w *world) settle() string {
+func (w *world) settle(wait time.Duration) string {
 	var b strings.Builder
 	for range 2 {
+		time.Sleep(wait)
 		for _, q := range worldQueues {
 			w.admin.Exists(q)
 		}
@@ -203,7 +211,7 @@ func hideTimes(h Args) {
 
 // compareRuns runs a program on both and returns the first difference and the index of
 // the operation that showed it.
-func compareRuns(t *testing.T, peers [2]*Peer, ops []operation) (diff string, at int) {
+func compareRuns(t *testing.T, peers [2]*Peer, ops []operation, wait time.Duration) (diff string, at int) {
 	t.Helper()
 	var logs [2][]string
 	vhost := fmt.Sprintf("conformance-same-%08x", rand.Uint32())
@@ -220,7 +228,7 @@ func compareRuns(t *testing.T, peers [2]*Peer, ops []operation) (diff string, at
 			w.admin = t.DialAs(Login{VHost: vhost}).Channel()
 			for _, op := range ops {
 				op.do(w)
-				logs[i] = append(logs[i], w.settle())
+				logs[i] = append(logs[i], w.settle(wait))
 			}
 		}
 		go func() {
