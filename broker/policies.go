@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -121,22 +122,31 @@ func (v *vhost) applyPolicies(set *policies, exchanges []*exchange, queues []Que
 		x.applyPolicies(set)
 	}
 	v.generation.Add(1) // routes remember what alternate exchanges got
-	changed := 0
-	for _, q := range queues {
-		d := q.def()
-		p, operator := set.match(queueKind(d.args), d.name)
-		if old := d.settings(); old.policy == p && old.operator == operator {
+	type change struct {
+		queue    Queue
+		old, new *settings
+	}
+	for some := range slices.Chunk(queues, applyAtOnce) {
+		var changes []change
+		for _, q := range some {
+			d := q.def()
+			p, operator := set.match(queueKind(d.args), d.name)
+			if old := d.settings(); old.policy != p || old.operator != operator {
+				fresh := makeSettings(d.args, p, operator)
+				d.set.Store(&fresh)
+				changes = append(changes, change{q, old, &fresh})
+			}
+		}
+		if len(changes) == 0 {
 			continue
 		}
-		fresh := makeSettings(d.args, p, operator)
-		q.change(&fresh)
-		if changed++; changed%applyAtOnce == 0 {
-			v.generation.Add(1) // they also remember whether a queue has bounds
-			runtime.Gosched()
-		}
-	}
-	if changed%applyAtOnce > 0 {
+		// Routes remember whether a queue has bounds, so they are made anew before
+		// what is over them is dropped.
 		v.generation.Add(1)
+		for _, c := range changes {
+			c.queue.settingsChanged(c.old, c.new)
+		}
+		runtime.Gosched()
 	}
 }
 

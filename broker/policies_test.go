@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -307,6 +308,81 @@ func TestAPolicyOnManyQueuesHoldsNobodyUp(t *testing.T) {
 			}
 			return
 		default:
+		}
+	}
+}
+
+// Whatever is declared, deleted and published while policies change, in the end each
+// queue has what the policies say, and no more messages than that.
+func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
+	w := newBench(t)
+	stop := make(chan struct{})
+	var busy sync.WaitGroup
+	for k := range 3 {
+		busy.Go(func() {
+			c := w.client()
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				name := fmt.Sprintf("q%d.%d", k, i%20)
+				switch i % 7 {
+				case 3:
+					_, err := c.s.DeleteQueue(name, false, false)
+					c.ok(err)
+				default:
+					c.queue(name)
+					c.exchange("x"+name, "fanout")
+					c.publish("", name, "m")
+					c.publish("x"+name, "", "m")
+				}
+			}
+		})
+	}
+	for i := range 60 {
+		switch i % 4 {
+		case 3:
+			if err := w.b.DeletePolicy("/", policy.User, "b"); err != nil {
+				t.Error(err)
+			}
+		default:
+			w.policy(policy.User, "a", "^q", 0, "max-length", 3+i%5, "expires", 1<<30+i)
+			w.policy(policy.User, "b", "[13579]$", 1, "max-length", 1+i%3, "alternate-exchange", "amq.fanout")
+			w.policy(policy.Operator, "o", "^q1", 0, "max-length", 2)
+		}
+	}
+	close(stop)
+	busy.Wait()
+	c := w.client()
+	v := w.b.vhosts["/"]
+	if len(v.queues) < 20 {
+		t.Errorf("%d queues are left: the test proves little", len(v.queues))
+	}
+	for name, q := range v.queues {
+		d := q.def()
+		want := v.settingsFor(name, d.args)
+		if got := *d.settings(); got.policy != want.policy || got.operator != want.operator || got.maxLength != want.maxLength || got.expires != want.expires {
+			t.Errorf("%s has %+v, want %+v", name, got, want)
+		}
+		for range 10 {
+			c.publish("", name, "m")
+		}
+		if n := c.ready(name); n != int(want.maxLength) {
+			t.Errorf("%d messages in %s, want %d", n, name, want.maxLength)
+		}
+		if d.deadline == nil || d.deadline.queue == nil {
+			t.Errorf("%s will never expire", name)
+		}
+	}
+	for name, x := range v.exchanges {
+		want := ""
+		if p := v.policies[policy.User].Get("b"); p != nil && p.Matches(policy.Exchange, name) {
+			want = "amq.fanout"
+		}
+		if got := x.settings().alternate; got != want {
+			t.Errorf("exchange %s has the alternate %q, want %q", name, got, want)
 		}
 	}
 }

@@ -61,9 +61,10 @@ type Queue interface {
 	// that were left.
 	retire() []*Consumer
 	remove(b *store.Batch) (removed func() int)
-	// change gives the queue new settings, which hold when it returns. One change
-	// is made at a time, with no lock held; the queue may just be being deleted.
-	change(set *settings)
+	// settingsChanged does at once what new settings ask for, which hold already.
+	// One change is made at a time, with no lock held; the queue may just be being
+	// deleted.
+	settingsChanged(old, new *settings)
 }
 
 // settlement is what becomes of a delivered message.

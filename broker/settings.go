@@ -172,11 +172,6 @@ func (s source) textPolicyFirst(key string) (string, bool) {
 	return text, ok
 }
 
-func (q *localQueue) change(set *settings) {
-	old := q.set.Swap(set)
-	q.settingsChanged(old, set)
-}
-
 // settingsChanged does at once what new settings ask for. They hold already.
 func (q *localQueue) settingsChanged(old, new *settings) {
 	if old.expires != new.expires {

@@ -85,24 +85,3 @@ func TestSettingsAreMadeOfArgumentsAndPolicies(t *testing.T) {
 		})
 	}
 }
-
-func TestNewSettingsHoldAtOnce(t *testing.T) {
-	w := newBench(t)
-	c := w.client()
-	c.queue("q")
-	for range 5 {
-		c.publish("", "q", "m")
-	}
-	q := c.s.v.queues["q"].(*localQueue)
-	set := makeSettings(q.args, pol("max-length", 2), nil)
-	q.change(&set)
-	if n := c.ready("q"); n != 2 {
-		t.Errorf("%d messages are left of 5 where 2 may be", n)
-	}
-	set = makeSettings(q.args, nil, nil)
-	q.change(&set)
-	c.publish("", "q", "m")
-	if n := c.ready("q"); n != 3 {
-		t.Errorf("%d messages without a bound, want 3", n)
-	}
-}
