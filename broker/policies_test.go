@@ -372,7 +372,7 @@ func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
 		if n := c.ready(name); n != int(want.maxLength) {
 			t.Errorf("%d messages in %s, want %d", n, name, want.maxLength)
 		}
-		if d.deadline == nil || d.deadline.queue == nil {
+		if d.deadline == nil || !d.deadline.set {
 			t.Errorf("%s will never expire", name)
 		}
 	}
