@@ -174,7 +174,7 @@ func (b *broker) start() error {
 		}
 		select {
 		case <-exited:
-			return fmt.Errorf("the broker ended at once: %w\n%s", b.err, b.log())
+			return fmt.Errorf("the broker ended at once: %v\n%s", b.err, b.log())
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
