@@ -126,15 +126,22 @@ func (v *vhost) applyPolicies(set *policies, exchanges []*exchange, queues []Que
 		queue    Queue
 		old, new *settings
 	}
+	var last *settings // of a queue without arguments, which others have too
 	for some := range slices.Chunk(queues, applyAtOnce) {
 		var changes []change
 		for _, q := range some {
 			d := q.def()
 			p, operator := set.match(queueKind(d.args), d.name)
 			if old := d.settings(); old.policy != p || old.operator != operator {
-				fresh := makeSettings(d.args, p, operator)
-				d.set.Store(&fresh)
-				changes = append(changes, change{q, old, &fresh})
+				fresh := last
+				if len(d.args) > 0 || last == nil || last.policy != p || last.operator != operator {
+					made := makeSettings(d.args, p, operator)
+					if fresh = &made; len(d.args) == 0 {
+						last = fresh
+					}
+				}
+				d.set.Store(fresh)
+				changes = append(changes, change{q, old, fresh})
 			}
 		}
 		if len(changes) == 0 {

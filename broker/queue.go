@@ -118,7 +118,8 @@ func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQue
 	if set == plain {
 		q.set.Store(&plain)
 	} else {
-		q.set.Store(&set)
+		own := set
+		q.set.Store(&own)
 	}
 	q.node.queue = q
 	q.use()
