@@ -553,6 +553,9 @@ func seedSessions() (seeds [][]byte) {
 			seeds = append(seeds, slices.Concat(none, verb(10, 0, 1), publish, breathe, act(i, k, k, 1, 0, 1, 4, 1, 1, 1), publish))
 		}
 	}
+	for i := range wire.Definitions() { // every method, of clients and servers, with nonsense
+		seeds = append(seeds, slices.Concat(none, publish, verb(10, 0, 1), breathe, act(actAny, byte(i), 8, 0, 1, 2, 3, 4, 5, 6, 7), publish))
+	}
 	for i := range tableWords { // arguments of a queue, with messages that meet them
 		with := []byte{1, 1, byte(i), 1, 0, 0, 0}
 		seeds = append(seeds, slices.Concat(with, publish, publish, verb(12, 0, 0), breathe, verb(14, 0, 0, 0), publish, verb(10, 0), breathe, verb(15, 0, 0)))

@@ -291,3 +291,21 @@ func TestATLSClientThatReadsNothingHoldsNobodyUp(t *testing.T) {
 		t.Errorf("the stop took %v", took)
 	}
 }
+
+// A stop does not wait for those whose handshake has not ended.
+func TestAStopEndsHandshakes(t *testing.T) {
+	e := startTLS(t, certs.VerifyNone, amqpd.Options{HandshakeTimeout: time.Minute})
+	e.dial()
+	halfway := e.dial()
+	if _, err := halfway.Write([]byte{22, 3, 1, 2, 0, 1, 0}); err != nil {
+		t.Fatal(err)
+	}
+	c := e.over(e.dial())
+	c.Start()
+	eventually(t, func() bool { return e.Server.Connections() == 3 })
+	started := time.Now()
+	e.Stop()
+	if took := time.Since(started); took > 4*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}
