@@ -178,7 +178,7 @@ func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool)
 	var more *laneSet
 	if len(ids) > 1 {
 		by = append(by, make([]*store.Queue, max(set.maxPriority+1-len(by), 0))...)
-		more = newLaneSet(by)
+		more = newLaneSet(by, new(store.Shared))
 	}
 	q.open(by[0], more)
 	v.queues[name] = q

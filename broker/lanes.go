@@ -27,10 +27,11 @@ type laneSet struct {
 	queues []*store.Queue // highest priority first; the last is lane 0
 	tags   []uint64       // of the same, shifted to where Delivery.Seq has them
 	by     []*store.Queue // by priority, nil where there is no lane
+	shared *store.Shared  // bounds are on all lanes together
 }
 
-func newLaneSet(by []*store.Queue) *laneSet {
-	s := &laneSet{by: by}
+func newLaneSet(by []*store.Queue, shared *store.Shared) *laneSet {
+	s := &laneSet{by: by, shared: shared}
 	for priority, sq := range slices.Backward(by) {
 		if sq != nil {
 			s.queues = append(s.queues, sq)
@@ -38,6 +39,14 @@ func newLaneSet(by []*store.Queue) *laneSet {
 		}
 	}
 	return s
+}
+
+// setLimits tells the store the bounds that it enforces.
+func (s *laneSet) setLimits(l store.Limits) {
+	l.Shared = s.shared
+	for _, sq := range s.queues {
+		sq.SetLimits(l)
+	}
 }
 
 // lanes are the store's queues, the highest priority first. Nobody changes them.
@@ -103,8 +112,9 @@ func (q *localQueue) addLane(priority int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var by []*store.Queue
+	shared := new(store.Shared)
 	if s := q.more.Load(); s != nil {
-		by = slices.Clone(s.by)
+		by, shared = slices.Clone(s.by), s.shared
 	} else {
 		by = make([]*store.Queue, q.settings().maxPriority+1)
 		by[0] = q.one[0]
@@ -113,9 +123,9 @@ func (q *localQueue) addLane(priority int) {
 		return
 	}
 	batch := q.v.b.store.NewBatch()
-	sq := batch.CreateQueue(q.durable, store.QueueOptions{Limits: q.settings().storeLimits()})
+	sq := batch.CreateQueue(q.durable, store.QueueOptions{})
 	by[priority] = sq
-	set := newLaneSet(by)
+	set := newLaneSet(by, shared)
 	if q.durable {
 		batch.Put(q.key(), q.record(q.one[0], set))
 	}
@@ -124,6 +134,7 @@ func (q *localQueue) addLane(priority int) {
 	}
 	sq.SetConsuming(len(q.consumers) > 0)
 	sq.SetTTL(q.settings().storeTTL())
+	set.setLimits(q.settings().storeLimits())
 	q.more.Store(set)
 }
 

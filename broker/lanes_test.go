@@ -229,3 +229,31 @@ func TestAFullPriorityQueueDropsTheHighestFirst(t *testing.T) {
 		})
 	}
 }
+
+func TestAFullPriorityQueueThatRefusesCountsAllLanes(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("q", durable, args("x-max-length", 2, "x-overflow", "reject-publish", "x-max-priority", 5))
+	c.prioritized("", "q", "1", "3")
+	full := func(c *client) {
+		t.Helper()
+		for n := range uint8(7) {
+			c.publishWith(props(priority(n)), "", "q", "more")
+			if c.b.Rejections() != 1 {
+				t.Errorf("a message of priority %d was taken", n)
+			}
+		}
+	}
+	full(c)
+	w.restart()
+	c = w.client()
+	full(c)
+	if m, _ := c.get("q"); m.body != "3" {
+		t.Errorf("got %q", m.body)
+	}
+	c.prioritized("", "q", "5")
+	full(c)
+	if got := c.drain("q"); !slices.Equal(got, []string{"5", "1"}) {
+		t.Errorf("got %q", got)
+	}
+}

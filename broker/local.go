@@ -129,8 +129,10 @@ func (q *localQueue) messages() (ready, unacked int, bytes int64) {
 func (q *localQueue) setLimits() {
 	q.mu.Lock() // against a lane that is just being made
 	defer q.mu.Unlock()
-	for _, sq := range q.lanes() {
-		sq.SetLimits(q.settings().storeLimits())
+	if s := q.more.Load(); s != nil {
+		s.setLimits(q.settings().storeLimits())
+	} else {
+		q.one[0].SetLimits(q.settings().storeLimits())
 	}
 }
 

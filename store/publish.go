@@ -19,9 +19,27 @@ type reservation struct {
 	q *Queue
 }
 
-// hold takes room in a limited, locked queue, if it has it.
-func (q *Queue) hold(body int64) bool {
-	if !q.room(body) {
+// hold locks a limited queue, and takes room in it, if it has it.
+func (r *applier) hold(q *Queue, body int64) bool {
+	r.lock(q)
+	l := q.limits
+	messages, bytes := q.load()
+	if l != nil && l.Shared != nil {
+		s := l.Shared
+		// Room in any of them is taken under s.mu alone, so that nobody takes the
+		// same room meanwhile.
+		r.lock(nil)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		messages, bytes = 0, 0
+		for _, other := range s.queues {
+			r.lock(other)
+			m, b := other.load()
+			messages, bytes = messages+m, bytes+b
+		}
+		r.lock(q)
+	}
+	if l != nil && !l.room(messages, bytes, body) { // nil: they have just gone
 		return false
 	}
 	q.held++
@@ -49,8 +67,7 @@ func (r *applier) reserve() bool {
 			if f := q.flags.Load(); f&queueGone != 0 || f&queueLimited == 0 {
 				continue
 			}
-			r.lock(q)
-			if q.hold(p.body()) {
+			if r.hold(q, p.body()) {
 				r.held = append(r.held, reservation{p, q})
 			} else {
 				b.refuse(p, q)
@@ -149,8 +166,7 @@ func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 			continue
 		}
 		if f&queueLimited != 0 && !held && !p.unbound {
-			r.lock(q)
-			if held = q.hold(body); !held {
+			if held = r.hold(q, body); !held {
 				r.b.refuse(p, q)
 				continue
 			}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +18,8 @@ type Limits struct {
 	// RejectPublish refuses what passes the limits. Without it the store
 	// enforces nothing: dropping the oldest is the caller's.
 	RejectPublish bool
+	// Shared, where it is set, are the queues whose messages count too.
+	Shared *Shared
 }
 
 // QueueOptions are those of Batch.CreateQueue. They are not stored: set limits
@@ -99,8 +102,27 @@ func (q *Queue) SetConsuming(consuming bool) {
 	q.consuming = consuming
 }
 
-// SetLimits replaces the limits. What is in the queue stays.
+// Shared are queues whose limits count the messages of all of them. All have the
+// same limits.
+type Shared struct {
+	mu     sync.Mutex // after the log's append lock, before the queues'
+	queues []*Queue
+}
+
+func (s *Shared) add(q *Queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.queues, q) {
+		s.queues = append(s.queues, q)
+	}
+}
+
+// SetLimits replaces the limits. What is in the queue stays. Shared limits stay
+// shared by those that had them once.
 func (q *Queue) SetLimits(l Limits) {
+	if l.Shared != nil {
+		l.Shared.add(q)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if l.RejectPublish && (l.MaxMessages != 0 || l.MaxBytes != 0) {
@@ -112,17 +134,18 @@ func (q *Queue) SetLimits(l Limits) {
 	}
 }
 
-// room tells whether a message of that many body bytes is within the limits.
-// Under mu.
-func (q *Queue) room(body int64) bool {
-	l := q.limits
-	if l == nil {
-		return true
-	}
-	if l.MaxMessages != 0 && int64(q.ix.Ready())+q.held+1 > l.MaxMessages {
+// load is what counts for limits: what is ready, and what is on its way. Under mu.
+func (q *Queue) load() (messages, bytes int64) {
+	return int64(q.ix.Ready()) + q.held, q.ix.ReadyBytes() + q.heldBytes
+}
+
+// room tells whether a message of that many body bytes is within the limits, with
+// so much there.
+func (l *Limits) room(messages, bytes, body int64) bool {
+	if l.MaxMessages != 0 && messages+1 > l.MaxMessages {
 		return false
 	}
-	return l.MaxBytes == 0 || q.ix.ReadyBytes()+q.heldBytes+body <= l.MaxBytes
+	return l.MaxBytes == 0 || bytes+body <= l.MaxBytes
 }
 
 // registry holds the durable queues that exist. Like the catalog's entries,
