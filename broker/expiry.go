@@ -130,7 +130,7 @@ func (h *deadlines) Pop() any {
 }
 
 // A queue with x-expires goes when it was not used for that long: no consumer, no get,
-// no redeclaration. Uses are only noted (queueDef.use); when the queue's time comes up
+// no declaration, not even a passive one. Uses are only noted (queueDef.use); when the queue's time comes up
 // it is looked at, and put back for the rest where it was used since. So a use costs
 // one store.
 

@@ -183,6 +183,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		if err := v.b.wait(q.def().lsn); err != nil {
 			return QueueInfo{}, err
 		}
+		q.def().use()
 		return info(q), nil
 	}
 	if spec.Name == "" {
