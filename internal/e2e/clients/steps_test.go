@@ -105,6 +105,17 @@ var steps = []struct {
 		after: expectEmpty,
 	},
 	{
+		name: "deadletter",
+		want: []string{
+			"dead spoiled rejected from QUEUE count 1 keys QUEUE expiration none",
+			"dead late expired from QUEUE count 1 keys QUEUE expiration 20",
+		},
+		after: func(t *testing.T, ch *amqp.Channel, queue string) {
+			expectEmpty(t, ch, queue)
+			expectEmpty(t, ch, queue+".dead")
+		},
+	},
+	{
 		name: "rpc",
 		want: []string{"answer one ONE", "answer two TWO", "answer three THREE"},
 	},
