@@ -86,6 +86,9 @@ func (q *localQueue) bury(r *runner) int {
 	g.mu.Unlock()
 	n := len(d.claim.Items)
 	w := q.will(d.why)
+	if d.why == expired && d.claim.Seqs {
+		w = will{q: q, set: new(settings), why: expired} // nobody wanted their bodies, whoever does now
+	}
 	q.buryItems(r, &w, d.queue, d.claim.Items)
 	d.claim.Release()
 	g.mu.Lock()

@@ -105,6 +105,7 @@ func (d *deadScript) run() error {
 			}
 			return d.publish("bounded", 2)
 		},
+		func() error { return d.publish("aging", 3) },
 		func() error { d.w.b.store.Retire(true); return nil },
 		func() error { return d.publish("bounded", 2) },
 	} {
@@ -121,6 +122,7 @@ func (w *bench) deadTopology() {
 	c.queue("mid", durable, dlx("dead", "x-max-length", 1))
 	c.queue("reject", durable, dlx("dead"))
 	c.queue("bounded", durable, dlx("mid", "x-max-length", 2))
+	c.queue("aging", durable, dlx("bounded", "x-message-ttl", 1))
 	c.queue("limit", durable, dlx("bounded", "x-queue-type", "quorum", "x-delivery-limit", 1))
 }
 
@@ -139,10 +141,10 @@ func deadBench(t testing.TB) *bench {
 func (w *bench) places() map[string][]string {
 	at := map[string][]string{}
 	c := w.client()
-	names := []string{"reject", "bounded", "limit", "mid", "dead"}
+	names := []string{"reject", "limit", "aging", "bounded", "mid", "dead"} // as they flow
 	waitFor(w.t, func() bool { // what came back may be too much, and on its way
 		for _, name := range names {
-			if q := w.b.vhosts["/"].queue(name).(*localQueue); q.tooLong() || w.unacked(name) > 0 || !w.quiet(name) {
+			if q := w.b.vhosts["/"].queue(name).(*localQueue); q.tooLong() || w.unacked(name) > 0 || name == "aging" && c.ready(name) > 0 || !w.quiet(name) {
 				return false
 			}
 		}

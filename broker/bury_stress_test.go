@@ -79,17 +79,17 @@ func (j *judge) run(stop <-chan struct{}, ackedAt *sync.Map, acked *atomic.Int64
 }
 
 // TestCyclesOfQueuesUnderLoad has queues that dead-letter into each other, because
-// they are too long and because consumers reject: nothing locks, and every message is
+// they are too long, time is over, or consumers reject: nothing locks, and every message is
 // acked once. No way round is without a rejection, so that none may be dropped.
 func TestCyclesOfQueuesUnderLoad(t *testing.T) {
 	for name, with := range map[string]func(*QueueSpec){"durable": durable, "transient": func(*QueueSpec) {}} {
 		t.Run(name, func(t *testing.T) {
 			w := newBench(t)
 			c := w.client()
-			c.queue("a", with, dlx("b", "x-max-length", 5))
+			c.queue("a", with, dlx("b", "x-max-length", 50, "x-message-ttl", 2))
 			c.queue("b", with, dlx("c", "x-max-length", 5))
 			c.queue("c", with, dlx("a"))
-			const publishers, batches, size = 3, 40, 10
+			const publishers, batches, size = 3, 20, 10
 			stop := make(chan struct{})
 			var ackedAt sync.Map
 			var acked atomic.Int64
@@ -116,15 +116,15 @@ func TestCyclesOfQueuesUnderLoad(t *testing.T) {
 				})
 			}
 			pubs.Wait()
-			// What stays in a and b within their bounds goes round no more.
+			// What stays in b within its bound goes round no more.
 			waitFor(t, func() bool {
-				return int(acked.Load())+c.ready("a")+c.ready("b") == publishers*batches*size &&
-					c.ready("c")+w.unacked("c")+w.unacked("a")+w.unacked("b") == 0
+				return int(acked.Load())+c.ready("b") == publishers*batches*size &&
+					c.ready("a")+c.ready("c")+w.unacked("c")+w.unacked("a")+w.unacked("b") == 0
 			})
 			close(stop)
 			judges.Wait()
-			if a, b := c.ready("a"), c.ready("b"); a > 5 || b > 5 {
-				t.Errorf("%d and %d messages, more than the bounds", a, b)
+			if n := c.ready("b"); n > 5 {
+				t.Errorf("%d messages, more than the bound", n)
 			}
 		})
 	}
