@@ -50,11 +50,12 @@ var notAllowed = map[role]string{
 
 // call is one request of the API.
 type call struct {
-	b    Broker
-	w    http.ResponseWriter
-	r    *http.Request
-	user access.User
-	s    *Server
+	b     Broker
+	w     http.ResponseWriter
+	r     *http.Request
+	user  access.User
+	login *broker.User
+	s     *Server
 }
 
 // failure is an answer that is no success.
@@ -118,17 +119,20 @@ var resources = map[string]resource{
 	"/api/user-limits/{user}/{name}":                         {put: action{administrator, putUserLimit}, del: action{administrator, deleteUserLimit}},
 	"/api/queues":                                            {get: action{management, listQueues}},
 	"/api/queues/{vhost}":                                    {get: action{management, listQueues}},
-	"/api/queues/{vhost}/{queue}":                            {get: action{management, getQueue}},
+	"/api/queues/{vhost}/{queue}":                            {get: action{management, getQueue}, put: action{management, putQueue}, del: action{management, deleteQueue}},
 	"/api/queues/{vhost}/{queue}/bindings":                   {get: action{management, listBindings}},
 	"/api/exchanges":                                         {get: action{management, listExchanges}},
 	"/api/exchanges/{vhost}":                                 {get: action{management, listExchanges}},
-	"/api/exchanges/{vhost}/{exchange}":                      {get: action{management, getExchange}},
+	"/api/exchanges/{vhost}/{exchange}":                      {get: action{management, getExchange}, put: action{management, putExchange}, del: action{management, deleteExchange}},
 	"/api/exchanges/{vhost}/{source}/bindings/source":        {get: action{management, listBindings}},
 	"/api/exchanges/{vhost}/{exchange}/bindings/destination": {get: action{management, listBindings}},
 	"/api/bindings":                                          {get: action{management, listBindings}},
 	"/api/bindings/{vhost}":                                  {get: action{management, listBindings}},
-	"/api/bindings/{vhost}/e/{source}/q/{queue}":             {get: action{management, listBindings}},
-	"/api/bindings/{vhost}/e/{source}/e/{exchange}":          {get: action{management, listBindings}},
+	"/api/bindings/{vhost}/e/{source}/q/{queue}":             {get: action{management, listBindings}, post: action{management, postBinding}},
+	"/api/bindings/{vhost}/e/{source}/e/{exchange}":          {get: action{management, listBindings}, post: action{management, postBinding}},
+	"/api/bindings/{vhost}/e/{source}/q/{queue}/{name}":      {get: action{management, getBinding}, del: action{management, deleteBinding}},
+	"/api/bindings/{vhost}/e/{source}/e/{exchange}/{name}":   {get: action{management, getBinding}, del: action{management, deleteBinding}},
+	"/api/queues/{vhost}/{queue}/contents":                   {del: action{management, purgeQueue}},
 }
 
 // methods are the resource's, as a request names them.
@@ -214,6 +218,7 @@ func (c *call) enter(who role) error {
 	}
 	u, err := c.b.Authenticate(name, password, loopback(c.r.RemoteAddr))
 	if err == nil {
+		c.login = u
 		c.user, err = c.b.User(u.Name) // its tags of now
 	}
 	if err != nil {

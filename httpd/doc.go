@@ -29,7 +29,8 @@
 //
 // Paths, methods, fields and codes are those of RabbitMQ 3.10 (api.go has the list
 // of paths): users, tags, vhosts, permissions, topic permissions, limits, policies
-// and operator policies can be read and set; queues, exchanges and bindings read.
+// and operator policies; queues, exchanges and bindings, which can be made, purged and
+// deleted, too. Messages can neither be published nor fetched.
 // There are no rates and no message_stats, and no page to look at. Where RabbitMQ
 // answers a bad value with 500, the answer here is 400 with a reason.
 //

@@ -168,23 +168,32 @@ func propertiesKey(b broker.BindingListing) string {
 	return key + "~" + base64.RawURLEncoding.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
 
-// listBindings shows the bindings of a vhost, or of all; those from {source}, to
-// {queue} or to {exchange} where the path says so.
+// listBindings shows the bindings of a vhost, or of all.
 func listBindings(c *call) error {
-	vhosts, err := c.vhosts()
+	found, err := c.bindings()
 	if err != nil {
 		return err
+	}
+	return listAs(c, found, showBinding)
+}
+
+// bindings are those of a vhost, or of all; those from {source}, to {queue} or to
+// {exchange} where the path says so.
+func (c *call) bindings() ([]broker.BindingListing, error) {
+	vhosts, err := c.vhosts()
+	if err != nil {
+		return nil, err
 	}
 	source, queue, exchange := c.r.PathValue("source"), c.r.PathValue("queue"), c.r.PathValue("exchange")
 	if queue != "" {
 		if _, err := c.b.Queue(vhosts[0], queue); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, name := range []string{source, exchange} {
 		if name != "" {
 			if _, err := c.b.Exchange(vhosts[0], exchangeName(name)); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
@@ -202,7 +211,7 @@ func listBindings(c *call) error {
 			}
 		}
 	}
-	return listAs(c, found, showBinding)
+	return found, nil
 }
 
 // showTable is a field table as JSON.

@@ -54,6 +54,8 @@ type Broker interface {
 
 	Authenticate(user, password string, loopback bool) (*broker.User, error)
 
+	NewSession(vhost string, u *broker.User, p broker.Peer) (*broker.Session, error)
+
 	Users() []access.User
 	User(name string) (access.User, error)
 	PutUser(u access.User) (created bool, err error)
