@@ -31,9 +31,11 @@ type Options struct {
 	// returns, negative no limit.
 	MemoryLimit int64
 	// DefaultUser is the administrator that a new broker has, with all permissions
-	// in the vhost '/'. Default guest, with the password guest; one with another name
+	// in DefaultVHost. Default guest, with the password guest; one with another name
 	// and no password can come in by a certificate only.
 	DefaultUser, DefaultPassword string
+	// DefaultVHost is the vhost that a new broker has. Default '/'.
+	DefaultVHost string
 	// LoopbackUsers may come from this machine only. Nil is guest alone.
 	LoopbackUsers []string
 	// Logger receives what an operator should know. Default: nothing is logged.
@@ -71,6 +73,9 @@ func (o Options) withDefaults() Options {
 		if o.DefaultPassword == "" {
 			o.DefaultPassword = guest
 		}
+	}
+	if o.DefaultVHost == "" {
+		o.DefaultVHost = "/"
 	}
 	if o.LoopbackUsers == nil {
 		o.LoopbackUsers = []string{guest}
@@ -129,7 +134,7 @@ type Stats struct {
 }
 
 // Open opens the broker in a folder, which is made if it is missing. A broker
-// that is new has the vhost '/' and Options.DefaultUser.
+// that is new has Options.DefaultVHost and Options.DefaultUser.
 func Open(dir string, o Options) (*Broker, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

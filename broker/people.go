@@ -33,7 +33,7 @@ func (b *Broker) begin() error {
 		return nil
 	}
 	if len(b.vhosts) == 0 {
-		if err := b.AddVHost("/"); err != nil {
+		if err := b.AddVHost(b.opts.DefaultVHost); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (b *Broker) makeDefaultUser(c *adminChange) error {
 	c.batch.Put(usersMade, nil)
 	a := newAccount(u)
 	b.verifier.Remember(&a.login, u.Hash, password)
-	if v := b.vhosts["/"]; v != nil {
+	if v := b.vhosts[b.opts.DefaultVHost]; v != nil {
 		all := access.Permissions{User: name, VHost: v.name, Configure: ".*", Write: ".*", Read: ".*"}
 		rights, err := all.Compile()
 		if err != nil {

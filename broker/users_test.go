@@ -137,7 +137,7 @@ func TestTheFirstUserIsMadeOnce(t *testing.T) {
 
 func TestTheFirstUserIsTheOneAskedFor(t *testing.T) {
 	o := newBench(t).opts
-	o.DefaultUser, o.DefaultPassword = "root", "s3cret"
+	o.DefaultUser, o.DefaultPassword, o.DefaultVHost = "root", "s3cret", "shop"
 	b, err := Open("other", o) // beside the first one's folder
 	if err != nil {
 		t.Fatal(err)
@@ -150,11 +150,14 @@ func TestTheFirstUserIsTheOneAskedFor(t *testing.T) {
 	if err != nil || !slices.Contains(u.Tags, access.Administrator) {
 		t.Fatal(u, err)
 	}
-	s, err := b.NewSession("/", u, fakePeer("x"))
+	s, err := b.NewSession("shop", u, fakePeer("x"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
+	if all := b.VHosts(); len(all) != 1 {
+		t.Errorf("vhosts %v", all)
+	}
 }
 
 func TestADeletedUserLosesItsConnectionsAndRights(t *testing.T) {

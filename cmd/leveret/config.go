@@ -51,10 +51,11 @@ type Config struct {
 	// no login.
 	HTTPAddr string `toml:"http-addr"`
 	// DefaultUser is the administrator that a new data directory gets, with all
-	// permissions in the vhost /, and DefaultPass its password; both mean nothing
-	// later. The default is RabbitMQ's: guest, with the password guest.
-	DefaultUser string `toml:"default-user"`
-	DefaultPass string `toml:"default-pass"`
+	// permissions in DefaultVHost, its vhost, and DefaultPass its password; they mean
+	// nothing later. The default is RabbitMQ's: guest, with the password guest, in /.
+	DefaultUser  string `toml:"default-user"`
+	DefaultPass  string `toml:"default-pass"`
+	DefaultVHost string `toml:"default-vhost"`
 	// LoopbackUsers are those who may come from this machine only, separated by
 	// commas; empty: all may come from anywhere.
 	LoopbackUsers string `toml:"loopback-users"`
@@ -112,6 +113,7 @@ func defaultConfig() Config {
 		TLSMinVersion:   "1.2",
 		TLSLoginFrom:    string(certs.LoginDN),
 		HTTPAddr:        "127.0.0.1:15672",
+		DefaultVHost:    "/",
 		LoopbackUsers:   "guest",
 		LogLevel:        "info",
 		ShutdownTimeout: duration(10 * time.Second),
@@ -145,6 +147,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health, `HOST:PORT`; empty: none")
 	fs.StringVar(&c.DefaultUser, "default-user", c.DefaultUser, "`name` of the administrator that a new data directory gets; guest if not given")
 	fs.StringVar(&c.DefaultPass, "default-pass", c.DefaultPass, "`password` of that user; better by the environment or the file, which other users of the machine do not see")
+	fs.StringVar(&c.DefaultVHost, "default-vhost", c.DefaultVHost, "`name` of the vhost that a new data directory gets")
 	fs.StringVar(&c.LoopbackUsers, "loopback-users", c.LoopbackUsers, "`names`, separated by commas, of users who may come from this machine only; empty: none")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "`level`: debug, info, warn or error")
 	fs.Var(&c.ShutdownTimeout, "shutdown-timeout", "how long a stop waits for clients to answer")

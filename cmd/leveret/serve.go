@@ -105,7 +105,7 @@ func serve(ctx context.Context, cfg Config) error {
 		Logger:        log,
 		DiskFreeLimit: cfg.diskFreeLimit(),
 		MemoryLimit:   memoryLimit,
-		DefaultUser:   cfg.DefaultUser, DefaultPassword: cfg.DefaultPass,
+		DefaultUser:   cfg.DefaultUser, DefaultPassword: cfg.DefaultPass, DefaultVHost: cfg.DefaultVHost,
 		LoopbackUsers: cfg.loopbackUsers(),
 		Store: store.Options{
 			Logger:          log,
