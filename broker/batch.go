@@ -59,8 +59,11 @@ type Batch struct {
 	// expires is that of the message at hand; now is when times were counted from, 0:
 	// no message expires since the last Reset.
 	expires, now int64
-	lanes        []*store.Queue // see locals
-	arena        []byte         // property lists that had to be rewritten
+
+	kept    amqp.Properties // of the message at hand, with BCC; nil: it has none
+	delayed []*delays       // that were published to
+	lanes   []*store.Queue  // see locals
+	arena   []byte          // property lists that had to be rewritten
 }
 
 // part is a store batch that is applied before what follows it, and the number
@@ -98,7 +101,7 @@ func (b *Batch) begin() {
 // is an *amqp.Error, and means that the message has no effect and no index.
 func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	b.begin()
-	b.expires = 0
+	b.expires, b.kept = 0, nil
 	props := amqp.Properties(p.Props)
 	var r *route
 	if props.Has(amqp.PropHeaders) || props.Has(amqp.PropReplyTo) || props.Has(amqp.PropExpiration) || props.Has(amqp.PropUserID) {
@@ -115,7 +118,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 		return false, amqp.PreconditionFailed("invalid message: {delivery_mode_unknown,%d}", mode)
 	}
 	p.Props = props
-	if len(r.queues) == 0 {
+	if len(r.queues)+len(r.delays) == 0 {
 		b.index = append(b.index, -1)
 		return false, nil
 	}
@@ -132,9 +135,12 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 		priority, _ := props.Priority()
 		locals = b.locals(r, priority)
 	}
-	if p.Upload != nil {
-		err = b.publishLarge(p, m, locals)
-	} else {
+	switch {
+	case p.Upload != nil:
+		err = b.publishLarge(p, r, m, locals)
+	case len(r.delays) > 0:
+		b.index = append(b.index, int32(b.publishDelayed(r, m, nil)))
+	default:
 		b.index = append(b.index, int32(b.cur.Publish(m, locals)))
 	}
 	if err != nil {
@@ -256,6 +262,7 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 	}
 	b.router.keys = keys
 	if hasBCC {
+		b.kept = props // where it waits it keeps its keys
 		if props, err = b.rewrite(props.Edit().SetHeaders(headers.Without("BCC"))); err != nil {
 			return nil, nil, err
 		}
@@ -410,11 +417,21 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	if len(b.refused) > 0 && (failure == nil || !b.atomic) {
 		b.buryRefused(r)
 	}
+	b.arm()
 	b.deliver(r)
 	if waited && lead && lsn != 0 {
 		br.store.Lead()
 	}
 	return lsn, failure
+}
+
+// arm sets the alarms of what messages wait for.
+func (b *Batch) arm() {
+	for _, d := range b.delayed {
+		d.arm()
+	}
+	clear(b.delayed)
+	b.delayed = b.delayed[:0]
 }
 
 // deliver runs delivery of the touched queues. r is nil where there is none.
@@ -476,6 +493,8 @@ func (b *Batch) Reset() {
 	b.refused = b.refused[:0]
 	b.index, b.ops, b.settled = b.index[:0], 0, 0
 	b.now = 0
+	clear(b.delayed)
+	b.delayed = b.delayed[:0]
 	b.atomic, b.confirm, b.flushed = false, false, false
 	if cap(b.arena) > maxArena {
 		b.arena = nil

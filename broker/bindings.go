@@ -181,7 +181,7 @@ func (s *Session) bind(source, key string, args amqp.Table, find func() (*node, 
 		if err != nil {
 			return err
 		}
-		if err := routing.ValidateBinding(src.kind, key, args); err != nil {
+		if err := routing.ValidateBinding(routesAs(src.kind, src.args), key, args); err != nil {
 			return err
 		}
 		if b := dst.find(src, key, args); b != nil {

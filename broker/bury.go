@@ -150,6 +150,11 @@ func leftOut(sq *store.Queue, items []store.Item, seqs []uint64) {
 // what is too much there. Nothing calls itself: a queue that is reached again comes
 // to the end of the list.
 func (r *runner) follow() {
+	for _, d := range r.delayed {
+		d.arm()
+	}
+	clear(r.delayed)
+	r.delayed = r.delayed[:0]
 	for len(r.reached) > 0 {
 		q := r.reached[0]
 		last := copy(r.reached, r.reached[1:])

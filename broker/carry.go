@@ -157,7 +157,7 @@ func (q *localQueue) copyLetter(r *runner, w *will, p *parcel, m store.Message, 
 	if w.x != nil {
 		dead, queues = l.address(w, m)
 	}
-	if len(queues) == 0 {
+	if w.x == nil || len(queues)+len(l.router.delays) == 0 {
 		if w.set.atLeastOnce && p.refused == nil {
 			p.unrouted = true
 			return false
@@ -174,9 +174,8 @@ func (q *localQueue) copyLetter(r *runner, w *will, p *parcel, m store.Message, 
 		default:
 			return false // it may be better later
 		}
-		l.batch.Unbound(l.batch.PublishLarge(to, dead, l.locals(queues, dead.Props)))
+		l.send(r, l.batch, dead, to, queues)
 		to.Release() // the batch holds it now
-		r.reach(queues)
 	}
 	if p.refused == nil {
 		l.batch.Ack(p.lane, p.seq)

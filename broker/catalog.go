@@ -15,12 +15,16 @@ func (v *vhost) key() string { return catalog.Key(catalog.VHost, v.name) }
 func (x *exchange) key() string { return catalog.Key(catalog.Exchange, x.v.name, x.name) }
 
 func (x *exchange) record() []byte {
-	return amqp.NewTable(
-		amqp.Field{Name: "type", Value: amqp.LongString(x.kind)},
-		amqp.Field{Name: "auto_delete", Value: amqp.Bool(x.autoDelete)},
-		amqp.Field{Name: "internal", Value: amqp.Bool(x.internal)},
-		amqp.Field{Name: "arguments", Value: amqp.Nested(x.args)},
-	)
+	fields := []amqp.Field{
+		{Name: "type", Value: amqp.LongString(x.kind)},
+		{Name: "auto_delete", Value: amqp.Bool(x.autoDelete)},
+		{Name: "internal", Value: amqp.Bool(x.internal)},
+		{Name: "arguments", Value: amqp.Nested(x.args)},
+	}
+	if x.delays != nil {
+		fields = append(fields, amqp.Field{Name: catalog.Delays, Value: amqp.Int64(int64(x.delays.sq.ID()))})
+	}
+	return amqp.NewTable(fields...)
 }
 
 func (d *queueDef) key() string { return catalog.Key(catalog.Queue, d.v.name, d.name) }
@@ -84,6 +88,7 @@ func (b *Broker) load() error {
 			}
 		}
 	}
+	known := make(map[uint32]bool, len(found[catalog.Queue]))
 	for _, e := range found[catalog.Exchange] {
 		v, err := lookup(e.names[0])
 		if err != nil {
@@ -98,10 +103,12 @@ func (b *Broker) load() error {
 		if x == nil {
 			return fmt.Errorf("catalog: exchange '%s' in vhost '%s' has the unknown type '%s'", spec.Name, v.name, kind)
 		}
+		if !x.loadDelays(e.value, known) {
+			return fmt.Errorf("catalog: the queue of what waits in the exchange '%s' in vhost '%s' is not in the store", spec.Name, v.name)
+		}
 		x.applyPolicies(v.policies)
 		v.exchanges[x.name] = x
 	}
-	known := make(map[uint32]bool, len(found[catalog.Queue]))
 	if len(b.vhosts) == 1 {
 		for _, v := range b.vhosts {
 			v.queues = make(map[string]Queue, len(found[catalog.Queue]))

@@ -41,6 +41,7 @@ type runner struct {
 	buried  int           // how many messages this runner has buried
 	reached []*localQueue // where dead letters have gone, and nobody has delivered yet
 	letters *letters      // nil: not needed yet
+	delayed []*delays     // where dead letters wait, or messages that were delayed before
 }
 
 const (

@@ -22,6 +22,7 @@ type exchange struct {
 	args        amqp.Table
 	set         atomic.Pointer[exchangeSettings] // replaced as a whole
 	table       routing.Table[*node]
+	delays      *delays // what waits; nil: it is not of the type for that
 	lsn         wal.LSN // of its record
 	deleted     bool    // guarded by vhost.mu
 }
@@ -36,7 +37,7 @@ type ExchangeSpec struct {
 // newExchange makes an exchange, or nil if there is no such type.
 func (v *vhost) newExchange(spec ExchangeSpec) *exchange {
 	x := &exchange{
-		v: v, name: spec.Name, kind: spec.Type, table: routing.New[*node](spec.Type, spec.Args),
+		v: v, name: spec.Name, kind: spec.Type, table: routing.New[*node](routesAs(spec.Type, spec.Args), spec.Args),
 		durable: spec.Durable, autoDelete: spec.AutoDelete, internal: spec.Internal,
 		args: spec.Args.Clone(),
 	}
@@ -65,8 +66,12 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 	}
 	fresh := v.newExchange(spec)
 	if fresh == nil {
+		kind := routesAs(spec.Type, spec.Args)
+		if kind == "" && spec.Type == typeDelayed {
+			return errDelayedType
+		}
 		// RabbitMQ says "invalid" where the name happens to be an Erlang atom.
-		return amqp.CommandInvalid("unknown exchange type '%s'", spec.Type)
+		return amqp.CommandInvalid("unknown exchange type '%s'", kind)
 	}
 	if spec.Name == "" {
 		return errDefaultExchange()
@@ -96,13 +101,10 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 		if err := t.making(); err != nil {
 			return err
 		}
-		if err := routing.ValidateExchange(spec.Type, spec.Args); err != nil {
+		if err := routing.ValidateExchange(routesAs(spec.Type, spec.Args), spec.Args); err != nil {
 			return err
 		}
-		if fresh.durable {
-			t.batch.Put(fresh.key(), fresh.record())
-		}
-		if err := t.apply(); err != nil {
+		if err := fresh.create(t); err != nil {
 			return err
 		}
 		fresh.lsn = t.lsn
@@ -127,10 +129,15 @@ func (x *exchange) compare(with *exchange) *amqp.Error {
 	case x.internal != with.internal:
 		return differs("internal", amqp.Bool(with.internal), amqp.Bool(x.internal))
 	}
-	got, _ := with.args.Get("alternate-exchange")
-	is, _ := x.args.Get("alternate-exchange")
-	if !amqp.Equivalent(got, is) {
-		return differs("alternate-exchange", got, is)
+	for _, key := range []string{"alternate-exchange", delayedType} {
+		if key == delayedType && x.kind != typeDelayed {
+			continue
+		}
+		got, _ := with.args.Get(key)
+		is, _ := x.args.Get(key)
+		if !amqp.Equivalent(got, is) {
+			return differs(key, got, is)
+		}
 	}
 	return nil
 }
@@ -169,6 +176,10 @@ func (t *change) deleteExchange(x *exchange) {
 	}
 	x.deleted = true
 	delete(t.v.exchanges, x.name)
+	if d := x.delays; d != nil { // what waits there goes with it
+		t.batch.DeleteQueue(d.sq)
+		t.v.b.expiry.drop(&d.deadline)
+	}
 	if x.durable {
 		t.batch.Delete(x.key())
 	}

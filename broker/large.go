@@ -46,12 +46,20 @@ func (s *Session) NewUpload(size uint64, props amqp.Properties) (*Upload, error)
 
 // publishLarge is the end of Publish for a message whose body is an upload. It
 // waits until the body is on disk, if it is persistent.
-func (b *Batch) publishLarge(p *Publishing, m store.Message, queues []*store.Queue) error {
+func (b *Batch) publishLarge(p *Publishing, r *route, m store.Message, queues []*store.Queue) error {
+	if len(r.delays) > 0 && b.kept != nil {
+		m.Props = b.kept // it is a copy that gets on
+	}
 	l, err := p.Upload.Finish(m)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
-	i := b.cur.PublishLarge(l, m, queues)
+	i := 0
+	if len(r.delays) > 0 {
+		i = b.publishDelayed(r, m, l)
+	} else {
+		i = b.cur.PublishLarge(l, m, queues)
+	}
 	l.Release() // the batch holds it now
 	b.index = append(b.index, int32(i))
 	return nil

@@ -76,14 +76,12 @@ func (l *letters) add(r *runner, batch *store.Batch, w *will, sq *store.Queue, i
 	if w.x != nil {
 		dead, queues := l.address(w, it.Message)
 		switch {
-		case len(queues) == 0:
+		case len(queues)+len(l.router.delays) == 0:
 		case it.Large != nil:
 			return later
 		default:
-			batch.Unbound(batch.Publish(dead, l.locals(queues, dead.Props)))
+			l.send(r, batch, dead, nil, queues)
 			batch.Ack(sq, it.Seq)
-			l.bytes += len(dead.Body) + len(dead.Props)
-			r.reach(queues)
 			return settled
 		}
 	}

@@ -122,12 +122,9 @@ func (b *Batch) buryRefusals(r *runner, batch *store.Batch) {
 			continue
 		}
 		l := r.deadLetters()
-		if dead, queues := l.address(&w, f.Message); len(queues) > 0 {
-			l.batch.Unbound(l.batch.Publish(dead, l.locals(queues, dead.Props)))
-			r.reach(queues)
-			if l.bytes += len(dead.Body) + len(dead.Props); l.bytes >= letterBytes {
-				l.apply(r.b)
-			}
+		dead, queues := l.address(&w, f.Message)
+		if l.send(r, l.batch, dead, nil, queues); l.bytes >= letterBytes {
+			l.apply(r.b)
 		}
 	}
 	if r != nil && r.letters != nil {

@@ -20,6 +20,8 @@ type route struct {
 	limited       bool           // some queue has a bound
 	quorum        bool           // some queue keeps what is transient too
 	prioritized   bool           // some queue has lanes
+	delays        []*delays      // of exchanges that keep the message
+	delay         int64          // for so many ms
 	epoch         uint64         // the flush for which its queues are noted
 }
 
@@ -63,6 +65,10 @@ type router struct {
 	replies   int // how many of queues are reply destinations
 	found     map[Queue]struct{}
 	once      bool // the result is good for this message only
+
+	delays []*delays // of exchanges that keep the message for a while
+	delay  int64     // for how many ms, where timed is set
+	timed  bool      // the message was asked
 }
 
 // linearSearch is how many queues are searched for a duplicate one by one.
@@ -74,6 +80,7 @@ const linearSearch = 32
 func (r *router) walk(x *exchange) {
 	r.exchanges = append(r.exchanges[:0], x)
 	r.queues, r.replies, r.once = r.queues[:0], 0, false
+	r.delays, r.timed = r.delays[:0], false
 	if len(r.found) > 0 {
 		clear(r.found)
 	}
@@ -87,6 +94,10 @@ func (r *router) walk(x *exchange) {
 		x := r.exchanges[i]
 		if x.table == nil {
 			continue // RabbitMQ routes by name only what is published there
+		}
+		if r.delaying(x) {
+			r.delays = append(r.delays, x.delays)
+			continue
 		}
 		r.nodes = r.nodes[:0]
 		keys := r.keys
@@ -169,7 +180,8 @@ func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
 	r.exchange = append(r.exchange[:0], exchange...)
 	r.key = append(r.key[:0], key...)
 	r.generation = generation
-	r.routed = len(from.queues) > from.replies
+	r.routed = len(from.queues) > from.replies || len(from.delays) > 0
+	r.delays, r.delay = append(r.delays[:0], from.delays...), from.delay
 	if slices.Equal(r.queues, from.queues) {
 		return
 	}

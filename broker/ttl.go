@@ -58,7 +58,7 @@ func (q *localQueue) await(at int64) {
 		q.alarm.CompareAndSwap(nil, &alarm{deadline: deadline{do: q.ring}})
 		a = q.alarm.Load()
 	}
-	a.set(q.v.b, at)
+	a.ringAt(q.v.b, at)
 }
 
 // alarm is a deadline that is set to earlier and earlier times.
@@ -67,8 +67,8 @@ type alarm struct {
 	deadline
 }
 
-// set has the alarm ring at that time, if it does not before.
-func (a *alarm) set(b *Broker, at int64) {
+// ringAt has the alarm ring at that time, if it does not before.
+func (a *alarm) ringAt(b *Broker, at int64) {
 	for {
 		old := a.awaited.Load()
 		if old != 0 && old <= at {

@@ -171,6 +171,8 @@ func printStat(out io.Writer, st *inspect.Stat, top int, files bool) error {
 		name := printable(q.Name.Queue)
 		if q.Name == (inspect.Name{}) {
 			name = "(name unknown)"
+		} else if q.Exchange != "" {
+			name = fmt.Sprintf("(delayed by exchange %s)", printable(q.Exchange))
 		} else if q.Priority > 0 {
 			name += fmt.Sprintf(", priority %d", q.Priority)
 		}
@@ -412,6 +414,9 @@ func printSalvaged(out io.Writer, r *inspect.Salvaged) error {
 func targetText(t inspect.Target) string {
 	if t.Name == (inspect.Name{}) {
 		return fmt.Sprintf("queue %d", t.Queue)
+	}
+	if t.Exchange != "" {
+		return fmt.Sprintf("what exchange '%s' in vhost '%s' delays", printable(t.Exchange), printable(t.VHost))
 	}
 	text := fmt.Sprintf("queue '%s' in vhost '%s'", printable(t.Name.Queue), printable(t.VHost))
 	if t.Priority > 0 {

@@ -9,7 +9,7 @@
 //
 //	kind          names                                               fields of the value
 //	v  vhost      name                                                description, tags, limits, deleting
-//	x  exchange   vhost, name                                         type, auto_delete, internal, arguments
+//	x  exchange   vhost, name                                         type, auto_delete, internal, arguments, delays
 //	q  queue      vhost, name                                         id (of the store's queue), auto_delete, arguments, lanes
 //	b  binding    vhost, source, "q" or "x", destination, key, args   arguments
 //	p  policy     vhost, name                                         pattern, apply-to, priority, definition (JSON)
@@ -21,6 +21,9 @@
 //
 // A priority queue has a queue of the store for each priority in use. That of
 // priority 0 is the id; lanes is a table of the others, ids by priority in decimal.
+//
+// Delays is the id of the store's queue in which an exchange keeps the messages that
+// it delays.
 //
 // The args in a binding's key are its arguments in a canonical order. Limits are a
 // table of integers. A vhost with the field deleting is on its way out, with all
@@ -51,6 +54,9 @@ const (
 	Policy         = 'p'
 	OperatorPolicy = 'r'
 )
+
+// Delays is that field of an exchange.
+const Delays = "delays"
 
 // names is how many names the keys of a kind have; 0: there is no such kind.
 func names(kind byte) int {
@@ -141,6 +147,14 @@ func QueueIDs(value amqp.Table) (lanes []Lane, ok bool) {
 		lanes = append(lanes, Lane{uint8(priority), id(v)})
 	}
 	return lanes, ok
+}
+
+// DelaysID is the store's queue that an exchange's record names. has is false where it
+// names none, good where that makes no sense.
+func DelaysID(value amqp.Table) (id uint32, has, good bool) {
+	v, has := value.Get(Delays)
+	n, ok := v.Int()
+	return uint32(n), has, has && ok && n > 0 && n <= 1<<32-1
 }
 
 // OfVHost tells whether objects of a kind are in a vhost, which is their key's

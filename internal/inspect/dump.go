@@ -80,6 +80,7 @@ type Message struct {
 	Time       time.Time         `json:"time"`
 	Exchange   string            `json:"exchange"`
 	RoutingKey string            `json:"routing_key"`
+	Expires    *time.Time        `json:"expires,omitempty"` // 1970: at once
 	BodyBytes  int64             `json:"body_bytes"`
 	Bytes      int64             `json:"bytes"` // all of it
 	Properties map[string]string `json:"properties,omitempty"`
@@ -299,6 +300,7 @@ func (d *dumper) message(blob []byte) *Message {
 		Time: time.UnixMilli(ms).UTC(), Exchange: string(m.Exchange), RoutingKey: string(m.RoutingKey),
 		BodyBytes: int64(len(m.Body)), Bytes: int64(len(blob)),
 	}
+	v.setExpires(m.Expires)
 	if err := record.CheckBlob(blob); err != nil {
 		d.damaged++
 		v.Bad = err.Error()
@@ -307,6 +309,13 @@ func (d *dumper) message(blob []byte) *Message {
 		v.setBody(m.Props, m.Body)
 	}
 	return v
+}
+
+func (v *Message) setExpires(ms int64) {
+	if ms != 0 {
+		t := time.UnixMilli(ms).UTC()
+		v.Expires = &t
+	}
 }
 
 func (v *Message) setBody(props, body []byte) {
@@ -342,6 +351,7 @@ func property(prop amqp.Property, value []byte) string {
 // large describes the message of a large file.
 func (d *dumper) large(rec *record.Record) *Message {
 	v := &Message{BodyBytes: int64(rec.Length - rec.Overhead), Bytes: int64(rec.Length)}
+	v.setExpires(rec.Expires)
 	r, err := d.files.Reader(rec.File)
 	if errors.Is(err, fs.ErrNotExist) {
 		v.Bad = "the file is gone, as it is when the message was acked"

@@ -3,10 +3,14 @@ package inspect
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -150,5 +154,83 @@ func TestDumpGoesOnBehindDamage(t *testing.T) {
 		if l["kind"] == "damage" && (l["file"] != "/data/wal/00000000000000000001.wal" || l["cause"] != "frame has a wrong checksum" || l["to_lsn"].(float64) <= l["lsn"].(float64)) {
 			t.Errorf("damage is shown as %v", l)
 		}
+	}
+}
+
+// What expires, as what an exchange delays does, keeps its time in every way that leads
+// through these tools.
+func TestMessagesThatExpireAreSavedWithTheirTimes(t *testing.T) {
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.vhost("/")
+			var q *store.Queue
+			w.do(func(b *store.Batch) {
+				q = b.CreateQueue(true, store.QueueOptions{})
+				b.Put(catalog.Key(catalog.Exchange, "/", "later"), amqp.NewTable(
+					amqp.Field{Name: "type", Value: amqp.LongString("x-delayed-message")},
+					amqp.Field{Name: catalog.Delays, Value: amqp.Int64(int64(q.ID()))},
+				))
+			})
+			put := func(at int64) {
+				w.do(func(b *store.Batch) {
+					b.Publish(store.Message{Body: []byte(fmt.Sprint(at)), Expires: at, Persistent: true}, []*store.Queue{q})
+				})
+			}
+			for i := range int64(50) {
+				put(1000 + i)
+			}
+			w.ok(w.s.Retire(true)) // to a segment
+			for i := range int64(20) {
+				put(2000 + i)
+			}
+			u, err := w.s.NewUpload(5, true)
+			w.ok(err)
+			_, err = u.Write([]byte("large"))
+			w.ok(err)
+			l, err := u.Finish(store.Message{})
+			w.ok(err)
+			w.do(func(b *store.Batch) {
+				b.PublishLarge(l, store.Message{Expires: 3000, Persistent: true}, []*store.Queue{q})
+			})
+			l.Release()
+			w.ok(w.s.Checkpoint())
+			put(4000)
+			end(w)
+			if v := mustVerify(t, w.fs); v.Found != 0 {
+				t.Errorf("problems: %v", v.Problems)
+			}
+			lines, damaged := dumped(t, w.fs, DumpOptions{Queue: Filter(fmt.Sprint(q.ID()))})
+			last := lines[len(lines)-1]
+			if damaged != 0 || last["expires"] != "1970-01-01T00:00:04Z" || !strings.Contains(fmt.Sprint(last["queues"]), "delayed_by:later") {
+				t.Errorf("%d damaged; the last line is %v", damaged, last)
+			}
+			st, err := ReadStat(dataDir, Options{FS: w.fs})
+			w.ok(err)
+			if len(st.Queues) != 1 || st.Queues[0].Name != (Name{VHost: "/", Exchange: "later"}) || st.Queues[0].Messages != 72 {
+				t.Errorf("queues %+v", st.Queues)
+			}
+			r, _ := mustSalvage(t, w.fs)
+			if r.Messages != 72 || len(r.Named)+len(r.Dropped) != 0 {
+				t.Errorf("report %+v", r)
+			}
+			s, err := store.Open(newDir, tiny(w.fs))
+			w.ok(err)
+			defer s.Close()
+			var c store.Claim
+			var got []int64
+			for s.Queue(q.ID()).ClaimExpired(&c, 3500, 10, true) == store.Claimed {
+				for i := range c.Items {
+					it := &c.Items[i]
+					if it.Large == nil && string(it.Body) != fmt.Sprint(it.Expires) {
+						t.Errorf("%q expires at %d", it.Body, it.Expires)
+					}
+					got = append(got, it.Expires)
+				}
+			}
+			if len(got) != 71 || !slices.IsSorted(got) {
+				t.Errorf("%d messages have expired: %v", len(got), got)
+			}
+		})
 	}
 }

@@ -179,7 +179,7 @@ func TestLanesOfAPriorityQueueAreNamedWithTheirPriority(t *testing.T) {
 	for _, q := range st.Queues {
 		got[q.Name] = q.Messages
 	}
-	if want := (map[Name]int64{{"/", "q", 0}: 3, {"/", "q", 7}: 2}); !reflect.DeepEqual(got, want) {
+	if want := (map[Name]int64{{VHost: "/", Queue: "q"}: 3, {VHost: "/", Queue: "q", Priority: 7}: 2}); !reflect.DeepEqual(got, want) {
 		t.Errorf("queues %v, want %v", got, want)
 	}
 	if v := mustVerify(t, w.fs); v.Found != 0 {

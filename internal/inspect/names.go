@@ -21,6 +21,8 @@ type Name struct {
 	// Priority is that of its messages: a priority queue is a queue of the store
 	// for each that is in use.
 	Priority uint8 `json:"priority,omitempty"`
+	// Exchange is whose delayed messages wait there, instead: Queue is empty then.
+	Exchange string `json:"delayed_by,omitempty"`
 }
 
 // topology is the catalog's records, and who is called what.
@@ -44,12 +46,18 @@ func (t *topology) put(key string, value []byte) {
 // queue's past.
 func (t *topology) remove(key string) { delete(t.records, key) }
 
-// queueRecord tells which queues of the store a record names: several of a
-// priority queue, and none where it is no good record of a queue.
+// queueRecord tells which queues of the store a record names: several of a priority
+// queue, that of what waits in an exchange, and none where it is no good record.
 func queueRecord(key string, value []byte) iter.Seq2[uint32, Name] {
 	return func(yield func(uint32, Name) bool) {
 		kind, parts, err := catalog.Split(key)
-		if err != nil || kind != catalog.Queue || amqp.Table(value).Validate() != nil {
+		if err != nil || kind != catalog.Queue && kind != catalog.Exchange || amqp.Table(value).Validate() != nil {
+			return
+		}
+		if kind == catalog.Exchange {
+			if id, ok, good := catalog.DelaysID(value); ok && good {
+				yield(id, Name{VHost: parts[0], Exchange: parts[1]})
+			}
 			return
 		}
 		lanes, ok := catalog.QueueIDs(value)
@@ -57,7 +65,7 @@ func queueRecord(key string, value []byte) iter.Seq2[uint32, Name] {
 			return
 		}
 		for _, l := range lanes {
-			if !yield(l.ID, Name{parts[0], parts[1], l.Priority}) {
+			if !yield(l.ID, Name{VHost: parts[0], Queue: parts[1], Priority: l.Priority}) {
 				return
 			}
 		}
@@ -65,14 +73,22 @@ func queueRecord(key string, value []byte) iter.Seq2[uint32, Name] {
 }
 
 func (n Name) text() string {
+	if n.Exchange != "" {
+		return fmt.Sprintf("what exchange '%s' in vhost '%s' delays", n.Exchange, n.VHost)
+	}
 	if n.Priority > 0 {
 		return fmt.Sprintf("queue '%s' in vhost '%s', priority %d", n.Queue, n.VHost, n.Priority)
 	}
 	return fmt.Sprintf("queue '%s' in vhost '%s'", n.Queue, n.VHost)
 }
 
-// queueKey is the key of a queue's record.
-func queueKey(n Name) string { return catalog.Key(catalog.Queue, n.VHost, n.Queue) }
+// queueKey is the key of the record that names a queue.
+func queueKey(n Name) string {
+	if n.Exchange != "" {
+		return catalog.Key(catalog.Exchange, n.VHost, n.Exchange)
+	}
+	return catalog.Key(catalog.Queue, n.VHost, n.Queue)
+}
 
 var errCatalogBlock = errors.New("catalog block ends too early")
 
@@ -148,8 +164,14 @@ func (t *topology) check(hasQueue func(id uint32) bool, fn func(key string, caus
 		if err == nil && (kind == catalog.Access || kind == catalog.Topics) && !has(catalog.User, parts[1]) {
 			err = fmt.Errorf("there is no user '%s'", parts[1])
 		}
-		if err == nil && kind == catalog.Queue {
-			lanes, ok := catalog.QueueIDs(t.records[key])
+		if err == nil && (kind == catalog.Queue || kind == catalog.Exchange) {
+			var lanes []catalog.Lane
+			ok := true
+			if kind == catalog.Queue {
+				lanes, ok = catalog.QueueIDs(t.records[key])
+			} else if id, has, good := catalog.DelaysID(t.records[key]); has {
+				lanes, ok = []catalog.Lane{{ID: id}}, good
+			}
 			if !ok {
 				err = errors.New("it names no number of a queue")
 				lanes = nil

@@ -544,10 +544,11 @@ func (w *saver) saveLarge(q *queue, seq uint64, e index.Entry) error {
 		return w.lost(l)
 	}
 	n := record.WordSize + record.PairSize
-	p := make([]byte, n+record.LargeSize)
+	expires := q.ix.Expiry(seq)
+	p := make([]byte, n+record.LargeEnd(expires))
 	record.PutWord(p, record.PublishLarge, 1)
 	w.pair(p[record.WordSize:], q, seq, e)
-	record.PutLarge(p[n:], c.number, e.Len, uint32(int64(e.Len)-e.Body()), 0)
+	record.PutLarge(p[n:], c.number, e.Len, uint32(int64(e.Len)-e.Body()), expires)
 	if err := w.put(p); err != nil {
 		return err
 	}

@@ -309,6 +309,8 @@ func (s *state) loadCheckpoint(sf *snapshotFile) error {
 			return l.LoadEntries(p, nil)
 		case kind == index.BlockRuns:
 			return l.LoadRuns(p)
+		case kind == index.BlockTimes:
+			return l.LoadTimes(p)
 		case kind == index.BlockAcks:
 			return l.LoadAcks(p)
 		}
@@ -536,12 +538,12 @@ func (q *queue) drop(first, last uint64) {
 func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 	switch rec.Kind {
 	case record.Publish:
-		body, _, err := record.BodyLen(rec.Blob)
+		body, expires, err := record.BodyLen(rec.Blob)
 		if err != nil {
 			return err
 		}
 		addr := uint64(lsn) + uint64(len(p)-len(rec.Blob))
-		return s.publish(rec, index.MakeEntry(addr, uint32(len(rec.Blob)), body, index.Logged))
+		return s.publish(rec, index.MakeEntry(addr, uint32(len(rec.Blob)), body, index.Logged), expires)
 	case record.Put:
 		s.topo.put(string(rec.Key), rec.Value)
 		return nil
@@ -550,7 +552,7 @@ func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 		return nil
 	case record.PublishLarge:
 		e := index.MakeEntry(record.LargeBit|rec.File, rec.Length, rec.Length-rec.Overhead, index.Logged)
-		return s.publish(rec, e)
+		return s.publish(rec, e, rec.Expires)
 	case record.CreateQueue:
 		if q := s.queues[rec.Queue]; q == nil {
 			s.add(rec.Queue)
@@ -617,7 +619,7 @@ func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 }
 
 // publish gives each of a publish's queues its entry.
-func (s *state) publish(rec *record.Record, e index.Entry) error {
+func (s *state) publish(rec *record.Record, e index.Entry, expires int64) error {
 	for i := range len(rec.Pairs) / record.PairSize {
 		id, seq, flags := rec.Pair(i)
 		q := s.queue(id)
@@ -631,7 +633,11 @@ func (s *state) publish(rec *record.Record, e index.Entry) error {
 		if flags&record.PairMarked != 0 {
 			mine.Flags |= index.Marked
 		}
-		q.ix.Restore(seq, mine)
+		if expires != 0 {
+			q.ix.RestoreExpiring(seq, mine, expires)
+		} else {
+			q.ix.Restore(seq, mine)
+		}
 		delete(q.loose, seq)
 	}
 	return nil
