@@ -1,7 +1,7 @@
 // Package catalog is how the topology, and who may use it, are written down in the
 // store's catalog: the keys of vhosts, exchanges, queues, bindings and users, and
-// what stands under them. It is pure, and apart from package broker so that tools can read a data
-// directory without being one.
+// what stands under them. It is pure, and apart from package broker so that tools
+// can read a data directory without being one.
 //
 // A key is the kind, one byte, and the names that identify the object, each with
 // its length (a varint) before it, since a name may hold any byte. A value is a
