@@ -1,6 +1,8 @@
 package amqpd
 
 import (
+	"slices"
+
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
@@ -79,6 +81,7 @@ func (c *conn) method(ch *channel, id wire.ID, args []byte) {
 	case *wire.ChannelClose:
 		c.closeChannel(ch)
 		c.forgetChannel(ch)
+		c.left = append(c.left, ch.id)
 		c.reply(ch.id, &wire.ChannelCloseOk{})
 	case *wire.ChannelFlow:
 		if m.Active {
@@ -153,8 +156,16 @@ func decode(id wire.ID, args []byte) (wire.Method, error) {
 	return wire.Decode(id, args)
 }
 
-// handleUnopened acts on a frame of a channel that is not open.
+// handleUnopened acts on a frame of a channel that is not open. What came right
+// behind the client's own channel.close, before it can have seen the answer, is
+// dropped: one thread of it closed the channel while another acked.
 func (c *conn) handleUnopened(f wire.Frame) {
+	if slices.Contains(c.left, f.Channel) {
+		if id, _, err := wire.CutID(f.Payload); f.Type != wire.FrameMethod || err != nil || id != wire.IDChannelOpen {
+			return
+		}
+		c.left = slices.DeleteFunc(c.left, func(id uint16) bool { return id == f.Channel })
+	}
 	if f.Type != wire.FrameMethod {
 		c.failUnexpected("expected method frame, got non method frame instead", 0)
 		return

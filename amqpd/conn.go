@@ -55,6 +55,7 @@ type conn struct {
 	session     *broker.Session
 	client      clientProperties
 	channels    map[uint16]*channel
+	left        []uint16 // channels that the client closed in this read
 	lastCh      *channel // the channel of the frame before, in most reads of this one too
 
 	// The read buffer: bytes [r, w) are read and not parsed. See reader.go.

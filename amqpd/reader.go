@@ -115,6 +115,7 @@ func (c *conn) process(n int) {
 		c.r += size
 		c.handle(f)
 	}
+	c.left = c.left[:0]
 	drained := c.w < len(c.buf)
 	c.flush(drained && n <= c.opts.LeadBytes)
 	c.respond()

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
 // Behaviours 3, 8, 9, 10 and 11: connections and channels.
@@ -152,6 +153,20 @@ func init() {
 					t.Errorf("%+v came back", d)
 				}
 			}
+		}},
+		Case{Behaviour: "9", Name: "what comes right behind a client's channel.close is dropped", Run: func(t *T) {
+			ch := t.Channel()
+			q := ch.Queue(nil)
+			ch.Put(q, "m")
+			d, _ := ch.Get(q, false)
+			b := wire.AppendMethod(nil, ch.ID, &wire.ChannelClose{ReplyCode: 200})
+			b = wire.AppendAck(b, ch.ID, d.Tag, false)
+			b = wire.AppendPublish(b, ch.ID, 4096, &wire.BasicPublish{RoutingKey: []byte(q)}, amqp.NoProperties, []byte("late"))
+			ch.Conn.Send(b)
+			Expect[*wire.ChannelCloseOk](ch)
+			other := ch.Conn.Channel()
+			other.Await(q, 1)
+			other.ExpectDrain(q, "m")
 		}},
 		Case{Behaviour: "9", Name: "an error on one channel is nothing to another", Run: func(t *T) {
 			c := t.Dial()
