@@ -142,7 +142,7 @@ func (w *bench) places() map[string][]string {
 	at := map[string][]string{}
 	c := w.client()
 	names := []string{"reject", "limit", "aging", "bounded", "mid", "dead"} // as they flow
-	waitFor(w.t, func() bool { // what came back may be too much, and on its way
+	waitFor(w.t, func() bool {                                              // what came back may be too much, and on its way
 		for _, name := range names {
 			if q := w.b.vhosts["/"].queue(name).(*localQueue); q.tooLong() || w.unacked(name) > 0 || name == "aging" && c.ready(name) > 0 || !w.quiet(name) {
 				return false

@@ -482,3 +482,37 @@ func TestAPriorityQueueBuriesTheHighestFirst(t *testing.T) {
 		t.Errorf("dead: %q", got)
 	}
 }
+
+// TestDyingOnAFailedLogLosesNothing: where the log can take no dead letter, what dies
+// is out of the way, and the restart finds it.
+func TestDyingOnAFailedLogLosesNothing(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("dead", durable)
+	c.queue("q", durable, dlx("dead", "x-max-length", 2))
+	c.queue("rejecting", durable, dlx("dead"))
+	c.publish("", "q", "a", "b")
+	c.publish("", "rejecting", "r")
+	m := c.out("rejecting")
+	image := w.fs.Restart()
+	w.fs.Cut()
+	c.b.Publish(&Publishing{RoutingKey: []byte("q"), Props: persistent, Body: []byte("refused"), Confirm: true})
+	lsn, _ := c.b.Flush(nil, true)
+	w.b.Wait(lsn)
+	for range 3 {
+		c.b.Publish(&Publishing{RoutingKey: []byte("q"), Body: []byte("transient")})
+	}
+	c.b.Discard(m.q, m.seq)
+	c.b.Flush(nil, true)
+	if n := c.ready("q"); n > 2 {
+		t.Errorf("%d messages, more than the bound", n)
+	}
+	w.b.Close()
+	w.fs, w.opts.Store.FS = image, image
+	w.open()
+	c = w.client()
+	got := append(append(c.drain("q"), c.drain("rejecting")...), c.drain("dead")...)
+	if !slices.Equal(got, []string{"a", "b", "r"}) {
+		t.Errorf("%q", got)
+	}
+}
