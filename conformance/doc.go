@@ -53,9 +53,14 @@
 //
 // # Results
 //
-// A whole run against RabbitMQ writes results.tsv, one against Leveret
-// docs/compatibility.md with both. Both are committed; a run of the test without
-// CONFORMANCE_UPDATE fails where the page is not what it would write.
+// With CONFORMANCE_UPDATE a run against RabbitMQ writes results.tsv (its part of it, where
+// it runs a part of the cases), and a whole one against Leveret docs/compatibility.md with
+// both. Both are committed; a whole run against Leveret without CONFORMANCE_UPDATE fails
+// where the page is not what it would write, and so does the test where a case has no
+// result of RabbitMQ's, or a bad one that it does not explain. A new case takes
+//
+//	CONFORMANCE_PEER=rabbitmq CONFORMANCE_UPDATE=1 go test -run TestConformance/47/ ./conformance
+//	make conformance
 //
 // # Files
 //
@@ -67,5 +72,6 @@
 //	report.go             results and the page
 //	peer/                 starts Leveret and RabbitMQ
 //	cmd/conformance/      the command
+//	differential_test.go  random programs, run on two brokers whose answers must agree
 //	others                cases
 package conformance

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,7 +50,7 @@ func Page(rabbitmq, leveret Results) []byte {
 	b.WriteString(pageHead)
 	fmt.Fprintf(&b, "| | case | %s | Leveret |\n|---|---|---|---|\n", rabbitmq.Peer)
 	last := ""
-	var notes []string
+	var notes []note
 	for _, c := range Cases() {
 		label := c.Behaviour
 		if label == last {
@@ -61,17 +62,29 @@ func Page(rabbitmq, leveret Results) []byte {
 		last = c.Behaviour
 		theirs := mark(rabbitmq.By[c.ID()])
 		if c.Plus != "" {
-			notes = append(notes, c.Plus)
-			theirs += fmt.Sprintf(" [+%d](#where-leveret-does-better)", len(notes))
+			i := slices.IndexFunc(notes, func(n note) bool { return n.text == c.Plus })
+			if i < 0 {
+				i = len(notes)
+				notes = append(notes, note{c.Behaviour, c.Plus})
+			}
+			theirs += fmt.Sprintf(" [+%d](#where-leveret-does-better)", i+1)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", label, c.Name, theirs, mark(leveret.By[c.ID()]))
 	}
-	b.WriteString("\n## Where Leveret does better\n\nCases marked + are no promise of RabbitMQ's.\n\n")
+	b.WriteString("\n## Where Leveret does better\n\nWhat RabbitMQ does in the cases marked +, by design or by its version:\n\n")
 	for i, n := range notes {
-		fmt.Fprintf(&b, "%d. %s\n", i+1, n)
+		fmt.Fprintf(&b, "%d. (%s) %s\n", i+1, n.behaviour, sentence(n.text))
 	}
 	b.WriteString(pageTail)
 	return b.Bytes()
+}
+
+// note is what stands behind a +.
+type note struct{ behaviour, text string }
+
+// sentence gives a text a full stop and a capital.
+func sentence(s string) string {
+	return strings.ToUpper(s[:1]) + strings.TrimSuffix(s[1:], ".") + "."
 }
 
 func mark(s Status) string {
@@ -107,8 +120,7 @@ const pageTail = `
 
 - Protocols other than AMQP 0-9-1: no AMQP 1.0, no MQTT, no STOMP, no WebSockets of them, no
   stream protocol, no AMQP 0-8 or 0-9.
-- Streams: declaring a queue with ` + "`x-queue-type: stream`" + ` is answered with 540 NOT_IMPLEMENTED,
-  and so is none of the other types' business: they never become something else silently.
+- Streams: declaring a queue with ` + "`x-queue-type: stream`" + ` is answered with 540 NOT_IMPLEMENTED.
 - Clustering, federation, shovels: one node. ` + "`quorum`" + ` is a durable queue with the quorum
   queue's behaviour towards clients (delivery limits, dead lettering at least once), on
   one node's disk.
