@@ -83,16 +83,22 @@ func (b *Broker) DeletePolicy(vhost string, role policy.Role, name string) error
 // changePolicies replaces a vhost's policies by a copy that fn has changed, with
 // what it says in the catalog.
 func (b *Broker) changePolicies(vhost string, fn func(t *change, set *policies) error) error {
-	v := b.vhost(vhost)
-	if v == nil {
-		return ErrNoVHost
+	if v := b.vhost(vhost); v != nil {
+		return v.changePolicies(fn)
 	}
+	return ErrNoVHost
+}
+
+func (v *vhost) changePolicies(fn func(t *change, set *policies) error) error {
 	// One change at a time: what the first one gives to objects must not come after
 	// what the second one gives.
 	v.policing.Lock()
 	defer v.policing.Unlock()
 	return v.change(func(t *change) error {
 		if v.leaving {
+			return ErrNoVHost
+		}
+		if v.leaving { // a record written now would outlive the vhost
 			return ErrNoVHost
 		}
 		set := *v.policies

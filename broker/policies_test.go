@@ -223,6 +223,27 @@ func TestPoliciesOfUnknownVHostsAndNames(t *testing.T) {
 	}
 }
 
+// Who sets a policy while the vhost is deleted leaves nothing behind that would keep
+// the broker from starting.
+func TestPoliciesOfAVHostThatIsDeleted(t *testing.T) {
+	w := newBench(t)
+	if err := w.b.AddVHost("v"); err != nil {
+		t.Fatal(err)
+	}
+	v := w.b.vhosts["v"] // found, and deleted before anything comes of it
+	if err := w.b.DeleteVHost("v"); err != nil {
+		t.Fatal(err)
+	}
+	err := v.changePolicies(func(t *change, _ *policies) error {
+		t.batch.Put(policyKey("v", policy.User, "p"), policyRecord(pol("max-length", 1)))
+		return nil
+	})
+	if !errors.Is(err, ErrNoVHost) {
+		t.Error(err)
+	}
+	w.restart()
+}
+
 func TestQuorumQueuesAndPoliciesTheyDoNotKnow(t *testing.T) {
 	w := newBench(t)
 	c := w.client()
