@@ -36,6 +36,11 @@ publication. A number is never used twice.
 	    number), or set aside because it could not be read. So the heap, then the
 	    cursor, give all ready messages in order.
 	  - A message that was ever requeued has a count, in a map.
+	  - Messages from the cursor on, below taken, may have been claimed out of turn.
+	  - A message that expires has its time in a page of 64, beside the entries'; the
+	    pages are in a heap by the earliest time in them that may be of a ready message.
+	    Of a message in a segment only a span knows, with the earliest time in it, until
+	    the time is near and SetExpiry tells it. Lower bounds do: who asks looks again.
 	  - The delivered mark: the log says that all below it may have been delivered.
 	    Messages whose own record says so are flagged Marked instead. A bare
 	    message is not: it needs the mark.
@@ -59,7 +64,8 @@ the log are in a segment now. Bare ones lose their entry, those with more to
 say of them get a held one. What remains of the span stays as it is, and a run
 does not reach over what remains in the log: else a later Seal, of that message
 to another segment, would find it covered. Neighbours in one segment are joined,
-by Seal and, when segments were merged, by Relabel.
+by Seal and, when segments were merged, by Relabel. The times of what moves become a
+span's, and a run keeps the earliest that it ever had.
 
 A part that a run covers already stays in that run, whatever segment the call
 names: the run is from a snapshot that is newer than the record, and its segment
@@ -71,7 +77,7 @@ A file is a header, blocks, and an end block. Integers are little endian.
 
 	header  offset  bytes
 	             0      8  magic "\x89LVSNAP\n"
-	             8      4  format version, 2
+	             8      4  format version, 3; 2 is without times
 	            12      4  id of the next queue
 	            16      8  the file's number
 	            24      8  log position from which to replay
@@ -82,7 +88,8 @@ A file is a header, blocks, and an end block. Integers are little endian.
 
 	block        0      4  CRC32C of all that follows
 	             4      4  length of the payload
-	             8      1  kind: 0 end, 1 queue state, 2 entries, 3 catalog, 4 runs, 5 acks
+	             8      1  kind: 0 end, 1 queue state, 2 entries, 3 catalog, 4 runs, 5 acks,
+	                       6 times
 	             9         payload
 
 The end block's payload is the number of blocks before it, 8 bytes; the file ends
@@ -99,10 +106,13 @@ are varints:
 	        bit 4  the message may have been delivered
 	        bit 5  delivery count
 	        bit 6  the message is in a run and has no address (bit 1 is zero)
-	        bit 7 is zero
+	        bit 7  when it expires, ms since 1970 − that of the last one that does,
+	               zigzag (bit 6 is zero)
 	runs    for each run, ascending: first number − end of the run before, numbers,
 	        segment − that of the run before, zigzag; messages that are not gone,
 	        their bytes, how many of these are not body
+	times   of the runs in which something expires, ascending: first number − end of the
+	        one before, numbers, the earliest time − that of the one before, zigzag
 	acks    floor; then for each chunk of 64 Ki numbers in which something is gone,
 	        ascending: chunk number − that before, number of ranges; for each range
 	        the distance from the end of the one before, and how many numbers it has
@@ -110,7 +120,8 @@ are varints:
 	        follow.
 
 A queue is a state block and the blocks that follow it: any number of entries,
-then, if there are runs, one of runs and any number of acks. In the first entry
+then, if there are runs, one of runs, one of times where there are any, and any
+number of acks. In the first entry
 of a block, "before" is: number first−1, ending at address 0, all else 0; entries
 with bit 6 have no end. Messages of one size that were published in a row take one
 byte each. Messages of runs have no entry unless it says what the run and the mark
@@ -133,6 +144,8 @@ or may have missed. Why that ends in the truth:
 	state, entries           Seal                run only. The replayed Seal finds it covered
 	runs, acks               Seal                entry only; the replayed Seal makes the run
 	entries, runs            TakeSealed, requeue the run only; the mark and the count are replayed
+	runs, times              Seal, merge         times of more, or of other runs: they are spans
+	                                             of numbers, and lower bounds
 	runs, acks               merge, Relabel      the old segment; the replayed merge renames it
 	runs, acks               the run's last ack  the run, though the queue has forgotten it: so acks
 	                                             are written for the span that the runs had
@@ -146,7 +159,7 @@ the run's bytes by that. What is covered by nothing is gone.
 	queue.go    Queue: push, take, requeue, ack    entry.go      Entry and its flags
 	runs.go     what is in segments                pages.go      where entries are
 	acks.go     what is gone above the floor       heap.go       what was requeued
-	removed.go  purge, trim
+	removed.go  purge, trim                        expiry.go     when messages expire
 	codec.go    state and entries as blocks        codecruns.go  runs and acks
 	load.go     reading them                       names.go      names of snapshot files
 	blocks.go   snapshot files: header, blocks     skip.go       what is left of a damaged one

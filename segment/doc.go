@@ -13,7 +13,7 @@ record is bytes under a queue's id and a sequence number ("seq").
     says which block is damaged, and which seqs it holds. Nothing else of the
     segment is lost with it: where the footer or the directory are damaged they
     are put together again from the blocks.
-  - Reading needs memory for a directory, 32 bytes a block, and for the blocks in
+  - Reading needs memory for a directory, 48 bytes a block, and for the blocks in
     use. What is kept beyond that is bounded by the Cache.
   - No goroutines, no clock.
 
@@ -28,7 +28,8 @@ and gathers them by queue in blocks of about 64 KiB, which it compresses (zstd) 
 writes one by one. When the blocks that fill take too much memory the fullest are
 written early; where a queue has very little, several share a block. A payload
 that lives in several queues may be stored once (AddShared) and be referred to
-(AddRef).
+(AddRef). Records may expire: the Builder asks its caller when, and each block, and
+the directory, say when the first one in it does. Nothing is done about it here.
 
 # Reading
 
@@ -55,7 +56,7 @@ File header, 32 bytes:
 
 	offset  size
 	     0     8  magic: 89 'L' 'V' 'S' 'E' 'G' 0D 0A
-	     8     4  format version, 1
+	     8     4  format version, 2
 	    12     8  number of the segment
 	    20     8  nonce: random
 	    28     4  checksum of all before
@@ -74,7 +75,8 @@ Block header, 56 bytes, before the block's payload:
 	    44     4  id of the queue of a queue block
 	    48     1  kind: 1 queue, 2 mixed, 3 shared, 4 directory
 	    49     1  codec: 0 stored as it is, 1 zstd
-	    50     6  unused
+	    50     2  when the first record expires, in ms since 1970: bits 32 to 47
+	    52     4  and bits 0 to 31; all 0 where none does
 
 The mark keeps apart what stands where it was written from what merely looks like
 a block: bytes in a record, or of another file. Nobody who chooses a record's
@@ -113,6 +115,7 @@ Payload of the directory:
 	    span   varint  last seq − first
 	    count  varint  number of records
 	    place
+	    time   varint  as in the block's header
 
 	place    varint  zigzag: offset of the block − end of the block of the place before (at first 32)
 	         varint  bytes of the block, header included
@@ -121,7 +124,7 @@ Footer, 80 bytes:
 
 	offset  size
 	     0     8  magic: 89 'L' 'V' 'S' 'E' 'N' 'D' 0A
-	     8     4  format version, 1
+	     8     4  format version, 2
 	    12     8  number of the segment
 	    20     8  nonce
 	    28     8  offset of the directory's block, which ends where the footer begins
@@ -132,6 +135,8 @@ Footer, 80 bytes:
 	    56     8  bytes of all blocks but the directory's, decompressed
 	    64    12  unused
 	    76     4  checksum of all before
+
+Version 1 is without times: a file of it is read, and nothing in it expires.
 
 # Damage
 

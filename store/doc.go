@@ -30,6 +30,9 @@ It knows nothing of AMQP: exchange, routing key and properties are bytes.
     descriptors, a disk that is away) set nothing aside: the queue waits.
   - Damage that a power cut explains is repaired, any other refused by Open,
     which names the place.
+  - A message that expires is there until somebody takes it by ClaimExpired, and that
+    finds it wherever it is in its queue, after restarts too. What lies on disk is
+    not read before the time of something in its block has come.
   - When a write has failed, nothing more is taken that must be durable; consumers
     are served on, from memory. Restarts then find what was durable: what was
     acked after the failure comes again.
@@ -75,6 +78,20 @@ have fewer files, no merge takes the last 256 MiB of a disk.
 Retirement is faster than a disk takes messages. Where it is not, publishers pay
 for their bytes with time, more the farther the log is beyond its budget
 (throttle.go); acks and consumers do not.
+
+# Time
+
+A message may have a time at which it expires, and a queue a time to live, from the
+publication of each message on. The store removes nothing for that: NextExpiry tells
+when to look, and ClaimExpired takes what has expired, in the order of the times, for
+who deletes it or moves it on.
+
+Times of messages in the log's tail, in memory and in large files stand in the index,
+eight bytes each. A segment's directory has the earliest time of each block, and the
+index a span for each block that has one: when that is due the block is read, and the
+times in it that are near (10 s) are known one by one from then on. So a backlog in
+segments costs memory by its blocks. A queue's own time to live needs none: its first
+ready message is the oldest.
 
 # Large messages
 
@@ -172,6 +189,7 @@ each other.
 	item.go        messages                      large.go       large ones
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files
+	expiry.go      what has expired              listed.go      reading by number
 	mark.go        what may have been delivered
 	sealed.go      from segments                 live.go        what the log's files hold
 	segments.go    the table of segments         trouble.go     what cannot be read
