@@ -2,6 +2,7 @@ package broker
 
 import (
 	"testing"
+	"testing/synctest"
 )
 
 var single = args("x-single-active-consumer", true)
@@ -152,4 +153,32 @@ func TestExclusiveAndGetOnASingleActiveQueue(t *testing.T) {
 	_, err = c.s.Get("quorum", true, nil)
 	c.refused(err, "RESOURCE_LOCKED - cannot obtain access to locked queue 'quorum' in vhost '/'. "+
 		"basic.get operations are not supported by quorum queues with single active consumer")
+}
+
+func TestGetWaitsForWhatIsBeingGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBench(t)
+		c, other := w.client(), w.client()
+		c.queue("q")
+		c.consume("q", 1)
+		c.publish("", "q", "old", "new")
+		old := c.came("tagold")[0]
+		q := w.b.vhosts["/"].queue("q").(*localQueue)
+		q.hold(1) // as between two steps of a huge settlement
+		var got message
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			got, _ = other.get("q")
+		}()
+		synctest.Wait()
+		c.b.Requeue(old.q, old.seq)
+		c.flush()
+		q.hold(-1)
+		<-done
+		if got.body != "old" {
+			t.Errorf("got %q", got.body)
+		}
+		w.close()
+	})
 }

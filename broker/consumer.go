@@ -125,7 +125,11 @@ func (c *Consumer) Cancel() {
 	if !d.autoDelete && !d.reply {
 		if c.queue.detach(c) == 0 && d.settings().expires > 0 {
 			d.use()
-			d.v.b.expiry.watch(c.queue)
+			d.v.mu.RLock() // whoever deletes it forgets it after
+			if !d.deleted {
+				d.v.b.expiry.watch(c.queue)
+			}
+			d.v.mu.RUnlock()
 		}
 		return
 	}

@@ -60,6 +60,8 @@ const (
 	// Pauses between such tries.
 	readPause    = 10 * time.Millisecond
 	readPauseMax = time.Second
+	// holdPause is how long basic.get waits for who gives very many messages back.
+	holdPause = time.Millisecond
 )
 
 func (b *Broker) runner() *runner {
@@ -102,6 +104,7 @@ const (
 	mustRead                // the next message is not in memory
 	mustWait                // until runner.wait is durable
 	mustBury                // runner.doomed has messages to bury, now
+	mustHold                // until hold lets go
 )
 
 func (q *localQueue) touch(c *Consumer) {

@@ -30,8 +30,12 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 	defer r.done()
 	for failed := 0; ; {
 		status, out := q.getOne(r, noAck, fn)
-		if out == mustBury {
+		switch out {
+		case mustBury:
 			q.bury(r)
+			continue
+		case mustHold: // somebody is in the middle of giving back
+			b.pause(holdPause)
 			continue
 		}
 		switch status {
@@ -57,6 +61,9 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remaining int)) (store.Status, outcome) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.held > 0 {
+		return store.Empty, mustHold
+	}
 	switch q.expire(r, true, true) {
 	case mustBury:
 		return store.Empty, mustBury

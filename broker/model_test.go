@@ -1,21 +1,25 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
 // The model: queues as lists. Where a message is ready and somebody has credit
 // it is delivered, so that a queue is described by its ready messages, those
 // that are out, and the sum of its consumers' credit; who gets what is tested
-// elsewhere.
+// elsewhere. Of a single active consumer's queue it is that one's credit.
 
 type modelMessage struct {
 	body       string
 	order      int // of publication
+	level      int // its priority, as its queue counts it
 	persistent bool
 	delivered  bool // once before
 }
@@ -27,7 +31,10 @@ type modelQueue struct {
 	reject    bool
 	ready     []modelMessage
 	out       []modelMessage // delivered, not acked
+	levels    int            // x-max-priority
+	single    bool
 	consumers map[*Consumer]int
+	arrived   []*Consumer // the same, in order; with single the first is active
 	credit    int
 	had       bool // a consumer
 }
@@ -48,10 +55,43 @@ func (q *modelQueue) publish(m modelMessage, delivered *[]modelMessage) bool {
 	if q.reject && q.max >= 0 && len(q.ready)+1 > q.max {
 		return true
 	}
-	q.ready = append(q.ready, m)
+	m.level = min(m.level, q.levels)
+	q.insert(m)
 	q.offer(delivered)
 	q.trim()
 	return false
+}
+
+// insert puts a message behind those of its level that came before it.
+func (q *modelQueue) insert(m modelMessage) {
+	at, _ := slices.BinarySearchFunc(q.ready, m, func(a, b modelMessage) int {
+		return cmp.Or(b.level-a.level, a.order-b.order)
+	})
+	q.ready = slices.Insert(q.ready, at, m)
+}
+
+// add is a consumer that comes, credited one that may take more, end one that goes.
+func (q *modelQueue) add(c *Consumer, client, credit int) {
+	q.consumers[c] = client
+	q.arrived = append(q.arrived, c)
+	q.credited(c, credit)
+	q.had = true
+}
+
+func (q *modelQueue) credited(c *Consumer, n int) {
+	if !q.single || q.arrived[0] == c {
+		q.credit += n
+	}
+}
+
+func (q *modelQueue) end(c *Consumer, credit func(*Consumer) int) {
+	active := q.arrived[0] == c
+	q.credited(c, -credit(c))
+	q.arrived = slices.DeleteFunc(q.arrived, func(other *Consumer) bool { return other == c })
+	delete(q.consumers, c)
+	if q.single && active && len(q.arrived) > 0 {
+		q.credit = credit(q.arrived[0])
+	}
 }
 
 func (q *modelQueue) trim() {
@@ -62,8 +102,7 @@ func (q *modelQueue) trim() {
 
 func (q *modelQueue) giveBack(m modelMessage) {
 	m.delivered = true
-	at, _ := slices.BinarySearchFunc(q.ready, m, func(a, b modelMessage) int { return a.order - b.order })
-	q.ready = slices.Insert(q.ready, at, m)
+	q.insert(m)
 }
 
 type model struct {
@@ -72,6 +111,7 @@ type model struct {
 	clients []*client
 	queues  map[string]*modelQueue
 	want    []modelMessage // deliveries of the step
+	got     []message      // of clients that are gone
 	n       int
 }
 
@@ -118,6 +158,13 @@ func (m *model) declare() {
 		q.max, q.reject = rapid.IntRange(0, 5).Draw(m.T, "max"), true
 		q.spec.Args = table("x-max-length", q.max, "x-overflow", "reject-publish")
 	}
+	if q.levels = rapid.IntRange(-3, 4).Draw(m.T, "levels"); q.levels > 0 {
+		q.spec.Args = q.spec.Args.With("x-max-priority", amqp.Int32(int32(q.levels)))
+	}
+	q.levels = max(q.levels, 0)
+	if q.single = rapid.IntRange(0, 2).Draw(m.T, "single") == 0; q.single {
+		q.spec.Args = q.spec.Args.With("x-single-active-consumer", amqp.Bool(true))
+	}
 	_, err := m.clients[i].s.DeclareQueue(q.spec)
 	m.ok(err)
 	m.queues[name] = q
@@ -141,13 +188,24 @@ func (m *model) publish() {
 	q := m.queues[name]
 	var refused []int
 	n := rapid.IntRange(1, 8).Draw(m.T, "n")
+	if q != nil && q.levels > 0 {
+		n = 1 // of what comes together the highest may go first
+	}
 	for i := range n {
 		msg := modelMessage{body: fmt.Sprint("m", m.n), order: m.n, persistent: rapid.Bool().Draw(m.T, "persistent")}
 		m.n++
 		p := &Publishing{RoutingKey: []byte(name), Body: []byte(msg.body), Confirm: true}
+		e := new(amqp.PropertiesEditor)
 		if msg.persistent {
-			p.Props = persistent
+			e.SetDeliveryMode(2)
 		}
+		if msg.level = rapid.IntRange(-1, 6).Draw(m.T, "priority"); msg.level >= 0 {
+			e.SetPriority(uint8(msg.level))
+		}
+		msg.level = max(msg.level, 0)
+		var err error
+		p.Props, err = e.Properties()
+		m.ok(err)
 		routed, err := c.b.Publish(p)
 		m.ok(err)
 		if routed != (q != nil) {
@@ -176,9 +234,7 @@ func (m *model) consume() {
 	m.ok(err)
 	c.credit[cons] = credit
 	cons.Touch()
-	q.consumers[cons] = i
-	q.credit += credit
-	q.had = true
+	q.add(cons, i, credit)
 	q.offer(&m.want)
 }
 
@@ -187,13 +243,7 @@ func (m *model) anyConsumer() (string, *modelQueue, *Consumer) {
 	if q == nil {
 		return "", nil, nil
 	}
-	var all []*Consumer
-	for c := range q.consumers {
-		all = append(all, c)
-	}
-	// A map's order is not the same twice; draw by what is.
-	slices.SortFunc(all, func(a, b *Consumer) int { return a.index - b.index })
-	return name, q, rapid.SampledFrom(all).Draw(m.T, "consumer")
+	return name, q, q.arrived[rapid.IntRange(0, len(q.arrived)-1).Draw(m.T, "consumer")]
 }
 
 func (m *model) cancel() {
@@ -201,14 +251,37 @@ func (m *model) cancel() {
 	if q == nil {
 		return
 	}
+	m.end(name, q, cons)
+}
+
+// creditOf is what a consumer may take.
+func (m *model) creditOf(q *modelQueue) func(*Consumer) int {
+	return func(c *Consumer) int {
+		client := m.clients[q.consumers[c]]
+		client.mu.Lock()
+		defer client.mu.Unlock()
+		return client.credit[c]
+	}
+}
+
+// end cancels a consumer.
+func (m *model) end(name string, q *modelQueue, cons *Consumer) {
 	c := m.clients[q.consumers[cons]]
+	var next int
+	if q.single && len(q.arrived) > 1 && q.arrived[0] == cons {
+		next = m.creditOf(q)(q.arrived[1]) // before it is served
+	}
 	cons.Cancel()
-	q.credit -= c.credit[cons]
+	q.end(cons, m.creditOf(q))
+	if next > 0 {
+		q.credit = next
+	}
 	delete(c.credit, cons)
-	delete(q.consumers, cons)
 	if q.spec.AutoDelete && len(q.consumers) == 0 {
 		delete(m.queues, name)
+		return
 	}
+	q.offer(&m.want)
 }
 
 func (m *model) addCredit() {
@@ -221,7 +294,7 @@ func (m *model) addCredit() {
 	c.credit[cons] += n
 	c.b.Touch(cons)
 	m.flush(c)
-	q.credit += n
+	q.credited(cons, n)
 	q.offer(&m.want)
 }
 
@@ -327,18 +400,15 @@ func (m *model) gone(name string) {
 func (m *model) leave() {
 	i := m.client()
 	for name, q := range m.queues {
-		for cons, owner := range q.consumers {
-			if owner == i && m.queues[name] == q {
-				cons.Cancel()
-				q.credit -= m.clients[i].credit[cons]
-				delete(q.consumers, cons)
-				if q.spec.AutoDelete && len(q.consumers) == 0 {
-					delete(m.queues, name)
-				}
+		// The active one last: else it would be followed by another of this client.
+		for _, cons := range slices.Backward(slices.Clone(q.arrived)) {
+			if q.consumers[cons] == i {
+				m.end(name, q, cons)
 			}
 		}
 	}
 	m.clients[i].s.Close()
+	m.got = append(m.got, m.clients[i].take()...)
 	for name, q := range m.queues {
 		if q.spec.Exclusive && q.owner == i {
 			delete(m.queues, name)
@@ -350,14 +420,12 @@ func (m *model) leave() {
 }
 
 func (m *model) restart() {
-	for i := range m.clients {
-		for _, q := range m.queues {
-			for cons, owner := range q.consumers {
-				if owner == i {
-					cons.Cancel()
-				}
-			}
+	for _, q := range m.queues {
+		for _, cons := range slices.Backward(q.arrived) {
+			cons.Cancel()
 		}
+	}
+	for i := range m.clients {
 		m.clients[i].s.Close()
 	}
 	for name, q := range m.queues {
@@ -369,7 +437,7 @@ func (m *model) restart() {
 			q.giveBack(msg)
 		}
 		q.ready = slices.DeleteFunc(q.ready, func(msg modelMessage) bool { return !msg.persistent })
-		q.out, q.consumers, q.credit = nil, map[*Consumer]int{}, 0
+		q.out, q.consumers, q.arrived, q.credit = nil, map[*Consumer]int{}, nil, 0
 		q.trim()
 	}
 	m.w.restart()
@@ -392,7 +460,8 @@ func (m *model) check() {
 	}
 	// Deliveries of one queue come in order. Those of different clients are in
 	// different books.
-	var got []message
+	got := m.got
+	m.got = nil
 	for _, c := range m.clients {
 		got = append(got, c.take()...)
 	}
