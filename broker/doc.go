@@ -86,6 +86,17 @@
 // for what is in the queue too, from its publication on; RabbitMQ leaves such messages
 // the time that they came with.
 //
+// # Consumers
+//
+// Of those that may take a message the highest x-priority comes first, then those of
+// one priority in turn. A queue with x-single-active-consumer serves one: the first
+// that came, until it goes, then the first of the highest priority, at once; who comes
+// later takes nothing over. (A RabbitMQ classic queue serves the next one only when
+// something else happens to it.)
+//
+// Messages that come together, in one read of a connection, are all in a priority
+// queue before one of them is delivered: of them too the highest goes first.
+//
 // # Dead letters
 //
 // A message that is rejected, expires, is too much for its queue, or came back to a
