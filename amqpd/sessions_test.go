@@ -470,6 +470,15 @@ func (b *sessionsBench) settled(t *testing.T, vhost string, moving bool) {
 		totals := b.Totals(vhost)
 		return totals.Unacked == 0 && totals.Consumers == 0
 	})
+	b.await(t, "a queue stays longer than it may be", func() bool { // what returned to it goes in its own time
+		queues, err := b.Queues(vhost)
+		for _, q := range queues {
+			if most, ok := q.Args.Int("x-max-length"); ok && !q.Args.Has("x-overflow") && int64(q.Ready) > most {
+				return false
+			}
+		}
+		return err == nil
+	})
 	user, err := b.LookUpUser("guest", true)
 	if err != nil {
 		t.Fatal(err)
