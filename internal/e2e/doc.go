@@ -42,6 +42,6 @@
 //	                    promises is then not asked
 //
 // The clients that are not written in Go come from Debian: python3-pika (with
-// /usr/bin/python3) and amqp-tools. A test that misses its client fails: a client that
+// /usr/bin/python3) and amqp-tools. Package clients has more of them. A test that misses its client fails: a client that
 // is not tested is not a client that works.
 package e2e
