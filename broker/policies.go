@@ -95,9 +95,6 @@ func (v *vhost) changePolicies(fn func(t *change, set *policies) error) error {
 	v.policing.Lock()
 	defer v.policing.Unlock()
 	return v.change(func(t *change) error {
-		if v.leaving {
-			return ErrNoVHost
-		}
 		if v.leaving { // a record written now would outlive the vhost
 			return ErrNoVHost
 		}

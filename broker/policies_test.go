@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -339,6 +340,7 @@ func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
 	w := newBench(t)
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
+	var rounds atomic.Int64
 	for k := range 3 {
 		busy.Go(func() {
 			c := w.client()
@@ -348,6 +350,7 @@ func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
 					return
 				default:
 				}
+				rounds.Add(1)
 				name := fmt.Sprintf("q%d.%d", k, i%20)
 				switch i % 7 {
 				case 3:
@@ -362,7 +365,7 @@ func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
 			}
 		})
 	}
-	for i := range 30 {
+	for i := 0; i < 30 || rounds.Load() < 500; i++ {
 		switch i % 4 {
 		case 3:
 			if err := w.b.DeletePolicy("/", policy.User, "b"); err != nil {
