@@ -94,6 +94,7 @@ func serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer listeners.close()
+	defer reloadOnHangup(source, log)() // from now on: it must not end a recovery
 	health, err := serveHTTP(cfg.HTTPAddr, log)
 	if err != nil {
 		return err
@@ -129,8 +130,6 @@ func serve(ctx context.Context, cfg Config) error {
 	for _, l := range listeners {
 		go func() { served <- srv.Serve(l.Listener) }()
 	}
-	stopReloading := reloadOnHangup(source, log)
-	defer stopReloading()
 
 	health.SetBroker(b)
 	stats := b.Stats()
