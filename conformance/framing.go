@@ -11,9 +11,10 @@ import (
 // Behaviours 1, 6, 7 and 12: what lies below the methods.
 
 func init() {
-	for name, header := range map[string]string{
-		"HTTP": "GET / HT", "AMQP 1.0": "AMQP\x00\x01\x00\x00", "AMQP 0-9-2": "AMQP\x00\x00\x09\x02", "AMQP over SASL": "AMQP\x03\x01\x00\x00",
+	for _, pair := range [][2]string{
+		{"HTTP", "GET / HT"}, {"AMQP 1.0", "AMQP\x00\x01\x00\x00"}, {"AMQP 0-9-2", "AMQP\x00\x00\x09\x02"}, {"AMQP over SASL", "AMQP\x03\x01\x00\x00"},
 	} {
+		name, header := pair[0], pair[1]
 		register(Case{Behaviour: "1", Name: "who speaks " + name + " is told 0-9-1 and cut off", Run: func(t *T) {
 			c := t.Raw()
 			c.ExpectingEnd()
