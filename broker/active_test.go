@@ -3,6 +3,7 @@ package broker
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 var single = args("x-single-active-consumer", true)
@@ -51,6 +52,7 @@ func TestTheNextConsumerIsServedAtOnce(t *testing.T) {
 	c.publish("", "q", "1", "2", "3", "4")
 	got := c.came("a1", "a2")
 	a.Cancel()
+	c.await(1)
 	c.came("b3")
 	// What the cancelled one had may still be acked, or come back.
 	c.ack(got[0])
@@ -58,7 +60,31 @@ func TestTheNextConsumerIsServedAtOnce(t *testing.T) {
 	c.flush()
 	c.came()
 	b.Cancel()
+	c.await(2)
 	c.came("c2", "c4")
+}
+
+func TestWhatIsRequeuedRightAfterTheCancelComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBench(t)
+		c := w.client()
+		c.queue("q", single)
+		a := c.consume("q", 2, tag("a"))
+		c.consume("q", -1, tag("b"))
+		c.publish("", "q", "1", "2", "3")
+		got := c.came("a1", "a2")
+		a.Cancel()
+		c.publish("", "q", "4")
+		time.Sleep(handDownPause - time.Millisecond)
+		for _, m := range got {
+			c.b.Requeue(m.q, m.seq)
+		}
+		c.flush()
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		c.came("b1", "b2", "b3", "b4")
+		w.close()
+	})
 }
 
 func TestWhatIsRequeuedBeforeTheCancelComesFirst(t *testing.T) {
@@ -89,9 +115,11 @@ func TestTheNextConsumerIsTheFirstOfTheHighestPriority(t *testing.T) {
 	e.Cancel()   // one that waits
 	a.Cancel()
 	c.publish("", "q", "2")
+	c.await(1)
 	c.came("d2")
 	d.Cancel()
 	c.publish("", "q", "3")
+	c.await(1)
 	c.came("f3")
 	// One that comes again is the last of its priority.
 	c.consume("q", -1, tag("g"), prio(7))
@@ -99,6 +127,7 @@ func TestTheNextConsumerIsTheFirstOfTheHighestPriority(t *testing.T) {
 	f.Cancel()
 	b.Cancel()
 	c.publish("", "q", "4")
+	c.await(1)
 	c.came("g4")
 }
 

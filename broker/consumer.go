@@ -54,6 +54,7 @@ type Consumer struct {
 	// Guarded by localQueue.mu.
 	attached   bool
 	begun      bool   // was touched once
+	delays     bool   // who follows it as the active one waits for what it had
 	index      int    // in localQueue.consumers
 	level      *level // of its priority
 	prev, next *Consumer
@@ -111,16 +112,12 @@ func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer
 // Cancel removes the consumer; what it has not acked stays as it is. Once it
 // has returned nothing more is offered. The end of its last consumer deletes an
 // auto-delete queue, and that of a queue's single active one makes another one
-// active: requeue first what shall come before what is ready. It must not be
-// called from a Sink's method.
+// active: what was requeued before comes before what is ready, and so does what is
+// requeued shortly after. It must not be called from a Sink's method.
 func (c *Consumer) Cancel() {
 	d := c.queue.def()
 	if d.settings().singleActive {
-		defer func() {
-			r := d.v.b.runner()
-			c.queue.deliver(r)
-			r.done()
-		}()
+		defer c.queue.handDown(c)
 	}
 	if !d.autoDelete && !d.reply {
 		if c.queue.detach(c) == 0 && d.settings().expires > 0 {

@@ -53,7 +53,7 @@
 //	x-max-priority             1 to 255; 0 is an ordinary queue
 //	alternate-exchange         of exchanges
 //	x-single-active-consumer   the next is that of the highest priority, of those
-//	                           the first that came; it is served at once
+//	                           the first that came
 //	x-priority                 of consumers
 //	x-consumer-timeout         of queues; a consumer's own is the front end's
 //
@@ -90,9 +90,10 @@
 //
 // Of those that may take a message the highest x-priority comes first, then those of
 // one priority in turn. A queue with x-single-active-consumer serves one: the first
-// that came, until it goes, then the first of the highest priority, at once; who comes
-// later takes nothing over. (A RabbitMQ classic queue serves the next one only when
-// something else happens to it.)
+// that came, until it goes, then the first of the highest priority; who comes later
+// takes nothing over. Where messages are unacked the next one waits for a moment, so
+// that those of a client that cancels and closes its channel come to it first. (A
+// RabbitMQ classic queue serves the next one only when something else happens to it.)
 //
 // Messages that come together, in one read of a connection, are all in a priority
 // queue before one of them is delivered: of them too the highest goes first.

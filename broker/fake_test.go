@@ -359,7 +359,11 @@ func (c *client) drain(queue string) []string {
 
 // quiet tells whether nobody dispatches for a queue.
 func (w *bench) quiet(name string) bool {
-	return w.b.vhosts["/"].queue(name).(*localQueue).work.Load() == 0
+	q := w.b.vhosts["/"].queue(name).(*localQueue)
+	q.mu.Lock()
+	held := q.held
+	q.mu.Unlock()
+	return held == 0 && q.work.Load() == 0
 }
 
 // waitFor yields until cond holds: for what a goroutine of a queue does.

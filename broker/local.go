@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -254,9 +255,48 @@ func (q *localQueue) succeed(c *Consumer) {
 			q.active = next
 		}
 	}
-	if q.active != nil && q.active.begun {
+	if q.active == nil {
+		return
+	}
+	if q.active.begun {
 		q.makeReady(q.active)
 	}
+	if _, unacked, _ := q.messages(); unacked > 0 {
+		c.delays = true
+		q.held++
+	}
+}
+
+// handDownPause is how long the next of a queue's single active consumers waits for
+// what the one before it had: clients cancel and then close the channel, and what
+// comes back by that is to come first.
+var handDownPause = 50 * time.Millisecond
+
+func (q *localQueue) handDown(c *Consumer) {
+	b := q.v.b
+	if c.delays && b.spawn(func() { b.pause(handDownPause); q.letGo() }) {
+		return
+	}
+	if c.delays {
+		q.hold(-1)
+	}
+	r := b.runner()
+	q.deliver(r)
+	r.done()
+}
+
+// letGo is hold(-1) for a goroutine that then delivers.
+func (q *localQueue) letGo() {
+	// The token first: who finds nobody holding the queue finds somebody at work.
+	first := q.work.Add(1) == 1
+	q.hold(-1)
+	if first {
+		q.dispatch(more, 0)
+		return
+	}
+	r := q.v.b.runner()
+	q.deliver(r)
+	r.done()
 }
 
 func (q *localQueue) retire() []*Consumer {

@@ -462,9 +462,12 @@ func (m *model) check() {
 	// different books.
 	got := m.got
 	m.got = nil
-	for _, c := range m.clients {
-		got = append(got, c.take()...)
-	}
+	waitFor(m.w.t, func() bool { // who follows a single active consumer waits a little
+		for _, c := range m.clients {
+			got = append(got, c.take()...)
+		}
+		return len(got) >= len(m.want)
+	})
 	if len(got) != len(m.want) {
 		m.Fatalf("%d deliveries, want %v", len(got), m.want)
 	}

@@ -50,6 +50,9 @@ type Queue interface {
 	// nothing is offered to it. left is how many remain.
 	attach(c *Consumer) error
 	detach(c *Consumer) (left int)
+	// handDown serves who follows a consumer of which detach took the place as the
+	// single active one.
+	handDown(c *Consumer)
 	// touch notes that c may take again; deliver then runs delivery as far as
 	// r's budget goes.
 	touch(c *Consumer)

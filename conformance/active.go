@@ -178,6 +178,25 @@ func init() {
 				}
 			}
 		}},
+		Case{Behaviour: "40", Name: "who cancels and closes its channel gives its messages to the next one first, in order", Run: func(t *T) {
+			pub, a, b := t.Channel().Confirm(), t.Channel(), t.Channel()
+			q := pub.Queue(single)
+			a.Qos(2, false)
+			tag := a.Consume(q, Consume{})
+			b.Qos(1, false)
+			b.Consume(q, Consume{})
+			pub.Put(q, sequence(4)...)
+			a.ExpectBodies("1", "2")
+			a.Cancel(tag)
+			a.Close()
+			for i, want := range sequence(4) {
+				d := b.Delivery()
+				if d.Body != want || d.Redelivered != (i < 2) {
+					t.Errorf("got %q, redelivered %v, want %q", d.Body, d.Redelivered, want)
+				}
+				b.Ack(d.Tag)
+			}
+		}},
 		Case{Behaviour: "40", Name: "a cancelled one's messages can still be acked, or come back", Run: func(t *T) {
 			pub, a, b := t.Channel().Confirm(), t.Channel(), t.Channel()
 			q := pub.Queue(single)
