@@ -98,6 +98,18 @@
 // Messages that come together, in one read of a connection, are all in a priority
 // queue before one of them is delivered: of them too the highest goes first.
 //
+// # Delayed messages
+//
+// An exchange of the type x-delayed-message, whose argument x-delayed-type says how it
+// routes, keeps a message whose header x-delay is positive (ms, in any type of number or
+// as decimal text) for that long, and routes it then: with the bindings of that moment,
+// never early, late by milliseconds, and as itself but for x-delay, which is negated. A
+// message without that header, or with one that is no number, is routed at once. What
+// waits is as durable as the exchange and the message, is confirmed like any other, and
+// goes with the exchange. It counts as routed: a mandatory message is not returned, and
+// what reaches no queue in the end is gone, unless there is an alternate exchange.
+// Queues with bounds take what is due as they take dead letters.
+//
 // # Dead letters
 //
 // A message that is rejected, expires, is too much for its queue, or came back to a
@@ -179,6 +191,7 @@
 //	policies.go settings.go      policies; what arguments and policies together say
 //	listing.go                   what there is, for who administrates
 //	expiry.go ttl.go             the clock, x-expires; messages that expire
+//	delay.go                     exchanges that delay messages
 //	replyto.go                   direct reply-to
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length

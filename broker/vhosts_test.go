@@ -50,6 +50,8 @@ func fill(c *client) {
 	}
 	makeTopology(c)
 	c.publish("amq.topic", "q1", "m")
+	c.delayed("later", "fanout", "q1")
+	c.publishWith(wait(3_600_000), "later", "", "waits")
 }
 
 func TestADeletedVHostLeavesNothing(t *testing.T) {
