@@ -30,7 +30,7 @@ func delay(x, key, body string, headers Args) Message {
 
 func init() {
 	register(
-		Case{Behaviour: "25", Name: "a delayed message comes when it is due, never early, and the earlier one first", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "a delayed message comes when it is due, never early, and the earlier one first", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "direct", "k")
 			ch.Consume(q, Consume{NoAck: true})
@@ -57,7 +57,7 @@ func init() {
 				}
 			}
 		}},
-		Case{Behaviour: "25", Name: "x-delay may be an integer of any width, or decimal text", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "x-delay may be an integer of any width, or decimal text", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "fanout", "")
 			for _, v := range []any{int8(100), uint8(100), int16(100), uint16(100), int32(100), uint32(100), int64(100), "100", 100.7, float32(100)} {
@@ -74,7 +74,7 @@ func init() {
 			}
 			ch.Await(q, 10)
 		}},
-		Case{Behaviour: "25", Name: "a delay may be longer than 2^32 ms", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "a delay may be longer than 2^32 ms", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "fanout", "")
 			ch.Publish(delay(x, "", "next year", Args{"x-delay": int64(1) << 35}))
@@ -84,7 +84,7 @@ func init() {
 			ch.Await(q, 1)
 			ch.ExpectDrain(q, "soon")
 		}},
-		Case{Behaviour: "25", Name: "a delayed message is routed as x-delayed-type does when it is due, with CC and BCC", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "a delayed message is routed as x-delayed-type does when it is due, with CC and BCC", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "topic", "a.#")
 			late, copied, blind := ch.Queue(nil), ch.Queue(nil), ch.Queue(nil)
@@ -101,7 +101,7 @@ func init() {
 				}
 			}
 		}},
-		Case{Behaviour: "25", Name: "what waits counts as routed and is dropped later if nothing takes it", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "what waits counts as routed and is dropped later if nothing takes it", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			other := ch.Exchange("fanout", nil)
 			rest := ch.Queue(nil)
@@ -116,7 +116,7 @@ func init() {
 			}
 			ch.Await(rest, 1)
 		}},
-		Case{Behaviour: "25", Name: "a delayed message's time to live begins when it is due", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "a delayed message's time to live begins when it is due", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "fanout", "")
 			m := delay(x, "", "m", Args{"x-delay": 300})
@@ -130,7 +130,7 @@ func init() {
 				t.Errorf("it was gone after %v", took)
 			}
 		}},
-		Case{Behaviour: "25", Name: "a delayed message is delayed by one exchange only", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "a delayed message is delayed by one exchange only", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, first := delaying(ch, "fanout", "")
 			y, second := delaying(ch, "fanout", "")
@@ -144,7 +144,7 @@ func init() {
 				t.Errorf("it took %v", took)
 			}
 		}},
-		Case{Behaviour: "25", Name: "deleting a delayed exchange drops what waits", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "deleting a delayed exchange drops what waits", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "fanout", "")
 			ch.Publish(delay(x, "", "dropped", Args{"x-delay": 300}))
@@ -157,7 +157,7 @@ func init() {
 			ch.Await(q, 1)
 			ch.ExpectDrain(q, "later")
 		}},
-		Case{Behaviour: "25", Name: "a delayed exchange must say how it routes, and a redeclare the same", Plus: noPlugin, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "a delayed exchange must say how it routes, and a redeclare the same", Plus: noPlugin, Needs: Delayed, Run: func(t *T) {
 			ch := t.Channel()
 			declare := func(name string, args Args) *wire.ExchangeDeclare {
 				return &wire.ExchangeDeclare{Exchange: name, Type: "x-delayed-message", Durable: true, Arguments: args.Table()}
@@ -172,7 +172,7 @@ func init() {
 			bad.Send(declare(t.Name("x"), Args{"x-delayed-type": "none"}))
 			bad.Conn.ExpectClose(503, "COMMAND_INVALID - unknown exchange type 'none'")
 		}},
-		Case{Behaviour: "25", Name: "confirmed delayed messages survive kill -9, and come when they are due", Plus: noPlugin, Needs: Kill, Run: func(t *T) {
+		Case{Behaviour: "25", Name: "confirmed delayed messages survive kill -9, and come when they are due", Plus: noPlugin, Needs: Kill | Delayed, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			x, q := delaying(ch, "fanout", "")
 			start := time.Now()

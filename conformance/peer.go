@@ -38,7 +38,8 @@ type Peer struct {
 	Kind    Kind
 	Version string
 
-	url *url.URL
+	url     *url.URL
+	delayed bool // it has delayed exchanges
 }
 
 // Options are of a broker that is started for a case alone.
@@ -90,6 +91,7 @@ func (p *Peer) Prepare() error {
 			t.Errorf("%v", err)
 		} else {
 			start = c.Start
+			p.delayed = c.declares("x-delayed-message", Args{"x-delayed-type": "direct"})
 		}
 	}()
 	<-done
@@ -107,6 +109,21 @@ func (p *Peer) Prepare() error {
 		p.Kind, p.Version = Leveret, v
 	}
 	return nil
+}
+
+// declares reports whether the peer knows a type of exchanges. Where it does not, the
+// connection is gone.
+func (c *Conn) declares(kind string, args Args) bool {
+	c.t.Helper()
+	ch := c.Channel()
+	x := c.t.Name("x")
+	c.ExpectingEnd()
+	ch.Send(&wire.ExchangeDeclare{Exchange: x, Type: kind, Durable: true, Arguments: args.Table()})
+	if _, err := c.await(ch.ID, deadline(), isMethod(wire.IDExchangeDeclareOk)); err != nil {
+		return false
+	}
+	Call[*wire.ExchangeDeleteOk](ch, &wire.ExchangeDelete{Exchange: x})
+	return true
 }
 
 // vhost is that of the URL.
@@ -170,7 +187,7 @@ func (s *Suite) lacks(n Need) string {
 		Stop:       s.Second != nil,
 		Own:        s.Start != nil,
 		TLS:        s.Main.TLSAddr != "",
-		Delayed:    s.Main.Kind != RabbitMQ,
+		Delayed:    s.Main.delayed,
 	}
 	for _, need := range []Need{Management, Kill, Stop, Own, TLS, Delayed} {
 		if n&need != 0 && !has[need] {
