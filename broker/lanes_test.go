@@ -2,8 +2,10 @@ package broker
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -255,5 +257,64 @@ func TestAFullPriorityQueueThatRefusesCountsAllLanes(t *testing.T) {
 	full(c)
 	if got := c.drain("q"); !slices.Equal(got, []string{"5", "1"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Publishers make the lanes at the same time, a single active consumer is followed by
+// another all the while, and each message is acked once.
+func TestPrioritiesAndHandoversLoseNothing(t *testing.T) {
+	w := newBench(t)
+	setup := w.client()
+	setup.queue("q", durable, args("x-max-priority", 255, "x-single-active-consumer", true))
+	const publishers, each = 4, 400
+	var work sync.WaitGroup
+	for p := range publishers {
+		work.Go(func() {
+			c := w.client()
+			for i := range each {
+				c.publishWith(props(mode(uint8(1+i%2)), priority(uint8(i*7+p))), "", "q", fmt.Sprintf("%d.%d", p, i))
+			}
+		})
+	}
+	acked := map[string]int{}
+	for range 2 {
+		setup.consume("q", 50) // one waits at any time
+	}
+	c := w.client()
+	for n := 0; n < publishers*each; {
+		cons := c.consume("q", 20)
+		for _, m := range setup.take() {
+			acked[m.body]++
+			n++
+			setup.ack(m)
+		}
+		for i, m := range c.take() {
+			if i%3 == 0 {
+				c.b.Requeue(m.q, m.seq)
+				c.flush()
+				continue
+			}
+			acked[m.body]++
+			n++
+			c.ack(m)
+		}
+		runtime.Gosched()
+		cons.Cancel()
+		if n%2 == 0 {
+			for _, m := range c.take() {
+				c.b.Requeue(m.q, m.seq)
+			}
+			c.flush()
+		}
+	}
+	work.Wait()
+	for body, n := range acked {
+		if n != 1 {
+			t.Errorf("%s was acked %d times", body, n)
+		}
+	}
+	ready, unacked, _ := w.b.vhosts["/"].queue("q").Counts()
+	if len(acked) != publishers*each || ready+unacked != 0 {
+		t.Errorf("%d messages were acked, %d are left", len(acked), ready+unacked)
 	}
 }
