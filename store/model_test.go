@@ -23,6 +23,7 @@ type modelMsg struct {
 	delivered bool   // must be redelivered
 	maybe     bool   // may be: a killed process had the mark ahead of it
 	count     uint32
+	expires   int64 // 0: never
 }
 
 type modelQueue struct {
@@ -112,7 +113,7 @@ func (m *model) batch(t *rapid.T) {
 					q.drop(func(x *modelMsg) bool { return x == msg })
 				} else {
 					b.Requeue(q.q, msg.seq)
-					msg.claimed = false
+					msg.claimed, msg.delivered, msg.maybe = false, true, false
 					msg.count++
 				}
 			}
@@ -212,6 +213,9 @@ func (m *model) publish(t *rapid.T, b *Batch, atomic bool) (index int, rejected 
 	body += strings.Repeat(".", size-len(body))
 	msg := text(body)
 	msg.Persistent = rapid.IntRange(0, 3).Draw(t, "persistent") > 0
+	if rapid.IntRange(0, 2).Draw(t, "expiring") == 0 {
+		msg.Expires = rapid.Int64Range(AtOnce+1, 1000).Draw(t, "expires")
+	}
 	var targets []*Queue
 	for _, q := range m.queues {
 		if rapid.Bool().Draw(t, "to") {
@@ -227,7 +231,7 @@ func (m *model) publish(t *rapid.T, b *Batch, atomic bool) (index int, rejected 
 			}
 			q.held++
 			q.heldBytes += int64(len(body))
-			q.msgs = append(q.msgs, &modelMsg{body: body, logged: msg.Persistent && q.durable})
+			q.msgs = append(q.msgs, &modelMsg{body: body, logged: msg.Persistent && q.durable, expires: msg.Expires})
 		}
 	}
 	if rapid.IntRange(0, 7).Draw(t, "large") == 0 {
@@ -289,6 +293,56 @@ func (m *model) claim(t *rapid.T) {
 			msg.claimed, msg.delivered, msg.maybe, msg.seq = true, true, false, it.Seq
 		}
 		at++
+	}
+	q.q.Unclaim(&c, keep)
+	c.Release()
+}
+
+// expire claims some of what has expired, and gives some of that back untouched.
+func (m *model) expire(t *rapid.T) {
+	q := m.pick(t)
+	if q == nil {
+		return
+	}
+	now := rapid.Int64Range(AtOnce+1, 1100).Draw(t, "now")
+	var want []*modelMsg
+	for _, msg := range q.msgs {
+		if !msg.claimed && msg.expires != 0 && msg.expires <= now {
+			want = append(want, msg)
+		}
+	}
+	slices.SortStableFunc(want, func(a, b *modelMsg) int { return int(a.expires - b.expires) })
+	if at := q.q.NextExpiry(); len(want) > 0 && (at == 0 || at > want[0].expires) {
+		t.Fatalf("the first message expires at %d, the queue says %d", want[0].expires, at)
+	}
+	most := rapid.IntRange(1, 15).Draw(t, "max")
+	c := Claim{Seqs: rapid.Bool().Draw(t, "seqs")}
+	status := Cold
+	for status == Cold {
+		status = q.q.ClaimExpired(&c, now, most, rapid.Bool().Draw(t, "disk"))
+	}
+	if (status == Claimed) != (len(want) > 0) || len(c.Items) > min(most, len(want)) {
+		t.Fatalf("claim says %v, %d messages; %d have expired, %d are wanted", status, len(c.Items), len(want), most)
+	}
+	keep := rapid.IntRange(0, len(c.Items)).Draw(t, "keep")
+	for i := range c.Items {
+		it, msg := c.Items[i], want[i]
+		var body string
+		if c.Seqs {
+			body = readAll(t, q.q, []uint64{it.Seq})[0]
+		} else {
+			checkItem(t, &it)
+			if body = string(it.Body); it.Expires != msg.expires {
+				t.Fatalf("claimed %.30q, which expires at %d, want %d", body, it.Expires, msg.expires)
+			}
+		}
+		if body != msg.body {
+			t.Fatalf("claimed %.30q, want %.30q, of %d", body, msg.body, msg.expires)
+		}
+		if i < keep {
+			msg.claimed, msg.seq = true, it.Seq
+			msg.maybe = !msg.delivered // it is called delivered, and the log need not know
+		}
 	}
 	q.q.Unclaim(&c, keep)
 	c.Release()
@@ -420,6 +474,7 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 			"claim":      m.claim,
 			"claim2":     m.claim,
 			"consuming":  m.consuming,
+			"expire":     m.expire,
 			"checkpoint": m.checkpoint,
 			"retire":     m.retire,
 			"compact":    m.compact,
