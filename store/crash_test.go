@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -236,12 +237,14 @@ func (c *script) step() error {
 		}
 		lsn, err := c.apply(mode, func(b *Batch) {
 			if l != nil {
+				large.Expires = scriptedExpiry(c.bodies)
 				b.PublishLarge(l, large, c.queues[c.rng.IntN(len(c.queues)):])
 			}
 			for range c.rng.IntN(4) + 1 {
 				c.bodies++
 				m := text(fmt.Sprint("m", c.bodies, strings.Repeat("-", c.rng.IntN(2)*c.rng.IntN(700))))
 				m.Persistent = c.rng.IntN(5) > 0
+				m.Expires = scriptedExpiry(c.bodies)
 				b.Publish(m, c.queues[c.rng.IntN(len(c.queues)):])
 			}
 		})
@@ -366,6 +369,39 @@ func (c *script) upload() (*Large, Message, error) {
 // bodyOfFile is where a script remembers what is in a large file.
 func bodyOfFile(addr uint64) place { return place{1<<32 - 1, addr} }
 
+// scriptedExpiry is when the n-th body of a script expires.
+func scriptedExpiry(n int) int64 {
+	if n%3 > 0 {
+		return 0
+	}
+	return 1000 + int64(n)
+}
+
+// checkExpiry looks whether all messages that expire are known to, and no others.
+func checkExpiry(t tb, what string, q *Queue, bodies map[place]string) {
+	var want []uint64
+	eachLocked(q, func(seq uint64, e index.Entry) {
+		body := bodies[place{q.id, seq}]
+		digits := strings.TrimRight(strings.TrimLeft(body, "largem"), "-")
+		if n, err := strconv.Atoi(digits); err == nil && scriptedExpiry(n) != 0 {
+			want = append(want, seq)
+		}
+	})
+	c := Claim{Seqs: true}
+	defer c.Release()
+	for st := Cold; st == Cold; {
+		st = q.ClaimExpired(&c, 1<<40, 1<<30, true)
+	}
+	var got []uint64
+	for i := range c.Items {
+		got = append(got, c.Items[i].Seq)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Fatalf("%s: queue %d: %v have expired, want %v", what, q.id, got, want)
+	}
+	q.Unclaim(&c, 0)
+}
+
 // expectation is what a crash at some moment may leave: one of the states from
 // low on.
 type expectation struct {
@@ -404,7 +440,8 @@ func (e *expectation) check(t tb, what string, o Options, again bool) {
 	if err != nil {
 		t.Fatalf("%s: open: %v", what, err)
 	}
-	got := dump(t, s)
+	bodies := map[place]string{}
+	got := dumpWith(t, s, bodies)
 	s.larges.mu.Lock()
 	needed := len(s.larges.files)
 	s.larges.mu.Unlock()
@@ -415,6 +452,7 @@ func (e *expectation) check(t tb, what string, o Options, again bool) {
 		t.Fatalf("%s: recovered\n%s\n\nat least durable was\n%s\n\nthe last was\n%s", what, got, e.states[e.low], e.states[len(e.states)-1])
 	}
 	s.Queues(func(q *Queue) bool {
+		checkExpiry(t, what, q, bodies)
 		ready, unacked, _ := q.Counts()
 		items := claim(t, s, q, 1<<30)
 		if len(items) != ready || unacked != 0 {
