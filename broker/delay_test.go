@@ -302,6 +302,7 @@ func TestADelayedMessageIsInOnePlaceAfterAPowerCut(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &bench{t: t, fs: image, opts: opts}
 			w.opts.Store.FS = image
+			w.opts.Reserve = -1
 			w.open()
 			c := w.client()
 			n, _, _ := w.delays("x").Counts()
