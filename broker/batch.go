@@ -267,8 +267,9 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 			return nil, nil, err
 		}
 	}
+	generation := b.s.v.generation.Load()
 	b.router.walk(x)
-	b.single.fill(p.Exchange, p.RoutingKey, 0, &b.router)
+	b.single.fill(p.Exchange, p.RoutingKey, generation, &b.router)
 	return &b.single, props, nil
 }
 

@@ -275,3 +275,28 @@ func TestAMoveInATransactionIsWholeAfterAnyPowerCut(t *testing.T) {
 		after.close()
 	}
 }
+
+// What a quorum queue keeps is no matter for messages that are routed elsewhere,
+// one by one: transient ones stay transient.
+func TestAMessageForAQuorumQueueMakesNoOtherPersistent(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("quorum", durable, args("x-queue-type", "quorum"))
+	c.queue("classic", durable)
+	for _, q := range []string{"quorum", "classic"} {
+		c.ok(c.s.BindQueue(q, "amq.headers", "", table("to", q)))
+	}
+	for _, q := range []string{"quorum", "classic"} {
+		props, err := amqp.Properties(amqp.NoProperties).Edit().SetHeaders(table("to", q)).Properties()
+		c.ok(err)
+		c.publishWith(props, "amq.headers", "", "m")
+	}
+	w.restart()
+	c = w.client()
+	if n := c.ready("quorum"); n != 1 {
+		t.Errorf("%d messages in the quorum queue", n)
+	}
+	if n := c.ready("classic"); n != 0 {
+		t.Errorf("%d messages in the classic queue", n)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/vfs"
 )
 
@@ -71,6 +72,28 @@ func TestPoliciesApplyToWhatIsThereAndWhatComes(t *testing.T) {
 	}
 	if n := c.ready("old"); n != 7 {
 		t.Errorf("%d messages in old, which has no bound any more", n)
+	}
+}
+
+// Who publishes remembers what it knows of a route: not beyond a change of policies.
+func TestBoundsByPolicyHoldForWhoPublishesAlready(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	c.queue("q")
+	cc, err := persistent.Edit().SetHeaders(table("CC", amqp.List())).Properties()
+	c.ok(err)
+	for _, props := range []amqp.Properties{persistent, cc} {
+		for range 3 {
+			c.publishWith(props, "", "q", "m")
+		}
+		w.policy(policy.User, "p", ".*", 0, "max-length", 2)
+		for range 5 {
+			c.publishWith(props, "", "q", "m")
+		}
+		if n := c.ready("q"); n != 2 {
+			t.Errorf("%d messages in a queue of 2", n)
+		}
+		c.ok(w.b.DeletePolicy("/", policy.User, "p"))
 	}
 }
 

@@ -79,7 +79,8 @@ func (b *Batch) buryInside(r *runner) {
 		done := 0
 		for i := range c.Items {
 			it := &c.Items[i]
-			it.Body, it.RoutingKey = slices.Clone(it.Body), slices.Clone(it.RoutingKey)
+			// The claim's memory goes before the transaction is applied.
+			it.Body, it.RoutingKey, it.Props = slices.Clone(it.Body), slices.Clone(it.RoutingKey), slices.Clone(it.Props)
 			for b.seqs[done] != it.Seq {
 				left = append(left, from[done])
 				done++

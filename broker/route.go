@@ -179,10 +179,11 @@ func (r *router) addQueue(q Queue) {
 func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
 	r.exchange = append(r.exchange[:0], exchange...)
 	r.key = append(r.key[:0], key...)
+	same := r.generation == generation && slices.Equal(r.queues, from.queues)
 	r.generation = generation
 	r.routed = len(from.queues) > from.replies || len(from.delays) > 0
 	r.delays, r.delay = append(r.delays[:0], from.delays...), from.delay
-	if slices.Equal(r.queues, from.queues) {
+	if same { // and so are their settings: policies raise the generation
 		return
 	}
 	r.epoch = 0
@@ -190,7 +191,7 @@ func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
 	clear(r.locals)
 	r.queues = append(r.queues[:0], from.queues...)
 	r.locals = r.locals[:0]
-	r.limited, r.prioritized = false, false
+	r.limited, r.quorum, r.prioritized = false, false, false
 	for _, q := range r.queues {
 		if l := q.local(); l != nil {
 			r.locals = append(r.locals, l)

@@ -236,14 +236,3 @@ func is(v amqp.Value, text string) bool {
 	b, _ := v.Bytes()
 	return v.Type == amqp.TypeLongString && string(b) == text
 }
-
-// Cycle tells whether a dead letter that nobody rejected would go round by reaching
-// queue.
-func Cycle(headers amqp.Table, queue string) bool {
-	for name := range Automatic(headers) {
-		if string(name) == queue {
-			return true
-		}
-	}
-	return false
-}
