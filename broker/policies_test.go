@@ -370,7 +370,9 @@ func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
 			for i := 0; ; i++ {
 				select {
 				case <-stop:
-					return
+					if i > 100 { // all names have come up
+						return
+					}
 				default:
 				}
 				rounds.Add(1)
