@@ -112,6 +112,7 @@ type T struct {
 	cleanups []func()
 	objects  []object
 	conns    []*Conn
+	own      bool // Peer is the case's own, which goes as a whole
 
 	group *group // of those who restart the peer together; nil for others
 }
@@ -298,7 +299,7 @@ func (t *T) sweep() {
 	t.mu.Unlock()
 	var c *Conn
 	for _, o := range objects {
-		if o.vhost != t.Peer.vhost() {
+		if t.own || o.vhost != t.Peer.vhost() {
 			continue
 		}
 		if c == nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 type started struct {
 	mu      sync.Mutex
 	brokers []*peer.Broker
+	// complaints are what brokers have written of panics and data races.
+	complaints []string
 }
 
 func (s *started) add(b *peer.Broker) {
@@ -39,17 +42,23 @@ func (s *started) add(b *peer.Broker) {
 	s.brokers = append(s.brokers, b)
 }
 
-// close ends all brokers and returns what they complain of.
-func (s *started) close() (complaints []string) {
+// end ends a broker and keeps what it complains of.
+func (s *started) end(b *peer.Broker) {
+	words := b.Complaint()
+	b.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, b := range s.brokers {
-		if words := b.Complaint(); words != "" {
-			complaints = append(complaints, words)
-		}
-		b.Close()
+	if words != "" {
+		s.complaints = append(s.complaints, words)
 	}
-	return complaints
+	s.brokers = slices.DeleteFunc(s.brokers, func(other *peer.Broker) bool { return other == b })
+}
+
+// close ends all brokers.
+func (s *started) close() {
+	for _, b := range slices.Clone(s.brokers) {
+		s.end(b)
+	}
 }
 
 // newSuite is the suite against the peer that the environment names.
@@ -83,7 +92,8 @@ func newSuite(t *testing.T) *conformance.Suite {
 	}
 	all := &started{}
 	t.Cleanup(func() {
-		for _, words := range all.close() {
+		all.close()
+		for _, words := range all.complaints {
 			t.Errorf("a broker's log:\n%s", words)
 		}
 	})
@@ -112,7 +122,7 @@ func newSuite(t *testing.T) *conformance.Suite {
 			if err != nil {
 				return nil, nil, err
 			}
-			return b.Peer, func() { b.Restart(true) }, nil
+			return b.Peer, func() { all.end(b) }, nil
 		},
 	}
 }

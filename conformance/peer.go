@@ -202,10 +202,10 @@ func (t *T) Start(o Options) *Peer {
 	t.Helper()
 	p, stop, err := t.suite.Start(o)
 	if stop != nil {
-		t.Cleanup(stop)
+		t.Cleanup(stop) // after the connections, which are closed before
 	}
 	t.Must(err)
-	t.Peer = p
+	t.Peer, t.own = p, true
 	t.Must(p.Prepare())
 	return p
 }

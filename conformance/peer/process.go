@@ -28,6 +28,7 @@ type Broker struct {
 
 	addr    string           // of AMQP
 	command func() *exec.Cmd // how it is started
+	beside  *exec.Cmd        // runs as long as the broker is wanted; may be nil
 	folder  string           // removed at the end
 	log     string           // its standard error and output
 
@@ -140,8 +141,13 @@ func (b *Broker) Restart(kill bool) error {
 func (b *Broker) Close() {
 	_ = b.end(true)
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.stopped = true
-	b.mu.Unlock()
+	if b.beside != nil {
+		_ = b.beside.Process.Kill()
+		_ = b.beside.Wait()
+		b.beside = nil
+	}
 	_ = os.RemoveAll(b.folder)
 }
 

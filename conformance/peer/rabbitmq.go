@@ -95,6 +95,13 @@ func RabbitMQ(o conformance.Options) (*Broker, error) {
 		},
 	}
 	b.Peer.Restart = b.Restart
+	// Erlang would start the port mapper as a daemon that outlives everything.
+	epmd := exec.Command("epmd", "-address", "127.0.0.1", "-port", ports[2])
+	if err := epmd.Start(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	b.beside = epmd
 	if err := b.start(); err != nil {
 		b.Close()
 		return nil, err
