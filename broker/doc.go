@@ -170,12 +170,12 @@
 // # Locks
 //
 //	Broker.admin → Broker.mu
-//	Broker.admin → vhost.mu
+//	Broker.admin → vhost.policing → vhost.mu
 //	Broker.mu → vhost.mu → localQueue.mu → the log's append lock → the store's locks
 //	                                     → the locks that a Sink's methods take
 //
 // A front end never calls this package with a lock held that a Sink's method
-// takes. expiries.mu and what sync.Pool has are leaves.
+// takes. expiries.mu, graves.mu and what sync.Pool has are leaves.
 //
 // # Files
 //
@@ -196,7 +196,9 @@
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
 //	local.go lanes.go            a queue on the store; one of several priorities
-//	dispatch.go bury.go          delivery; what leaves a queue otherwise
+//	dispatch.go                  delivery
+//	bury.go refuse.go            what leaves a queue otherwise; of it, what consumers refuse
+//	letter.go carry.go           dead letters; those that cannot go at once
 //	consumer.go get.go           consumers and their turns; taking one message
 //	large.go                     bodies that go through files
 //	errors.go                    refusals

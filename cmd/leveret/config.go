@@ -46,9 +46,9 @@ type Config struct {
 	// TLSLoginFrom is the name in a client's certificate that is its user's:
 	// RabbitMQ's ssl_cert_login_from, with the kinds of alternative names.
 	TLSLoginFrom string `toml:"tls-login-from"`
-	// HTTPAddr is the HOST:PORT of /health; empty: there is none. The default port
-	// is RabbitMQ's for management, on this machine alone: what is there asks for
-	// no login.
+	// HTTPAddr is the HOST:PORT of /health and the management API; empty: there is
+	// none. The default port is RabbitMQ's for management, on this machine alone:
+	// /health asks for no login, and passwords would pass in the clear.
 	HTTPAddr string `toml:"http-addr"`
 	// DefaultUser is the administrator that a new data directory gets, with all
 	// permissions in DefaultVHost, its vhost, and DefaultPass its password; they mean
@@ -144,7 +144,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSVerify, "tls-verify", c.TLSVerify, "`what` is asked of clients: none, optional or required certificates")
 	fs.StringVar(&c.TLSMinVersion, "tls-min-version", c.TLSMinVersion, "least `version` of TLS: 1.2 or 1.3")
 	fs.StringVar(&c.TLSLoginFrom, "tls-login-from", c.TLSLoginFrom, "the `name` in a client's certificate that is its user's: distinguished_name, common_name, san_dns, san_email, san_uri or san_ip")
-	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health, `HOST:PORT`; empty: none")
+	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health and the management API, `HOST:PORT`; empty: none")
 	fs.StringVar(&c.DefaultUser, "default-user", c.DefaultUser, "`name` of the administrator that a new data directory gets; guest if not given")
 	fs.StringVar(&c.DefaultPass, "default-pass", c.DefaultPass, "`password` of that user; better by the environment or the file, which other users of the machine do not see")
 	fs.StringVar(&c.DefaultVHost, "default-vhost", c.DefaultVHost, "`name` of the vhost that a new data directory gets")

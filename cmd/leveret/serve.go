@@ -184,7 +184,7 @@ type httpServer struct {
 	served chan struct{}
 }
 
-// serveHTTP answers /health from now on, while recovery runs too.
+// serveHTTP answers from now on, /health while recovery runs too.
 func serveHTTP(addr string, log *slog.Logger) (*httpServer, error) {
 	srv, err := httpd.NewServer(httpd.Options{Version: version, Logger: log})
 	if err != nil {
@@ -203,7 +203,7 @@ func serveHTTP(addr string, log *slog.Logger) (*httpServer, error) {
 	go func() {
 		defer close(h.served)
 		if err := srv.Serve(ln); err != nil {
-			log.Error("health is not shown any more", "err", err)
+			log.Error("health and the management API are not served any more", "err", err)
 		}
 	}()
 	return h, nil
