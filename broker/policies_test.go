@@ -435,3 +435,31 @@ func TestPoliciesChangeWhileTopologyDoes(t *testing.T) {
 		}
 	}
 }
+
+// TestAPolicyBoundsQueuesThatPublishersKnowAlready: who has published before goes on
+// with the same queues, which have bounds now, and then none again.
+func TestAPolicyBoundsQueuesThatPublishersKnowAlready(t *testing.T) {
+	for name, props := range map[string]amqp.Properties{
+		"by one key": persistent,
+		"by several": props(mode(2), func(e *amqp.PropertiesEditor) {
+			e.SetHeaders(table("CC", amqp.List(amqp.LongString("q"))))
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newBench(t)
+			c := w.client()
+			c.queue("q", durable)
+			c.publishWith(props, "", "q", "first")
+			w.policy(policy.User, "p", "q", 0, "max-length", 3)
+			c.publishWith(props, "", "q", numbers(0, 10)...)
+			if n := c.ready("q"); n != 3 {
+				t.Errorf("%d messages, want 3", n)
+			}
+			c.ok(w.b.DeletePolicy("/", policy.User, "p"))
+			c.publishWith(props, "", "q", numbers(0, 10)...)
+			if n := c.ready("q"); n != 13 {
+				t.Errorf("%d messages, want 13", n)
+			}
+		})
+	}
+}

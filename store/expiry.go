@@ -146,7 +146,7 @@ func (q *Queue) takeExpired(c *Claim, max int, now int64, disk bool) (status Sta
 		c.pinned = true
 	}
 	for skipped := 0; len(c.Items) < max; {
-		if q.ix.SpanDue(now) && len(c.Items) == 0 && q.ix.Times() < nearMost {
+		if len(c.Items) == 0 && q.ix.SpanDue(now) && q.mayLook(now) {
 			if !disk {
 				return Cold, span
 			}
@@ -206,6 +206,16 @@ func (q *Queue) takeExpired(c *Claim, max int, now int64, disk bool) (status Sta
 		c.Items = append(c.Items, it)
 	}
 	return Empty, span
+}
+
+// mayLook tells whether there is room for times that are read from segments: not
+// while there are very many, of which some have come. Under mu.
+func (q *Queue) mayLook(now int64) bool {
+	if q.ix.Times() < nearMost {
+		return true
+	}
+	_, _, ok := q.ix.Expired(now)
+	return !ok
 }
 
 // sizes are what a message of a segment is long, as far as it is known: its blob, and

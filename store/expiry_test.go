@@ -309,3 +309,28 @@ func TestLargeMessageKeepsItsTimeAcrossRestarts(t *testing.T) {
 	wantExpired(t, q, 50, "large")
 	shut(t, s)
 }
+
+// TestWhatIsInSegmentsExpiresBesideVeryManyLaterTimes: the times in memory are as many
+// as there are read from segments at most, and none of them has come.
+func TestWhatIsInSegmentsExpiresBesideVeryManyLaterTimes(t *testing.T) {
+	if slower > 1 {
+		t.Skip("a million messages take long with the race detector")
+	}
+	s := open(t, tinyOptions(vfs.NewMem()))
+	defer shut(t, s)
+	q := newQueue(t, s, true)
+	for i := range 3 {
+		publish(t, s, expiring(fmt.Sprint("m", i), 1000), q)
+	}
+	retire(t, s)
+	late := transient("")
+	late.Expires = 5000
+	for range nearMost/4096 + 1 {
+		apply(t, s, func(b *Batch) {
+			for range 4096 {
+				b.Publish(late, []*Queue{q})
+			}
+		})
+	}
+	wantExpired(t, q, 2000, "m0 m1 m2")
+}
