@@ -15,8 +15,10 @@ type expiries struct {
 	wake chan struct{} // of size 1: an earlier time was added
 	stop chan struct{}
 
-	mu   sync.Mutex // a leaf
-	heap deadlines
+	mu      sync.Mutex // a leaf
+	heap    deadlines
+	unused  []Queue // to be looked at; see look
+	looking bool    // somebody does that
 }
 
 // deadline is when something is to be done. It belongs to what it is about, and is
@@ -155,23 +157,64 @@ func (d *queueDef) unused(q Queue) *deadline {
 // forget is the reverse of watch.
 func (e *expiries) forget(q Queue) { e.drop(q.def().unused(q)) }
 
-// look deletes a queue if it has expired. One with consumers is not watched any more:
-// it is again when the last of them goes.
+// look has a queue looked at whose time may have come. Deletions wait for the disk, and
+// the clock must not: a goroutine does them, many at once.
 func (e *expiries) look(q Queue) {
-	d := q.def()
-	err := d.v.change(func(t *change) error {
-		expires := d.settings().expires
-		if _, _, consumers := q.Counts(); d.deleted || consumers > 0 || expires == 0 {
+	e.mu.Lock()
+	e.unused = append(e.unused, q)
+	begin := !e.looking
+	e.looking = true
+	e.mu.Unlock()
+	if begin {
+		e.b.spawn(e.lookAll) // else the broker is closing
+	}
+}
+
+// lookAll looks at queues until there are none left to look at.
+func (e *expiries) lookAll() {
+	for {
+		e.mu.Lock()
+		list := e.unused
+		e.unused = nil
+		e.looking = len(list) > 0
+		e.mu.Unlock()
+		if len(list) == 0 {
+			return
+		}
+		for len(list) > 0 && !e.b.closing.Load() {
+			n := 1
+			for n < min(len(list), closeAtOnce) && list[n].def().v == list[0].def().v {
+				n++
+			}
+			e.deleteUnused(list[:n])
+			list = list[n:]
+		}
+	}
+}
+
+// deleteUnused deletes those queues of a vhost that have expired. One with consumers is
+// not watched any more: it is again when the last of them goes.
+func (e *expiries) deleteUnused(list []Queue) {
+	v := list[0].def().v
+	err := v.change(func(t *change) error {
+		for _, q := range list {
+			d := q.def()
+			expires := d.settings().expires
+			if _, _, consumers := q.Counts(); d.deleted || consumers > 0 || expires == 0 {
+				continue
+			}
+			if at := time.Unix(0, d.used.Load()).Add(expires); time.Now().Before(at) {
+				e.at(at, d.unused(q))
+				continue
+			}
+			t.deleteQueue(q)
+		}
+		if t.batch.Len() == 0 {
 			return nil
 		}
-		if at := time.Unix(0, d.used.Load()).Add(expires); time.Now().Before(at) {
-			e.at(at, d.unused(q))
-			return nil
-		}
-		t.deleteQueue(q)
 		return t.apply()
 	})
 	if err != nil {
-		e.b.log.Error("expired queue could not be deleted", "vhost", d.v.name, "queue", d.name, "err", err)
+		e.b.log.Error("expired queues could not be deleted", "vhost", v.name, "queue", list[0].Name(), "queues", len(list), "err", err)
 	}
 }

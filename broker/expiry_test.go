@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,6 +113,48 @@ func TestLowDiskIsAnAlarm(t *testing.T) {
 		synctest.Wait()
 		if got := w.b.Alarm(); got != "" {
 			t.Errorf("alarm %q", got)
+		}
+		w.close()
+	})
+}
+
+// TestTheClockDoesNotWaitForDeletions: what else is due comes in time while a vhost's
+// topology is locked, or its disk slow.
+func TestTheClockDoesNotWaitForDeletions(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	v := c.s.v
+	c.queue("q", args("x-expires", 1))
+	v.mu.Lock()
+	rung := make(chan struct{})
+	w.b.expiry.at(time.Now().Add(5*time.Millisecond), &deadline{do: func() { close(rung) }})
+	select {
+	case <-rung:
+	case <-time.After(10 * time.Second):
+		t.Error("the clock waits for the deletion of an unused queue")
+	}
+	v.mu.Unlock()
+	waitFor(t, func() bool { return !c.exists("q") })
+}
+
+func TestManyUnusedQueuesExpireTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBench(t)
+		c := w.client()
+		for i := range 3*closeAtOnce + 1 {
+			c.queue(fmt.Sprint("q", i), durable, args("x-expires", 1000))
+		}
+		c.queue("in use", durable, args("x-expires", 1000))
+		c.consume("in use", 0)
+		c.queue("used", durable, args("x-expires", 1000))
+		time.Sleep(500 * time.Millisecond)
+		c.queue("used", durable, args("x-expires", 1000))
+		time.Sleep(501 * time.Millisecond)
+		synctest.Wait()
+		w.restart()
+		c = w.client()
+		if n := len(c.s.v.queues); n != 2 || !c.exists("in use") || !c.exists("used") {
+			t.Errorf("%d queues are left, want 2", n)
 		}
 		w.close()
 	})
