@@ -11,6 +11,9 @@ import (
 // milliseconds.
 const maxExpiry = 315_360_000_000
 
+// maxKey is how many bytes a routing key may have.
+const maxKey = 255
+
 // Types of queues, as the argument x-queue-type names them.
 const (
 	typeClassic = "classic"
@@ -272,6 +275,9 @@ func checkDeadLetterKey(v amqp.Value, args amqp.Table) string {
 	}
 	if !args.Has("x-dead-letter-exchange") {
 		return "routing_key_but_no_dlx_defined"
+	}
+	if s, _ := v.Bytes(); len(s) > maxKey {
+		return fmt.Sprintf("{value_too_large,%d}", len(s))
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -514,5 +515,23 @@ func TestDyingOnAFailedLogLosesNothing(t *testing.T) {
 	got := append(append(c.drain("q"), c.drain("rejecting")...), c.drain("dead")...)
 	if !slices.Equal(got, []string{"a", "b", "r"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestAKeyThatNoMessageCanHaveKeepsNoDeadLetterBack: clients may not give a queue such
+// a key for its dead letters; where a policy says one they keep their own.
+func TestAKeyThatNoMessageCanHaveKeepsNoDeadLetterBack(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	long := strings.Repeat("k", 256)
+	_, err := c.s.DeclareQueue(QueueSpec{Name: "q", Args: table("x-dead-letter-exchange", "", "x-dead-letter-routing-key", long)})
+	c.refused(err, "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue 'q' in vhost '/': {value_too_large,256}")
+	c.queue("dead", durable)
+	c.ok(c.s.BindQueue("dead", "amq.direct", "q", nil))
+	c.queue("q", durable)
+	w.policy(policy.User, "p", "^q$", 0, "max-length", 2, "dead-letter-exchange", "amq.direct", "dead-letter-routing-key", long)
+	c.publish("", "q", numbers(0, 5)...)
+	if got := c.drain("dead"); !slices.Equal(got, numbers(0, 3)) || w.unacked("q") != 0 {
+		t.Errorf("%q are dead letters, %d messages stuck", got, w.unacked("q"))
 	}
 }

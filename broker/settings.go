@@ -93,7 +93,8 @@ func makeSettings(args amqp.Table, p, operator *policy.Policy) settings {
 	if s, ok := from.argumentFirst("dead-letter-exchange"); ok {
 		set.dlx = &s
 	}
-	if s, ok := from.argumentFirst("dead-letter-routing-key"); ok {
+	// One that is too long for a message would keep dead letters from being published.
+	if s, ok := from.argumentFirst("dead-letter-routing-key"); ok && len(s) <= maxKey {
 		set.dlxKey = &s
 	}
 	if s, ok := from.argumentFirst("dead-letter-strategy"); ok {
