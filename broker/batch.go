@@ -248,12 +248,7 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 		if !ok {
 			return nil, nil, amqp.PreconditionFailed("invalid message: {unacceptable_type_in_header,%q,%s}", h.name, h.value.Type)
 		}
-		for v := range list.All() {
-			if v.Type == amqp.TypeLongString {
-				key, _ := v.Bytes()
-				keys = append(keys, key)
-			}
-		}
+		keys = appendKeys(keys, list)
 	}
 	for _, key := range keys {
 		if err := b.mayPublish(x, key); err != nil {

@@ -2,8 +2,10 @@ package broker
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/leveret-mq/leveret/broker/policy"
@@ -362,8 +364,29 @@ func TestACycleWithARejectionGoesOn(t *testing.T) {
 	}
 }
 
+// lines is a log that a test looks at.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
 func TestAtLeastOnceKeepsWhatReachesNoQueue(t *testing.T) {
 	w := newBench(t)
+	var log lines
+	w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	w.restart()
 	c := w.client()
 	c.queue("q", durable, args("x-queue-type", "quorum", "x-overflow", "reject-publish",
 		"x-dead-letter-exchange", "dlx", "x-dead-letter-strategy", "at-least-once"))
@@ -372,12 +395,16 @@ func TestAtLeastOnceKeepsWhatReachesNoQueue(t *testing.T) {
 	if n := w.unacked("q"); n != 2 {
 		t.Fatalf("%d are kept", n)
 	}
+	waitFor(t, func() bool { return log.count("dead letters reach no queue") > 0 })
 	c.exchange("dlx", "fanout")
 	c.queue("dead", durable)
 	c.bind("dead", "dlx", "")
 	waitFor(t, func() bool { return c.ready("dead") == 2 })
 	if got := c.drain("dead"); !slices.Equal(got, []string{"a", "b"}) || w.unacked("q") != 0 {
 		t.Errorf("%q", got)
+	}
+	if n := log.count("dead letters reach no queue"); n != 1 {
+		t.Errorf("the operator is told %d times", n)
 	}
 }
 

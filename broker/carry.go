@@ -27,7 +27,8 @@ type parcel struct {
 	refused *store.Message
 	large   *Large
 
-	unrouted bool // it reached no queue
+	unrouted bool  // it reached no queue
+	err      error // why it could not go last, where it is not that
 }
 
 // carry leaves a message to the queue's goroutine. localQueue.mu is not held.
@@ -56,6 +57,7 @@ func (q *localQueue) carryAll(g *graves) {
 	var waiting []parcel
 	var generation uint64
 	var set *settings
+	told := false
 	for pause := readPause; ; {
 		g.mu.Lock()
 		fresh := g.parcels
@@ -80,6 +82,10 @@ func (q *localQueue) carryAll(g *graves) {
 		}
 		clear(list[len(left):])
 		waiting = left
+		if len(waiting) > 0 && !told {
+			told = true
+			q.warnWaiting(&waiting[0])
+		}
 		r.follow()
 		r.flush()
 		r.buried = 0
@@ -93,6 +99,17 @@ func (q *localQueue) carryAll(g *graves) {
 			q.v.b.pause(pause)
 			pause = min(2*pause, carryPause)
 		}
+	}
+}
+
+// warnWaiting tells the operator, once until none waits any more, that dead letters do.
+func (q *localQueue) warnWaiting(p *parcel) {
+	log := q.v.b.log.With("vhost", q.v.name, "queue", q.name)
+	switch {
+	case p.err != nil:
+		log.Warn("dead letters cannot be moved at the moment; they stay unacknowledged, and it is tried again", "err", p.err)
+	case p.unrouted:
+		log.Warn("dead letters reach no queue; they stay unacknowledged until the topology or a policy changes (at-least-once)")
 	}
 }
 
@@ -119,6 +136,7 @@ func (q *localQueue) deliverParcel(r *runner, p *parcel) bool {
 	defer c.Release()
 	seqs := []uint64{p.seq}
 	if _, err := p.lane.Read(&c, seqs); err != nil {
+		p.unrouted, p.err = false, err
 		return false
 	}
 	leftOut(p.lane, c.Items, seqs)
@@ -131,7 +149,7 @@ func (q *localQueue) deliverParcel(r *runner, p *parcel) bool {
 		return true
 	}
 	if it.Large == nil {
-		p.unrouted = true
+		p.unrouted, p.err = true, nil
 		return false
 	}
 	m, large := cloneMessage(&it.Message), it.Large
@@ -159,7 +177,7 @@ func (q *localQueue) copyLetter(r *runner, w *will, p *parcel, m store.Message, 
 	}
 	if w.x == nil || len(queues)+len(l.router.delays) == 0 {
 		if w.set.atLeastOnce && p.refused == nil {
-			p.unrouted = true
+			p.unrouted, p.err = true, nil
 			return false
 		}
 	} else {
@@ -172,7 +190,8 @@ func (q *localQueue) copyLetter(r *runner, w *will, p *parcel, m store.Message, 
 			}
 			return true
 		default:
-			return false // it may be better later
+			p.unrouted, p.err = false, err // it may be better later
+			return false
 		}
 		l.send(r, l.batch, dead, to, queues)
 		to.Release() // the batch holds it now

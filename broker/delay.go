@@ -155,12 +155,7 @@ func (d *delays) address(l *letters, m store.Message) (store.Message, []Queue) {
 	r.keys = append(r.keys[:0], m.RoutingKey)
 	for _, name := range []string{"CC", "BCC"} {
 		if list, ok := headers.Array(name); ok {
-			for v := range list.All() {
-				if v.Type == amqp.TypeLongString {
-					key, _ := v.Bytes()
-					r.keys = append(r.keys, key)
-				}
-			}
+			r.keys = appendKeys(r.keys, list)
 		}
 	}
 	if delay, ok := delayOf(headers); ok {
@@ -190,32 +185,6 @@ func (d *delays) address(l *letters, m store.Message) (store.Message, []Queue) {
 	return m, r.queues
 }
 
-// send puts a message into a batch: for its queues, and where the router has found
-// exchanges that delay it, for what waits there. A large body is to have m's head.
-func (l *letters) send(r *runner, batch *store.Batch, m store.Message, body *Large, queues []Queue) {
-	publish := func(m store.Message, to []*store.Queue) {
-		if body != nil {
-			batch.Unbound(batch.PublishLarge(body, m, to))
-		} else {
-			batch.Unbound(batch.Publish(m, to))
-			l.bytes += len(m.Body) + len(m.Props)
-		}
-	}
-	if len(queues) > 0 {
-		publish(m, l.locals(queues, m.Props))
-		r.reach(queues)
-	}
-	if len(l.router.delays) > 0 {
-		l.lanes = l.lanes[:0]
-		for _, d := range l.router.delays {
-			l.lanes = append(l.lanes, d.sq)
-		}
-		m.Expires = due(store.Millis(time.Now()), l.router.delay)
-		publish(m, l.lanes)
-		r.delayed = append(r.delayed, l.router.delays...)
-	}
-}
-
 // due is when a message is that is to wait for so many ms from now on.
 func due(now, delay int64) int64 { return now + min(delay, math.MaxInt64-now) }
 
@@ -226,6 +195,7 @@ func (d *delays) moveLarges(items []store.Item) {
 	r := b.runner()
 	defer r.done()
 	l := r.deadLetters()
+	told := false
 	for i := range items {
 		it := &items[i]
 		for pause := readPause; !b.closing.Load() && !d.sq.Deleted(); pause = min(2*pause, readPauseMax) {
@@ -237,6 +207,10 @@ func (d *delays) moveLarges(items []store.Item) {
 					break
 				}
 				if err != nil {
+					if !told {
+						told = true
+						b.log.Warn("a large message that is due cannot be copied and waits", "vhost", d.x.v.name, "exchange", d.x.name, "err", err)
+					}
 					b.pause(pause)
 					continue
 				}

@@ -115,12 +115,7 @@ func (l *letters) address(w *will, m store.Message) (dead store.Message, queues 
 	r.keys = append(r.keys[:0], dead.RoutingKey)
 	headers := props.Headers()
 	if cc, ok := headers.Array("CC"); ok {
-		for v := range cc.All() {
-			if v.Type == amqp.TypeLongString {
-				key, _ := v.Bytes()
-				r.keys = append(r.keys, key)
-			}
-		}
+		r.keys = appendKeys(r.keys, cc)
 	}
 	r.walk(w.x)
 	queues = r.queues
@@ -142,6 +137,32 @@ func (l *letters) address(w *will, m store.Message) (dead store.Message, queues 
 		dead.Persistent = dead.Persistent || q.def().settings().quorum // which keeps all
 	}
 	return dead, queues
+}
+
+// send puts a message into a batch: for its queues, and where the router has found
+// exchanges that delay it, for what waits there. A large body is to have m's head.
+func (l *letters) send(r *runner, batch *store.Batch, m store.Message, body *Large, queues []Queue) {
+	publish := func(m store.Message, to []*store.Queue) {
+		if body != nil {
+			batch.Unbound(batch.PublishLarge(body, m, to))
+		} else {
+			batch.Unbound(batch.Publish(m, to))
+			l.bytes += len(m.Body) + len(m.Props)
+		}
+	}
+	if len(queues) > 0 {
+		publish(m, l.locals(queues, m.Props))
+		r.reach(queues)
+	}
+	if len(l.router.delays) > 0 {
+		l.lanes = l.lanes[:0]
+		for _, d := range l.router.delays {
+			l.lanes = append(l.lanes, d.sq)
+		}
+		m.Expires = due(store.Millis(time.Now()), l.router.delay)
+		publish(m, l.lanes)
+		r.delayed = append(r.delayed, l.router.delays...)
+	}
 }
 
 // locals are the store's queues for a message.

@@ -145,6 +145,17 @@ func (r *router) byName() {
 	}
 }
 
+// appendKeys adds the routing keys that a CC or BCC header lists.
+func appendKeys(keys [][]byte, list amqp.Array) [][]byte {
+	for v := range list.All() {
+		if v.Type == amqp.TypeLongString {
+			key, _ := v.Bytes()
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 func (r *router) addExchange(x *exchange) {
 	if !slices.Contains(r.exchanges, x) {
 		r.exchanges = append(r.exchanges, x)
