@@ -56,6 +56,8 @@ type call struct {
 	user  access.User
 	login *broker.User
 	s     *Server
+
+	enters map[string]bool // vhosts that the user has permissions in; nil: not asked yet
 }
 
 // failure is an answer that is no success.
@@ -184,6 +186,9 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, methods m
 	if err == nil {
 		err = do.do(c)
 	}
+	if err == nil && method != http.MethodGet && do.who != management {
+		s.opts.Logger.Info("administrative change", "method", r.Method, "path", r.URL.EscapedPath(), "user", c.user.Name, "from", r.RemoteAddr)
+	}
 	if err != nil {
 		f := c.failure(err)
 		if f.code >= 500 {
@@ -256,9 +261,18 @@ func (c *call) has(r role) bool {
 
 // mayEnter tells whether the user sees what is in a vhost.
 func (c *call) mayEnter(vhost string) bool {
-	return c.has(administrator) || slices.ContainsFunc(c.b.Permissions(), func(p access.Permissions) bool {
-		return p.User == c.user.Name && p.VHost == vhost
-	})
+	if c.has(administrator) {
+		return true
+	}
+	if c.enters == nil {
+		c.enters = map[string]bool{}
+		for _, p := range c.b.Permissions() {
+			if p.User == c.user.Name {
+				c.enters[p.VHost] = true
+			}
+		}
+	}
+	return c.enters[vhost]
 }
 
 // vhost is the one that the path names, if it exists and the user sees it.

@@ -3,6 +3,7 @@ package httpd
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -47,6 +48,22 @@ func newManaged(t testing.TB) *managed {
 		}
 	}
 	return m
+}
+
+func TestAdministrativeChangesAreLogged(t *testing.T) {
+	m := newManaged(t)
+	var log strings.Builder
+	m.s.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	m.as("guest", "GET", "/api/users", "")
+	m.as("guest", "PUT", "/api/queues/%2F/q", "{}")
+	m.as("guest", "PUT", "/api/users/u", `{}`) // refused
+	if log.Len() > 0 {
+		t.Errorf("what changes nothing, or no rights, is logged: %s", log.String())
+	}
+	m.as("guest", "PUT", "/api/users/u", `{"password":"secret","tags":""}`)
+	if got := log.String(); !strings.Contains(got, "method=PUT path=/api/users/u user=guest from=127.0.0.1:1234") || strings.Contains(got, "secret") {
+		t.Errorf("%s", got)
+	}
 }
 
 type peer struct{}

@@ -59,4 +59,5 @@
 //	list.go    pages, sorting, columns
 //	users.go permissions.go vhosts.go limits.go policies.go objects.go overview.go
 //	           a resource each
+//	declare.go queues, exchanges and bindings that are made and deleted
 package httpd

@@ -96,7 +96,6 @@ func (c *call) putPolicy(role policy.Role) error {
 	if err != nil {
 		return err
 	}
-	c.s.opts.Logger.Info("policy was set", "policy", p.Name, "vhost", vhost, "operator", role == policy.Operator, "by", c.user.Name)
 	return c.done(created)
 }
 

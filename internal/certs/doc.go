@@ -17,4 +17,9 @@
 // the short names of RFC 4514 ("CN=client,O=Example"), the common name, or the
 // first alternative name of a kind. Only a certificate that was verified has a
 // name; the caller sees to that.
+//
+// # Files
+//
+//	certs.go  certificates, keys and authorities, read and read again
+//	login.go  the name in a certificate
 package certs
