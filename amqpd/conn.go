@@ -110,9 +110,12 @@ type conn struct {
 	didRead     atomic.Bool
 	didWrite    atomic.Bool
 	busy        atomic.Bool // what was read is being handled: silence is ours
+	began       atomic.Bool // a frame has begun to come
+	parsed      atomic.Bool // a whole one came
 	born        time.Time
 	silent      time.Duration // ticker
 	quiet       time.Duration // ticker
+	waits       time.Duration // ticker: for the rest of a frame
 	beaten      bool          // ticker: the last tick sent a heartbeat
 	expired     string        // mu: why the ticker dropped the connection
 }
@@ -197,6 +200,7 @@ func (c *conn) readLoop() error {
 		}
 		c.busy.Store(true)
 		c.process(n)
+		c.markFrames(n)
 		c.busy.Store(false)
 		if c.phase == ended {
 			return nil

@@ -18,6 +18,10 @@ func (c *conn) tick(now time.Time) {
 		return
 	}
 	c.checkTimeouts(now)
+	if c.frameIsLate() {
+		c.expire(fmt.Sprintf("a frame took longer than %v", c.opts.FrameTimeout))
+		return
+	}
 	interval := time.Duration(c.heartbeat.Load())
 	if c.didRead.Load() || c.busy.Load() {
 		c.didRead.Store(false)
@@ -49,6 +53,32 @@ func (c *conn) tick(now time.Time) {
 	if c.quiet+tickEvery > interval/2 {
 		c.beat()
 	}
+}
+
+// markFrames is the reader's: it tells the ticker what is left of a read of n bytes.
+func (c *conn) markFrames(n int) {
+	left := c.w - c.r
+	if left < n && !c.parsed.Load() {
+		c.parsed.Store(true)
+	}
+	if begun := left > 0; begun != c.began.Load() {
+		c.began.Store(begun)
+	}
+}
+
+// frameIsLate is the ticker's: it reports whether the frame that is coming takes too
+// long. While the reader is held up the delay is ours.
+func (c *conn) frameIsLate() bool {
+	parsed := c.parsed.Load()
+	if parsed {
+		c.parsed.Store(false)
+	}
+	if parsed || !c.began.Load() || c.busy.Load() {
+		c.waits = 0
+		return false
+	}
+	c.waits += tickEvery
+	return c.opts.FrameTimeout > 0 && c.waits > c.opts.FrameTimeout
 }
 
 // idleAfter is when a silent connection gives memory back.

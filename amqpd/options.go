@@ -31,6 +31,9 @@ type Options struct {
 	// handshake of TLS included.
 	// Default 10 s.
 	HandshakeTimeout time.Duration
+	// FrameTimeout is how long a client may take from a frame's first byte to its
+	// last, while it is read. Default 1 min; negative for ever.
+	FrameTimeout time.Duration
 	// CertificateUser reads the name of a user out of a client's certificate, which
 	// was verified. Where it is set, clients with such a certificate are offered the
 	// mechanism EXTERNAL.
@@ -96,6 +99,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HandshakeTimeout == 0 {
 		o.HandshakeTimeout = 10 * time.Second
+	}
+	if o.FrameTimeout == 0 {
+		o.FrameTimeout = time.Minute
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second

@@ -151,6 +151,48 @@ func TestAnyTrafficCountsAsAHeartbeat(t *testing.T) {
 	})
 }
 
+// A client that sends a frame bit by bit holds a buffer and a place: it has a minute
+// for each frame, heartbeats or not, and as many frames as it likes.
+func TestAFrameThatDoesNotEndDropsItsClient(t *testing.T) {
+	bubble(t, amqpd.Options{}, func(t *testing.T, b *brokertest.Broker) {
+		watch := login(t, b, 0)
+		watch.Open(1)
+		q := watch.Declare(1, wire.QueueDeclare{Queue: "q"}).Queue
+		fill(watch, 1, q, 1)
+		for _, heartbeat := range []uint16{0, 4} {
+			c := login(t, b, heartbeat)
+			c.Open(1)
+			c.Consume(1, wire.BasicConsume{Queue: q})
+			brokertest.Expect[*wire.BasicDeliver](c, 1)
+			slow := c.Message(1, "", "nowhere", nil, strings.Repeat("x", 50))
+			for i := range slow { // three frames, none of which takes a minute
+				time.Sleep(900 * time.Millisecond)
+				c.Write(slow[i : i+1])
+			}
+			start := time.Now()
+			var trickle sync.WaitGroup
+			trickle.Go(func() {
+				for i := range slow {
+					if _, err := c.Conn.Write(slow[i : i+1]); err != nil {
+						return
+					}
+					time.Sleep(3 * time.Second)
+				}
+			})
+			c.ExpectEnd()
+			if after := time.Since(start); after < time.Minute || after > 62*time.Second {
+				t.Errorf("dropped after %v", after)
+			}
+			trickle.Wait()
+			synctest.Wait()
+		}
+		watch.Send(1, &wire.BasicGet{Queue: q, NoAck: true})
+		if m := brokertest.Expect[*wire.BasicGetOk](watch, 1); !m.Redelivered {
+			t.Error("not redelivered")
+		}
+	})
+}
+
 func TestATellingCloseWaitsForItsAnswerForAWhile(t *testing.T) {
 	bubble(t, amqpd.Options{CloseTimeout: 3 * time.Second}, func(t *testing.T, b *brokertest.Broker) {
 		c := login(t, b, 0)

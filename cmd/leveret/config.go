@@ -90,6 +90,8 @@ type Config struct {
 	MaxTransaction size `toml:"max-transaction-size"`
 	// HandshakeTimeout is how long a client may take to log in.
 	HandshakeTimeout duration `toml:"handshake-timeout"`
+	// FrameTimeout is how long a client may take to send a frame; 0 lets it.
+	FrameTimeout duration `toml:"frame-timeout"`
 	// ConsumerTimeout is how long a consumer may keep a message without an ack before
 	// its channel is closed and the message returns; 0 lets it. Queues, policies and
 	// consumers may say otherwise. The default is RabbitMQ's.
@@ -126,6 +128,7 @@ func defaultConfig() Config {
 		Heartbeat:        duration(60 * time.Second),
 		MaxTransaction:   256 << 20,
 		HandshakeTimeout: duration(10 * time.Second),
+		FrameTimeout:     duration(time.Minute),
 		ConsumerTimeout:  duration(30 * time.Minute),
 	}
 }
@@ -161,6 +164,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.IntVar(&c.MaxConsumers, "max-consumers-per-channel", c.MaxConsumers, "consumers that a channel may have; 0: any number")
 	fs.Var(&c.MaxTransaction, "max-transaction-size", "what a transaction may hold before its commit")
 	fs.Var(&c.HandshakeTimeout, "handshake-timeout", "how long a client may take to log in")
+	fs.Var(&c.FrameTimeout, "frame-timeout", "how long a client may take from a frame's first byte to its last; 0: for ever")
 	fs.Var(&c.ConsumerTimeout, "consumer-timeout", "how long a consumer may keep a message without an ack; 0: for ever")
 	fs.Int64Var(&c.WALFileSize, "wal-file-size", c.WALFileSize, "`bytes` of log after which the next file begins")
 	fs.Int64Var(&c.CheckpointBytes, "checkpoint-bytes", c.CheckpointBytes, "`bytes` of log between checkpoints")
@@ -239,7 +243,7 @@ func (c *Config) readFile(name string) error {
 	if err := toml.Unmarshal(text, &raw); err != nil {
 		return fmt.Errorf("configuration %s: %w", name, err)
 	}
-	for _, key := range []string{"shutdown-timeout", "consumer-timeout", "heartbeat", "handshake-timeout", "retire-age", "compact-age"} {
+	for _, key := range []string{"shutdown-timeout", "consumer-timeout", "heartbeat", "handshake-timeout", "frame-timeout", "retire-age", "compact-age"} {
 		if v, there := raw[key]; there {
 			if _, ok := v.(string); !ok {
 				return fmt.Errorf("configuration %s: %s = %v has no unit: write \"%v\" with one, as in \"10s\"", name, key, v, v)
@@ -321,6 +325,8 @@ func (c *Config) validateClients() error {
 		return fmt.Errorf("--heartbeat %s is under a second, the least that AMQP can say", c.Heartbeat.String())
 	case c.HandshakeTimeout <= 0:
 		return fmt.Errorf("--handshake-timeout %s is no time to log in", c.HandshakeTimeout.String())
+	case c.FrameTimeout < 0:
+		return fmt.Errorf("--frame-timeout %s is negative: 0 turns it off", c.FrameTimeout.String())
 	case c.MaxConnections < 0 || c.MaxConsumers < 0:
 		return errors.New("--max-connections and --max-consumers-per-channel cannot be negative; 0 is no limit of this kind")
 	case c.MaxTransaction < 1:

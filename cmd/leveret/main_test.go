@@ -98,6 +98,7 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		"quick hearts":  {[]string{"--heartbeat", "100ms"}, "--heartbeat 100ms is under a second"},
 		"slow hearts":   {[]string{"--heartbeat", "20h"}, "--heartbeat 20h0m0s is not between"},
 		"no time":       {[]string{"--handshake-timeout", "0s"}, "--handshake-timeout 0s is no time to log in"},
+		"slow frames":   {[]string{"--frame-timeout", "-1s"}, "--frame-timeout -1s is negative"},
 		"no clients":    {[]string{"--max-connections", "-1"}, "cannot be negative"},
 		"no room":       {[]string{"--max-transaction-size", "0"}, "leaves no room"},
 		"no unit there": {[]string{"--config", write("d.toml", "heartbeat = 5\n")}, "heartbeat = 5 has no unit"},

@@ -165,11 +165,14 @@ func (c *Config) server(log *slog.Logger) amqpd.Options {
 		MaxConnections: c.MaxConnections, ChannelMax: c.ChannelMax, FrameMax: uint32(c.FrameMax),
 		Heartbeat: time.Duration(c.Heartbeat), HandshakeTimeout: time.Duration(c.HandshakeTimeout),
 		MaxConsumers: c.MaxConsumers, MaxTransaction: int64(c.MaxTransaction), MaxMessageSize: uint64(c.MaxMessageSize),
-		ConsumerTimeout: time.Duration(c.ConsumerTimeout),
+		FrameTimeout: time.Duration(c.FrameTimeout), ConsumerTimeout: time.Duration(c.ConsumerTimeout),
 		CertificateUser: certs.Login(c.TLSLoginFrom).Name,
 	}
 	if o.ConsumerTimeout == 0 {
 		o.ConsumerTimeout = -1
+	}
+	if o.FrameTimeout == 0 {
+		o.FrameTimeout = -1
 	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = -1 // its way to say none
