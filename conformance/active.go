@@ -34,7 +34,7 @@ func (ch *Channel) timedOut(within time.Duration) {
 	ch.Reopen()
 }
 
-const laterTimeouts = "queues, policies and consumers have timeouts of their own from 3.12 on"
+const laterTimeouts = "RabbitMQ 3.10 has one timeout for all; later versions have those of queues, policies and consumers"
 
 func init() {
 	register(
@@ -212,7 +212,7 @@ func init() {
 			}
 		}},
 		Case{Behaviour: "40", Name: "what is ready goes to the next one as soon as the active one is cancelled",
-			Plus: "a classic queue waits for some other event before it serves the next one", Run: func(t *T) {
+			Plus: "RabbitMQ's classic queue waits for some other event before it serves the next one", Run: func(t *T) {
 				pub, a, b := t.Channel().Confirm(), t.Channel(), t.Channel()
 				q := pub.Queue(single)
 				a.Qos(1, false)

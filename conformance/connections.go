@@ -40,7 +40,7 @@ func init() {
 		Case{Behaviour: "3", Name: "channels over the server's are 530", Plus: "RabbitMQ waits for three seconds and hangs up without a word", Run: func(t *T) {
 			t.tuneRefused(&wire.ConnectionTuneOk{ChannelMax: 2048, FrameMax: 4096}, 530, "NOT_ALLOWED - negotiated channel_max = 2048 is higher than the maximum allowed value (2047)")
 		}},
-		Case{Behaviour: "3", Name: "a client without limits of its own has the server's", Plus: "RabbitMQ takes no limit for one that is too high", Run: func(t *T) {
+		Case{Behaviour: "3", Name: "a client without limits of its own has the server's", Plus: "RabbitMQ takes 0, a client's having no limit, for one that is higher than its own, and hangs up", Run: func(t *T) {
 			c, err := t.tuned(wire.ConnectionTuneOk{})
 			t.Must(err)
 			c.Tuned.FrameMax = c.Tune.FrameMax

@@ -74,24 +74,32 @@ func publishUntilEnd(ch *Channel, m Message, publisher, most int, l *ledger, eno
 
 // audit drains a queue and compares it with the ledgers.
 func audit(t *T, ch *Channel, q string, ledgers []*ledger) {
-	last := map[int]int{}
+	auditAll(t, ch, []string{q}, ledgers)
+}
+
+// auditAll drains queues that share the messages, each in order, and compares them
+// with the ledgers.
+func auditAll(t *T, ch *Channel, queues []string, ledgers []*ledger) {
 	found := map[[2]int]bool{}
-	for {
-		d, ok := ch.Get(q, true)
-		if !ok {
-			break
+	for _, q := range queues {
+		last := map[int]int{}
+		for {
+			d, ok := ch.Get(q, true)
+			if !ok {
+				break
+			}
+			publisher, n, whole := parseBody(d.Body)
+			switch {
+			case !whole:
+				t.Fatalf("a message that nobody has published: %.80q", d.Body)
+			case found[[2]int{publisher, n}]:
+				t.Errorf("message %d of publisher %d is there twice", n, publisher)
+			case n < last[publisher]:
+				t.Errorf("message %d of publisher %d is behind %d", n, publisher, last[publisher])
+			}
+			found[[2]int{publisher, n}] = true
+			last[publisher] = n
 		}
-		publisher, n, whole := parseBody(d.Body)
-		switch {
-		case !whole:
-			t.Fatalf("a message that nobody has published: %.80q", d.Body)
-		case found[[2]int{publisher, n}]:
-			t.Errorf("message %d of publisher %d is there twice", n, publisher)
-		case n < last[publisher]:
-			t.Errorf("message %d of publisher %d is behind %d", n, publisher, last[publisher])
-		}
-		found[[2]int{publisher, n}] = true
-		last[publisher] = n
 	}
 	for i, l := range ledgers {
 		lost := 0
@@ -153,7 +161,7 @@ func init() {
 			}
 		}},
 		Case{Behaviour: "44", Name: "what was never delivered comes back without the mark after kill -9", Needs: Kill,
-			Plus: "After a crash RabbitMQ calls everything redelivered.", Run: func(t *T) {
+			Plus: "After a crash RabbitMQ calls everything redelivered", Run: func(t *T) {
 				ch := t.Channel().Confirm()
 				q := ch.Queue(nil)
 				ch.Put(q, "1", "2")
@@ -288,6 +296,14 @@ func init() {
 				audit(t, t.Channel(), q, ledgers)
 			}
 		}},
+		Case{Behaviour: "47", Name: "kill -9 in the midst of dead-lettering loses and doubles nothing", Needs: Kill,
+			Plus: "RabbitMQ's classic queues forget a message before its dead letter is safe. Leveret writes both as one record.", Run: func(t *T) {
+				ch := t.Channel()
+				dead := ch.Queue(nil)
+				q := ch.Queue(into(dead, Args{"x-max-length": 20}))
+				ledgers := killUnderLoad(t, Message{Key: q})
+				auditAll(t, t.Channel(), []string{dead, q}, ledgers)
+			}},
 		Case{Behaviour: "54", Name: "what a consumer has acked does not come back after a stop", Needs: Stop, Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			q := ch.Queue(nil)

@@ -343,7 +343,7 @@ func init() {
 				t.Errorf("%s, want %s", got, want)
 			}
 		}},
-		Case{Behaviour: "48", Name: "the last death has headers of its own", Plus: "RabbitMQ 4 has x-last-death-*, 3.x has not", Run: func(t *T) {
+		Case{Behaviour: "48", Name: "the last death has headers of its own", Plus: "RabbitMQ 3.10 has no x-last-death-*, later versions have", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			end := ch.Queue(nil)
 			b := ch.Queue(into(end, nil))

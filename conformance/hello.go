@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"crypto/tls"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,28 @@ func init() {
 				if !slices.Contains(got, want) {
 					t.Errorf("mechanisms %q lack %s", got, want)
 				}
+			}
+			if slices.Contains(got, "EXTERNAL") {
+				t.Errorf("mechanisms %q: nobody has shown a certificate", got)
+			}
+		}},
+		Case{Behaviour: "2", Name: "TLS 1.2 and TLS 1.3 are spoken", Needs: TLS, Run: func(t *T) {
+			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+				config := t.Peer.TLSClient.Clone()
+				config.MinVersion, config.MaxVersion = version, version
+				ch := t.DialAs(Login{TLS: config}).Channel().Confirm()
+				q := ch.Queue(nil)
+				ch.Put(q, strings.Repeat("x", 300_000))
+				ch.ExpectDrain(q, strings.Repeat("x", 300_000))
+			}
+		}},
+		Case{Behaviour: "2", Name: "TLS before 1.2 is not spoken", Needs: TLS, Plus: "RabbitMQ takes TLS 1.1 where its configuration does not forbid it", Run: func(t *T) {
+			config := t.Peer.TLSClient.Clone()
+			config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+			nc, err := tls.Dial("tcp", t.Peer.TLSAddr, config)
+			if err == nil {
+				nc.Close()
+				t.Errorf("TLS 1.1 is spoken")
 			}
 		}},
 		Case{Behaviour: "2", Name: "start offers EXTERNAL to a client with a certificate", Needs: TLS, Run: func(t *T) {

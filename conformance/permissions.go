@@ -211,7 +211,7 @@ func init() {
 			ch.Refused(&wire.QueueDelete{Queue: "another"}, 403, refused("another"))
 		}},
 		Case{Behaviour: "5", Name: "permissions that are taken away end a channel's publishing at once", Needs: Management,
-			Plus: "a channel remembers for a while that it may publish", Run: func(t *T) {
+			Plus: "RabbitMQ's channel remembers for a while that it may publish", Run: func(t *T) {
 				v, u := t.VHost(), t.User("")
 				t.Permit(v, u, "", ".*", "")
 				ch := t.DialAs(credentials(u, v)).Channel().Confirm()
@@ -262,7 +262,7 @@ func init() {
 			ch.PublishRefused(Message{Exchange: "amq.topic", Key: "k"}, 403, "ACCESS_REFUSED - access to topic 'k' in exchange 'amq.topic'")
 		}},
 		Case{Behaviour: "5", Name: "the keys in CC need topic permissions too", Needs: Management,
-			Plus: "only the routing key itself is looked at before 4.0", Run: func(t *T) {
+			Plus: "RabbitMQ 3.10 looks at the routing key alone", Run: func(t *T) {
 				v, u := t.VHost(), t.User("")
 				t.Permit(v, u, ".*", ".*", ".*")
 				t.Put(Path("topic-permissions", v, u), JSON{"exchange": "amq.topic", "write": "^mine$", "read": ""})

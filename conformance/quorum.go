@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
@@ -152,6 +153,28 @@ func init() {
 			ch.Nack(ch.mustGet(q).Tag, true)
 			ch.AwaitMessage(dead)
 		}},
+		Case{Behaviour: "43", Name: "counts survive kill -9", Needs: Kill,
+			Plus: "After kill -9 a quorum queue of RabbitMQ's may be without a leader, and answer nobody, for longer than the case waits", Run: func(t *T) {
+				ch := t.Channel().Confirm()
+				dead, other := ch.Queue(nil), ch.Queue(nil)
+				q := ch.Queue(quorum(into(dead, Args{"x-delivery-limit": 3})))
+				ch.Put(q, "m")
+				for range 2 {
+					ch.Nack(ch.mustGet(q).Tag, true)
+					ch.Await(q, 1)
+				}
+				ch.Put(other, "end") // whose confirm covers what came before
+				t.Kill()
+				ch = t.Channel()
+				ch.Await(q, 1)
+				d := ch.mustGet(q)
+				t.counted(d, 2)
+				ch.Nack(d.Tag, true)
+				ch.Nack(ch.mustGet(q).Tag, true)
+				if d := ch.AwaitMessage(dead); died(d) != q+" delivery_limit 1" {
+					t.Errorf("%s", died(d))
+				}
+			}},
 		Case{Behaviour: "43", Name: "a quorum queue has a limit of 20 where nobody says anything else", Plus: "RabbitMQ 4 has this default, 3.x has none", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			dead := ch.Queue(nil)
@@ -185,6 +208,21 @@ func init() {
 		}},
 		Case{Behaviour: "52", Name: "an unknown type is 406", Run: func(t *T) {
 			t.Channel().DeclareRefused(Queue{Args: Args{"x-queue-type": "heap"}}, 406, "invalid arg 'x-queue-type' for queue 'conformance-52-", "unsupported queue type 'heap'")
+		}},
+		Case{Behaviour: "52", Name: "a stream is declared, or 540 where there are none", Run: func(t *T) {
+			c := t.Dial()
+			ch := c.Channel()
+			q := ch.declaration(Queue{Args: Args{"x-queue-type": "stream"}})
+			t.cleanQueue(c, q.Queue)
+			c.ExpectingEnd()
+			ch.Send(q)
+			_, err := c.await(ch.ID, deadline(), isMethod(wire.IDQueueDeclareOk))
+			if closed, ok := errors.AsType[*Closed](err); err != nil && (!ok || closed.Code != 540 || !closed.Connection) {
+				t.Errorf("%v", err)
+			}
+			if there := t.Channel().Exists(q.Queue); there != (err == nil) {
+				t.Errorf("the stream is there: %v, after %v", there, err)
+			}
 		}},
 		Case{Behaviour: "52", Name: "arguments of the other type are 406", Run: func(t *T) {
 			ch := t.Channel()
@@ -240,7 +278,7 @@ func init() {
 				t.Errorf("%s", died(d))
 			}
 		}},
-		Case{Behaviour: "52", Name: "at-least-once keeps what reaches no queue until it does", Plus: "RabbitMQ tries again after three minutes", Run: func(t *T) {
+		Case{Behaviour: "52", Name: "at-least-once keeps what reaches no queue until it does", Plus: "RabbitMQ tries again after three minutes only", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			dlx, dead := t.Name("x"), ch.Queue(nil)
 			q := ch.Queue(quorum(Args{"x-dead-letter-exchange": dlx, "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}))

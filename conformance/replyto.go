@@ -107,7 +107,7 @@ func init() {
 			ch.Confirmed()
 		}},
 		Case{Behaviour: "32", Name: "a forged reply name is unroutable and no internal error",
-			Plus: "A name that looks like RabbitMQ's own and is none ends the connection there with 541.", Run: func(t *T) {
+			Plus: "RabbitMQ ends the connection with 541 where a name looks like its own and is none", Run: func(t *T) {
 				ch := t.Channel().Confirm()
 				ch.Publish(Message{Key: replyTo + ".g1h2AAAA.AAAA==", Mandatory: true})
 				ch.Return()

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package conformance
+
+import "errors"
+
+func diskFree() (uint64, error) { return 0, errors.ErrUnsupported }
+
+func (t *T) fillDisk(uint64) (free func()) { return func() {} }
