@@ -14,6 +14,7 @@
 //	badinput_test.go                 bytes, frames and clients that misbehave
 //	crash_test.go, ledger/           kill -9 under load, again and again, and the book
 //	                                 that says afterwards what must, may and must not be there
+//	moves_test.go                    kill -9 while messages expire, wait, and are dead-lettered
 //	memory_test.go                   more messages than memory
 //	large_test.go                    bodies of 128 MiB beside small ones
 //	cli_test.go, restart_test.go     the command line, stopping, restarting, damaged files
