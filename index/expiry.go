@@ -21,6 +21,10 @@ type expiry struct {
 	heap  []*timePage // by due
 	once  []uint64    // those of AtOnce, ascending, since ExpiredAtOnce was asked last
 
+	// Where somebody takes them at once nobody asks: they are looked through for
+	// those that are gone when there are so many.
+	pruneOnce int
+
 	spans []TimeSpan // a heap by Due
 	prune int        // with so many spans it is time to look for those that are done with
 }
@@ -53,8 +57,10 @@ const AtOnce = 1
 const (
 	// noTime is later than all.
 	noTime = math.MaxInt64
-	// keepSpans is how many spans are never looked through.
+	// keepSpans is how many spans are never looked through, and keepOnce how many
+	// messages of AtOnce.
 	keepSpans = 64
+	keepOnce  = 64
 )
 
 // PushExpiring is Push of a message that expires at that time, which is not 0.
@@ -244,6 +250,10 @@ func (q *Queue) expiry() *expiry {
 func (q *Queue) setTime(seq uint64, at int64) {
 	x := q.expiry()
 	if at == AtOnce {
+		if len(x.once) >= max(x.pruneOnce, keepOnce) {
+			x.once = slices.DeleteFunc(x.once, q.Gone)
+			x.pruneOnce = 2 * len(x.once)
+		}
 		x.once = append(x.once, seq)
 		return
 	}
