@@ -2,7 +2,6 @@ package amqpd
 
 import (
 	"slices"
-
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
