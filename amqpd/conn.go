@@ -244,7 +244,11 @@ func (c *conn) fail(e *amqp.Error, cause wire.ID) {
 	if c.refused || e.Code == amqp.CodeConnectionForced { // one line is there, for the login or the stop
 		level = slog.LevelDebug
 	}
-	c.log().Log(context.Background(), level, "closing connection", "error", e.Error(), "cause", cause)
+	log := c.log()
+	if cause != 0 {
+		log = log.With("cause", cause)
+	}
+	log.Log(context.Background(), level, "closing connection", "error", e.Error())
 	c.endSession()
 	if c.phase >= closing { // by what it flushed
 		return

@@ -162,7 +162,11 @@ func (c *conn) startOk(m *wire.ConnectionStartOk) {
 	if err != nil {
 		if e := amqp.AsError(err); e.Code == amqp.CodeAccessRefused {
 			err = amqp.AccessRefused("Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism)
-			c.log().Warn("login refused", "user", user, "mechanism", m.Mechanism, "loopback", c.loopback())
+			what := "login refused"
+			if !c.srv.broker.MayComeFrom(user, c.loopback()) {
+				what += ": the user may come from this machine only (--loopback-users)"
+			}
+			c.log().Warn(what, "user", user, "mechanism", m.Mechanism)
 			c.refused = true
 		}
 		c.failWith(err, 0)

@@ -55,7 +55,7 @@ func (b *Broker) Authenticate(user, password string, loopback bool) (*User, erro
 	if a != nil {
 		login, hash = &a.login, a.record.Load().Hash
 	}
-	if !b.verifier.Check(login, hash, password) || !b.mayComeFrom(user, loopback) {
+	if !b.verifier.Check(login, hash, password) || !b.MayComeFrom(user, loopback) {
 		return nil, errLogin()
 	}
 	return a.user(), nil
@@ -65,14 +65,15 @@ func (b *Broker) Authenticate(user, password string, loopback bool) (*User, erro
 // certificate.
 func (b *Broker) LookUpUser(name string, loopback bool) (*User, error) {
 	a := b.account(name)
-	if a == nil || !b.mayComeFrom(name, loopback) {
+	if a == nil || !b.MayComeFrom(name, loopback) {
 		return nil, errLogin()
 	}
 	return a.user(), nil
 }
 
-// mayComeFrom tells whether a user may come from where it comes from.
-func (b *Broker) mayComeFrom(user string, loopback bool) bool {
+// MayComeFrom tells whether a user may come from where it comes from: some may only
+// from this machine, be the password right or not.
+func (b *Broker) MayComeFrom(user string, loopback bool) bool {
 	return loopback || !slices.Contains(b.opts.LoopbackUsers, user)
 }
 

@@ -241,6 +241,13 @@ func compareRuns(t *testing.T, peers [2]*Peer, ops []operation, wait time.Durati
 	}
 	<-done
 	<-done
+	if len(ops) > 0 && len(logs[0]) > 0 && len(logs[1]) > 0 {
+		// Where neither got to do anything, sameness says nothing.
+		a, b := logs[0][0], logs[1][0]
+		if strings.HasPrefix(a, "failed: ") && strings.HasPrefix(b, "failed: ") {
+			t.Fatalf("neither broker could be asked:\njudge: %s\nunder test: %s", a, b)
+		}
+	}
 	for i := range max(len(logs[0]), len(logs[1])) {
 		var a, b string
 		if i < len(logs[0]) {
@@ -282,11 +289,11 @@ func randomProgram(r *rand.Rand) []operation {
 		}
 		x := pick(r, exchanges...)
 		rare := func() bool { return r.IntN(12) == 0 }
-		switch n := r.IntN(100); {
+		switch n := r.IntN(106); {
 		case n < 16:
 			args := Args{}
 			for range r.IntN(3) {
-				switch r.IntN(9) {
+				switch r.IntN(11) {
 				case 0:
 					args["x-max-length"] = pick(r, 0, 1, 2, 3)
 				case 1:
@@ -300,11 +307,18 @@ func randomProgram(r *rand.Rand) []operation {
 				case 5:
 					args["x-single-active-consumer"] = true
 				case 6:
-					args["x-message-ttl"] = pick(r, zeroTTL, 3600000)
+					args["x-message-ttl"] = pick(r, zeroTTL, 1, 3600000)
 				case 7:
 					args["x-queue-type"] = pick(r, "classic", "nonsense")
 				case 8:
 					args["x-max-length-bytes"] = pick(r, 0, 5, 10)
+				case 9:
+					args["x-queue-mode"] = pick(r, "lazy", "default", "nonsense")
+				case 10:
+					// Each value of a type that is no argument's.
+					name := pick(r, "x-max-length", "x-expires", "x-message-ttl", "x-max-priority", "x-overflow",
+						"x-dead-letter-exchange", "x-single-active-consumer", "x-queue-type", "x-max-length-bytes")
+					args[name] = pick[any](r, -1, "", "5", true, 1.5, nil, int64(1)<<40)
 				}
 			}
 			name := q
@@ -374,9 +388,53 @@ func randomProgram(r *rand.Rand) []operation {
 			ops = append(ops, method(ch, &wire.BasicQos{PrefetchCount: uint16(r.IntN(3)), Global: r.IntN(2) == 0}))
 		case n < 99:
 			ops = append(ops, method(ch, pick[wire.Method](r, &wire.TxSelect{}, &wire.TxCommit{}, &wire.TxRollback{})))
+		case n < 105:
+			ops = append(ops, randomPolicy(r))
 		default:
 			ops = append(ops, operation{fmt.Sprintf("%d: close and open", ch), func(w *world) { w.chans[ch].Close(); w.chans[ch].Reopen() }})
 		}
 	}
 	return ops
+}
+
+// randomPolicy puts or removes a policy or an operator policy.
+func randomPolicy(r *rand.Rand) operation {
+	kind := pick(r, "policies", "policies", "operator-policies")
+	name := pick(r, "p1", "p2")
+	if r.IntN(4) == 0 {
+		return operation{fmt.Sprintf("delete %s %s", kind, name), func(w *world) {
+			w.t.Remove(Path(kind, w.vhost, name))
+		}}
+	}
+	def := JSON{}
+	for range 1 + r.IntN(3) {
+		switch r.IntN(6) {
+		case 0, 1:
+			def["max-length"] = pick(r, 0, 1, 2, 3)
+		case 2:
+			def["max-length-bytes"] = pick(r, 0, 5)
+		case 3:
+			// A shorter one holds for what is there too, in RabbitMQ for what comes.
+			def["message-ttl"] = 3600000
+		case 4:
+			if kind == "policies" {
+				def["dead-letter-exchange"] = pick(r, "", "x1", "amq.fanout")
+			}
+		case 5:
+			if kind == "policies" {
+				def["overflow"] = pick(r, "drop-head", "reject-publish", "reject-publish-dlx")
+			}
+		}
+	}
+	if def["max-length"] != nil || def["max-length-bytes"] != nil {
+		// RabbitMQ takes a new bound before the overflow that comes with it, and drops the head.
+		delete(def, "overflow")
+	}
+	if len(def) == 0 {
+		def["max-length"] = 2
+	}
+	body := JSON{"pattern": pick(r, ".", "^q1$", "q[12]"), "definition": def, "priority": r.IntN(3), "apply-to": "queues"}
+	return operation{fmt.Sprintf("put %s %s %v", kind, name, body), func(w *world) {
+		w.t.Put(Path(kind, w.vhost, name), body)
+	}}
 }

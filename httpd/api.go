@@ -227,7 +227,11 @@ func (c *call) enter(who role) error {
 		c.user, err = c.b.User(u.Name) // its tags of now
 	}
 	if err != nil {
-		c.s.opts.Logger.Warn("login to the management API was refused", "user", name, "from", c.r.RemoteAddr)
+		what := "login to the management API was refused"
+		if !c.b.MayComeFrom(name, loopback(c.r.RemoteAddr)) {
+			what += ": the user may come from this machine only (--loopback-users)"
+		}
+		c.s.opts.Logger.Warn(what, "user", name, "from", c.r.RemoteAddr)
 		c.w.Header().Set("WWW-Authenticate", realm)
 		return &failure{http.StatusUnauthorized, "not_authorized", "Login failed"}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
@@ -277,8 +278,15 @@ func (c *call) binding() (broker.BindingListing, error) {
 	if err != nil {
 		return broker.BindingListing{}, err
 	}
+	name := c.r.PathValue("name")
 	for _, b := range found {
-		if propertiesKey(b) == c.r.PathValue("name") {
+		if propertiesKey(b) == name {
+			return b, nil
+		}
+	}
+	// As in RabbitMQ a plain routing key does too, where it cannot be another binding's name.
+	for _, b := range found {
+		if b.Args.Len() == 0 && b.Key == name && !strings.Contains(name, "~") {
 			return b, nil
 		}
 	}

@@ -63,7 +63,7 @@ func TestExchangesAndBindingsAreMadeAndDeleted(t *testing.T) {
 	const qs = "/api/bindings/%2F/e/x/q/a%2Fb"
 	w := m.as("guest", "POST", qs, `{"routing_key":"a b~/","arguments":{"z":1}}`)
 	location := w.Header().Get("Location")
-	if w.Code != 201 || !strings.HasPrefix(location, "a%2Fb/a%20b~%2F~") {
+	if w.Code != 201 || !strings.HasPrefix(location, "a%2Fb/a+b%257E%252F~") {
 		t.Errorf("%d %s", w.Code, location)
 	}
 	m.expect("POST", qs, `{}`, 201, "")
@@ -83,6 +83,12 @@ func TestExchangesAndBindingsAreMadeAndDeleted(t *testing.T) {
 	m.expect("DELETE", one, "", 204, "")
 	m.expect("DELETE", one, "", 404, notFound)
 	m.expect("DELETE", qs+"/~", "", 204, "")
+	m.expect("POST", qs, `{"routing_key":"k.#"}`, 201, "")
+	m.expect("GET", qs+"/k.%2523", "", 200, `…"routing_key":"k.#","arguments":{},"properties_key":"k.%23"}`)
+	m.expect("DELETE", qs+"/k.%23", "", 204, "")
+	m.expect("POST", qs, `{"routing_key":"~"}`, 201, "")
+	m.expect("GET", qs+"/~", "", 404, notFound)
+	m.expect("DELETE", qs+"/%257E", "", 204, "")
 	m.expect("DELETE", x+"?if-unused=true", "", 400, bad(`"exchange 'x' in vhost '/' in use"`))
 	m.expect("DELETE", "/api/bindings/%2F/e/x/e/y/k", "", 204, "")
 	m.expect("DELETE", x+"?if-unused=true", "", 204, "")

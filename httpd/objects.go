@@ -5,7 +5,9 @@ import (
 	"hash/crc32"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/leveret-mq/leveret/broker"
@@ -154,10 +156,11 @@ func showBinding(b broker.BindingListing) bindingJSON {
 	return out
 }
 
-// propertiesKey tells apart the bindings between two ends: the routing key, ~ where
-// that is empty, and, where there are arguments, ~ and a hash of them.
+// propertiesKey tells apart the bindings between two ends: the routing key, percent-encoded
+// as RabbitMQ does it, ~ where that is empty, and, where there are arguments, ~ and a hash
+// of them.
 func propertiesKey(b broker.BindingListing) string {
-	key := b.Key
+	key := strings.ReplaceAll(url.QueryEscape(b.Key), "~", "%7E")
 	if key == "" {
 		key = "~"
 	}

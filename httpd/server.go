@@ -53,6 +53,7 @@ type Broker interface {
 	Damaged() int64
 
 	Authenticate(user, password string, loopback bool) (*broker.User, error)
+	MayComeFrom(user string, loopback bool) bool
 
 	NewSession(vhost string, u *broker.User, p broker.Peer) (*broker.Session, error)
 

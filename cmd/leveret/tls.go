@@ -120,8 +120,9 @@ const expiresSoon = 14 * 24 * time.Hour
 
 func tellCertificate(log *slog.Logger, what string, source *certs.Source) {
 	level := slog.LevelInfo
-	if time.Until(source.NotAfter()) < expiresSoon {
+	if left := time.Until(source.NotAfter()); left < expiresSoon {
 		level = slog.LevelWarn
+		what += ", and ends soon"
 	}
 	log.Log(context.Background(), level, what, "subject", source.Subject(), "until", source.NotAfter().UTC().Format(time.RFC3339))
 }
