@@ -212,7 +212,7 @@ func init() {
 			}
 		}},
 		Case{Behaviour: "40", Name: "what is ready goes to the next one as soon as the active one is cancelled",
-			Plus: "RabbitMQ's classic queue waits for some other event before it serves the next one", Run: func(t *T) {
+			Plus: "RabbitMQ's classic queue waits for some other event before it serves the next consumer", Run: func(t *T) {
 				pub, a, b := t.Channel().Confirm(), t.Channel(), t.Channel()
 				q := pub.Queue(single)
 				a.Qos(1, false)

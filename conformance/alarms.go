@@ -11,6 +11,7 @@ import (
 
 func init() {
 	register(Case{Behaviour: "10", Name: "when there is room again who was blocked is told and read, and meanwhile acks were taken", Needs: Own, Run: func(t *T) {
+		t.ownDisk()
 		room, err := diskFree()
 		if errors.Is(err, errors.ErrUnsupported) {
 			t.NotRun("needs a disk that can be filled")

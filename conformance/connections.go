@@ -31,13 +31,13 @@ func init() {
 			c.On(3).Send(&wire.ChannelOpen{})
 			c.ExpectClose(530, "NOT_ALLOWED - number of channels opened (2) has reached the negotiated channel_max (2)")
 		}},
-		Case{Behaviour: "3", Name: "frames under 4096 bytes are 530", Plus: "RabbitMQ waits for three seconds and hangs up without a word", Run: func(t *T) {
+		Case{Behaviour: "3", Name: "frames under 4096 bytes are 530", Plus: "RabbitMQ answers a tuning that it does not take after three seconds, by hanging up without a word", Run: func(t *T) {
 			t.tuneRefused(&wire.ConnectionTuneOk{ChannelMax: 10, FrameMax: 4095}, 530, "NOT_ALLOWED - negotiated frame_max = 4095 is lower than the minimum allowed value (4096)")
 		}},
-		Case{Behaviour: "3", Name: "frames over the server's are 530", Plus: "RabbitMQ waits for three seconds and hangs up without a word", Run: func(t *T) {
+		Case{Behaviour: "3", Name: "frames over the server's are 530", Plus: "RabbitMQ answers a tuning that it does not take after three seconds, by hanging up without a word", Run: func(t *T) {
 			t.tuneRefused(&wire.ConnectionTuneOk{ChannelMax: 10, FrameMax: 131073}, 530, "NOT_ALLOWED - negotiated frame_max = 131073 is higher than the maximum allowed value (131072)")
 		}},
-		Case{Behaviour: "3", Name: "channels over the server's are 530", Plus: "RabbitMQ waits for three seconds and hangs up without a word", Run: func(t *T) {
+		Case{Behaviour: "3", Name: "channels over the server's are 530", Plus: "RabbitMQ answers a tuning that it does not take after three seconds, by hanging up without a word", Run: func(t *T) {
 			t.tuneRefused(&wire.ConnectionTuneOk{ChannelMax: 2048, FrameMax: 4096}, 530, "NOT_ALLOWED - negotiated channel_max = 2048 is higher than the maximum allowed value (2047)")
 		}},
 		Case{Behaviour: "3", Name: "a client without limits of its own has the server's", Plus: "RabbitMQ takes 0, a client's having no limit, for one that is higher than its own, and hangs up", Run: func(t *T) {

@@ -331,7 +331,7 @@ func init() {
 			t.header(d, "x-first-death-reason", "maxlen")
 			t.header(d, "x-first-death-exchange", "")
 		}},
-		Case{Behaviour: "48", Name: "older deaths stay in their order", Plus: "RabbitMQ 3.x turns the older ones round with each death", Run: func(t *T) {
+		Case{Behaviour: "48", Name: "older deaths stay in their order", Plus: "RabbitMQ 3.x turns the older entries of x-death round with each death", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			end := ch.Queue(nil)
 			c := ch.Queue(into(end, Args{"x-max-length": 0}))

@@ -13,6 +13,16 @@ func diskFree() (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), err
 }
 
+// ownDisk waits until no other run of the suite fills the disk, and keeps others from
+// it to the end of the case.
+func (t *T) ownDisk() {
+	t.Helper()
+	f, err := os.Open(os.TempDir())
+	t.Must(err)
+	t.Cleanup(func() { f.Close() })
+	t.Must(syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+}
+
 // fillDisk takes so much of it until free is called.
 func (t *T) fillDisk(size uint64) (free func()) {
 	t.Helper()

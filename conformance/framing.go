@@ -136,7 +136,7 @@ func init() {
 				c.expectCloseIn(501)
 			}
 		}},
-		Case{Behaviour: "7", Name: "a body over what its header says is 501 or 505", Plus: "RabbitMQ waits for ever", Run: func(t *T) {
+		Case{Behaviour: "7", Name: "a body over what its header says is 501 or 505", Plus: "RabbitMQ says nothing and waits for ever where more of a body comes than its header says", Run: func(t *T) {
 			c := t.Dial()
 			ch := c.Channel()
 			owed(ch)

@@ -262,7 +262,7 @@ func init() {
 			ch.PublishRefused(Message{Exchange: "amq.topic", Key: "k"}, 403, "ACCESS_REFUSED - access to topic 'k' in exchange 'amq.topic'")
 		}},
 		Case{Behaviour: "5", Name: "the keys in CC need topic permissions too", Needs: Management,
-			Plus: "RabbitMQ 3.10 looks at the routing key alone", Run: func(t *T) {
+			Plus: "RabbitMQ 3.10 asks for topic permissions of the routing key alone", Run: func(t *T) {
 				v, u := t.VHost(), t.User("")
 				t.Permit(v, u, ".*", ".*", ".*")
 				t.Put(Path("topic-permissions", v, u), JSON{"exchange": "amq.topic", "write": "^mine$", "read": ""})

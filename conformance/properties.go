@@ -107,7 +107,7 @@ func init() {
 			}
 		}},
 		Case{Behaviour: "34", Name: "infinity and not-a-number come back bit for bit",
-			Plus: "Erlang has no such floats: RabbitMQ ends the connection with 541.", Run: func(t *T) {
+			Plus: "Erlang has no infinity and no not-a-number: RabbitMQ ends the connection with 541", Run: func(t *T) {
 				ch := t.Channel().Confirm()
 				props := t.props(Props{Headers: Args{"inf": math.Inf(-1), "nan": math.NaN(), "f": float32(math.Inf(1))}})
 				if d := echo(ch, props, "", true); !bytes.Equal(d.Props, props) {

@@ -175,7 +175,7 @@ func init() {
 					t.Errorf("%s", died(d))
 				}
 			}},
-		Case{Behaviour: "43", Name: "a quorum queue has a limit of 20 where nobody says anything else", Plus: "RabbitMQ 4 has this default, 3.x has none", Run: func(t *T) {
+		Case{Behaviour: "43", Name: "a quorum queue has a limit of 20 where nobody says anything else", Plus: "RabbitMQ 4 has a delivery limit of 20 by default, 3.x has none", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			dead := ch.Queue(nil)
 			q := ch.Queue(quorum(into(dead, nil)))
@@ -278,7 +278,7 @@ func init() {
 				t.Errorf("%s", died(d))
 			}
 		}},
-		Case{Behaviour: "52", Name: "at-least-once keeps what reaches no queue until it does", Plus: "RabbitMQ tries again after three minutes only", Run: func(t *T) {
+		Case{Behaviour: "52", Name: "at-least-once keeps what reaches no queue until it does", Plus: "RabbitMQ tries again to deliver such a dead letter after three minutes only", Run: func(t *T) {
 			ch := t.Channel().Confirm()
 			dlx, dead := t.Name("x"), ch.Queue(nil)
 			q := ch.Queue(quorum(Args{"x-dead-letter-exchange": dlx, "x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}))

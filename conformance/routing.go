@@ -182,7 +182,7 @@ func init() {
 			}
 		}},
 		Case{Behaviour: "25", Name: "a binding that goes moves only its own messages",
-			Plus: "RabbitMQ numbers what is left anew, so that messages move between the others", Run: func(t *T) {
+			Plus: "RabbitMQ numbers the bindings of a hash that are left anew, so that messages move between them", Run: func(t *T) {
 				ch := t.Channel().Confirm()
 				x := ch.Exchange("x-consistent-hash", nil)
 				queues := []string{ch.Queue(nil), ch.Queue(nil), ch.Queue(nil), ch.Queue(nil)}
