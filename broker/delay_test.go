@@ -193,6 +193,26 @@ func TestADelayBeginsWithTheCommit(t *testing.T) {
 	})
 }
 
+// TestADelayForEverIsNoneThatIsOver: times that have no room in a number are late ones,
+// in a transaction too, whose commit is later still.
+func TestADelayForEverIsNoneThatIsOver(t *testing.T) {
+	timed(t, func(t *testing.T, w *bench, c *client) {
+		c.delayed("x", "fanout", "q")
+		for _, atomic := range []bool{false, true} {
+			if atomic {
+				c.b.Atomic()
+			}
+			forever := props(mode(2), headers(delayHeader, int64(math.MaxInt64)))
+			_, err := c.b.Publish(&Publishing{Exchange: []byte("x"), Props: forever, Body: []byte("m")})
+			c.ok(err)
+			after(1000)
+			c.flush()
+			after(1000)
+			c.wantReady("q", 0)
+		}
+	})
+}
+
 func TestLargeMessagesAreDelayed(t *testing.T) {
 	timed(t, func(t *testing.T, w *bench, c *client) {
 		c.delayed("x", "fanout", "q", "r")

@@ -123,7 +123,7 @@ func (b *Batch) PublishLarge(l *Large, m Message, queues []*Queue) (index int) {
 func (b *Batch) Postpone(ms int64) {
 	for i := range b.pubs {
 		if m := &b.pubs[i].m; m.Expires > AtOnce {
-			m.Expires = max(m.Expires+ms, AtOnce+1)
+			m.Expires = max(min(m.Expires, math.MaxInt64-max(ms, 0))+ms, AtOnce+1)
 		}
 	}
 }
