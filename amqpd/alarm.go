@@ -11,6 +11,8 @@ func (c *conn) heedAlarm() {
 	if alarm == nil {
 		return
 	}
+	c.heldUp.Store(true)
+	defer c.heldUp.Store(false)
 	if c.client.blocked {
 		c.reply(0, &wire.ConnectionBlocked{Reason: alarm.reason})
 		c.kick()

@@ -1,6 +1,7 @@
 package amqpd_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,18 @@ import (
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
 )
+
+// expectStates looks at how all connections fare, as operators see it.
+func expectStates(t *testing.T, b *brokertest.Broker, want ...string) {
+	t.Helper()
+	var got []string
+	for _, l := range b.Connections() {
+		got = append(got, l.State)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("connections are %q, want %q", got, want)
+	}
+}
 
 // tight is a file system with as much room as the test says.
 type tight struct {
@@ -74,6 +87,7 @@ func TestLowDiskHoldsPublishersUpAndNobodyElse(t *testing.T) {
 			t.Errorf("ten heartbeats took %v", lasted)
 		}
 		sub.ExpectNothing(time.Second)
+		expectStates(t, b, "blocked", "blocked", "blocking")
 
 		fs.free.Store(1 << 40)
 		for {
@@ -88,6 +102,9 @@ func TestLowDiskHoldsPublishersUpAndNobodyElse(t *testing.T) {
 		for range 2 {
 			brokertest.Expect[*wire.BasicDeliver](sub, 1)
 		}
+
+		synctest.Wait()
+		expectStates(t, b, "running", "running", "running")
 
 		// A held up connection can be closed by the server.
 		fs.free.Store(1000)

@@ -197,6 +197,7 @@ func (c *conn) handleUnopened(f wire.Frame) {
 	ch := &channel{conn: c, id: f.Channel}
 	ch.unacked.init()
 	c.channels[f.Channel] = ch
+	c.openChannels.Store(int32(len(c.channels)))
 	c.opened = true
 	c.reply(f.Channel, &wire.ChannelOpenOk{})
 }
@@ -226,6 +227,7 @@ func (c *conn) handleClosing(ch *channel, f wire.Frame) {
 
 func (c *conn) forgetChannel(ch *channel) {
 	delete(c.channels, ch.id)
+	c.openChannels.Store(int32(len(c.channels)))
 	c.lastCh = nil
 	if c.session != nil {
 		c.session.CloseChannel()

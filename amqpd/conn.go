@@ -51,12 +51,14 @@ type conn struct {
 	heartbeat  atomic.Int64 // negotiated interval in nanoseconds, 0 none
 	user       *broker.User
 	// certificate is the client's, verified, where it may log in with it.
-	certificate *x509.Certificate
-	session     *broker.Session
-	client      clientProperties
-	channels    map[uint16]*channel
-	left        []uint16 // channels that the client closed in this read
-	lastCh      *channel // the channel of the frame before, in most reads of this one too
+	certificate  *x509.Certificate
+	session      *broker.Session
+	client       clientProperties
+	channels     map[uint16]*channel
+	openChannels atomic.Int32 // how many of them there are
+	heldUp       atomic.Bool  // by an alarm
+	left         []uint16     // channels that the client closed in this read
+	lastCh       *channel     // the channel of the frame before, in most reads of this one too
 
 	// The read buffer: bytes [r, w) are read and not parsed. See reader.go.
 	buf   []byte
@@ -289,6 +291,7 @@ func (c *conn) endSession() {
 		c.cancelConsumers(ch)
 		delete(c.channels, id)
 	}
+	c.openChannels.Store(0)
 	c.lastCh = nil
 	session.Close()
 	c.batch = nil

@@ -1,6 +1,7 @@
 package amqpd
 
 import (
+	"bytes"
 	"net"
 	"runtime"
 	"time"
@@ -22,6 +23,8 @@ type clientProperties struct {
 	authFailureClose bool   // reads a connection.close after a refused login
 	cancelNotify     bool   // reads basic.cancel
 	blocked          bool   // reads connection.blocked
+	mechanism        string // of the login
+	all              amqp.Table
 }
 
 // protocolHeader checks how the peer begins. It reports whether there is more to
@@ -172,6 +175,8 @@ func (c *conn) startOk(m *wire.ConnectionStartOk) {
 		c.failWith(err, 0)
 		return
 	}
+	c.client.mechanism = m.Mechanism
+	c.client.all = bytes.Clone(m.ClientProperties) // the read buffer moves on
 	c.phase = awaitTuneOK
 	c.reply(0, &wire.ConnectionTune{
 		ChannelMax: c.opts.ChannelMax, FrameMax: c.opts.FrameMax, Heartbeat: c.opts.heartbeatSeconds(),

@@ -189,7 +189,7 @@
 //	exchange.go bindings.go      exchanges; what is bound to what
 //	queue.go arguments.go        the seam to engines, declaring, deleting; x- arguments
 //	policies.go settings.go      policies; what arguments and policies together say
-//	listing.go                   what there is, for who administrates
+//	listing.go connections.go    what there is, and who is connected, for who administrates
 //	expiry.go ttl.go             the clock, x-expires; messages that expire
 //	delay.go                     exchanges that delay messages
 //	replyto.go                   direct reply-to

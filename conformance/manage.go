@@ -24,6 +24,12 @@ func (t *T) API(method, path string, body, into any) int {
 // APIAs is API as another user.
 func (t *T) APIAs(user *url.Userinfo, method, path string, body, into any) int {
 	t.Helper()
+	return t.ask(user, http.Header{}, method, path, body, into)
+}
+
+// ask is APIAs with headers, to which it adds.
+func (t *T) ask(user *url.Userinfo, header http.Header, method, path string, body, into any) int {
+	t.Helper()
 	u, err := url.Parse(t.Peer.HTTP)
 	t.Must(err)
 	var in io.Reader
@@ -34,6 +40,7 @@ func (t *T) APIAs(user *url.Userinfo, method, path string, body, into any) int {
 	}
 	req, err := http.NewRequest(method, u.Scheme+"://"+u.Host+path, in)
 	t.Must(err)
+	req.Header = header
 	if user != nil {
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)

@@ -94,6 +94,10 @@ var resources = map[string]resource{
 	"/api/health/checks/alarms":                              {get: action{management, getAlarms}},
 	"/api/vhosts":                                            {get: action{management, listVHosts}},
 	"/api/vhosts/{vhost}":                                    {get: action{administrator, getVHost}, put: action{administrator, putVHost}, del: action{administrator, deleteVHost}},
+	"/api/vhosts/{vhost}/connections":                        {get: action{management, listConnections}},
+	"/api/connections":                                       {get: action{management, listConnections}},
+	"/api/connections/{name}":                                {get: action{management, getConnection}, del: action{management, deleteConnection}},
+	"/api/connections/username/{user}":                       {get: action{management, listConnectionsOfUser}, del: action{management, deleteConnectionsOfUser}},
 	"/api/vhosts/{vhost}/permissions":                        {get: action{administrator, listPermissions}},
 	"/api/vhosts/{vhost}/topic-permissions":                  {get: action{administrator, listTopicPermissions}},
 	"/api/users":                                             {get: action{administrator, listUsers}},
@@ -314,7 +318,7 @@ func (c *call) failure(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, broker.ErrNoVHost), errors.Is(err, broker.ErrNoUser), errors.Is(err, broker.ErrNoPermissions),
-		errors.Is(err, broker.ErrNoPolicy), errors.Is(err, broker.ErrNoQueue), errors.Is(err, broker.ErrNoExchange):
+		errors.Is(err, broker.ErrNoPolicy), errors.Is(err, broker.ErrNoQueue), errors.Is(err, broker.ErrNoExchange), errors.Is(err, broker.ErrNoConnection):
 		return errNotFound
 	case errors.As(err, &bad) && (bad.Code == amqp.CodeInternalError || bad.Code == amqp.CodeConnectionForced):
 		return &failure{http.StatusServiceUnavailable, "service_unavailable", bad.Text}

@@ -32,6 +32,12 @@ func newManaged(t testing.TB) *managed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
+	return manage(t, b)
+}
+
+// manage makes a server for a broker, and a user for each tag.
+func manage(t testing.TB, b *broker.Broker) *managed {
+	t.Helper()
 	s, err := NewServer(Options{Version: "v1"})
 	if err != nil {
 		t.Fatal(err)

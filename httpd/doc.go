@@ -30,7 +30,8 @@
 // Paths, methods, fields and codes are those of RabbitMQ 3.10 (api.go has the list
 // of paths): users, tags, vhosts, permissions, topic permissions, limits, policies
 // and operator policies; queues, exchanges and bindings, which can be made, purged and
-// deleted, too. Messages can neither be published nor fetched.
+// deleted, too; clients' connections, which can be closed (DELETE, with a header X-Reason).
+// Messages can neither be published nor fetched.
 // There are no rates and no message_stats, and no page to look at. Where RabbitMQ
 // answers a bad value with 500, the answer here is 400 with a reason.
 //
@@ -57,7 +58,7 @@
 //	api.go router.go
 //	           the API's paths, who may ask, errors, bodies
 //	list.go    pages, sorting, columns
-//	users.go permissions.go vhosts.go limits.go policies.go objects.go overview.go
+//	users.go permissions.go vhosts.go limits.go policies.go objects.go connections.go overview.go
 //	           a resource each
 //	declare.go queues, exchanges and bindings that are made and deleted
 package httpd

@@ -178,6 +178,8 @@ func objectName(o any) string {
 		return o.Name
 	case broker.ExchangeListing:
 		return o.Name
+	case broker.ConnectionListing:
+		return o.Name
 	case userJSON:
 		return o.Name
 	case vhostJSON:

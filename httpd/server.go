@@ -89,6 +89,9 @@ type Broker interface {
 	Exchanges(vhost string) ([]broker.ExchangeListing, error)
 	Exchange(vhost, name string) (broker.ExchangeListing, error)
 	Bindings(vhost string) ([]broker.BindingListing, error)
+
+	Connections() []broker.ConnectionListing
+	Connection(name string) (broker.ConnectionListing, error)
 }
 
 // Server answers requests. It may serve before there is a broker.

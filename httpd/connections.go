@@ -1,0 +1,135 @@
+package httpd
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/leveret-mq/leveret/broker"
+)
+
+// connectionJSON is a connection in answers.
+type connectionJSON struct {
+	Name             string         `json:"name"`
+	ProvidedName     string         `json:"user_provided_name,omitempty"`
+	VHost            string         `json:"vhost"`
+	User             string         `json:"user"`
+	Performer        string         `json:"user_who_performed_action"`
+	Node             string         `json:"node"`
+	Type             string         `json:"type"`
+	State            string         `json:"state"`
+	Protocol         string         `json:"protocol"`
+	Mechanism        string         `json:"auth_mechanism"`
+	Channels         int            `json:"channels"`
+	ChannelMax       int            `json:"channel_max"`
+	FrameMax         uint32         `json:"frame_max"`
+	Timeout          int64          `json:"timeout"`
+	Host             string         `json:"host"`
+	Port             int            `json:"port"`
+	PeerHost         string         `json:"peer_host"`
+	PeerPort         int            `json:"peer_port"`
+	SSL              bool           `json:"ssl"`
+	ClientProperties map[string]any `json:"client_properties"`
+	Connected        int64          `json:"connected_at"` // ms since 1970
+}
+
+func (c *call) showConnection(l broker.ConnectionListing) connectionJSON {
+	name, _ := l.ClientProperties.LongString("connection_name")
+	return connectionJSON{
+		Name: l.Name, ProvidedName: name, VHost: l.VHost, User: l.User, Performer: l.User, Node: c.s.node(), Type: "network",
+		State: l.State, Protocol: l.Protocol, Mechanism: l.Mechanism,
+		Channels: l.Channels, ChannelMax: l.ChannelMax, FrameMax: l.FrameMax, Timeout: int64(l.Heartbeat.Seconds()),
+		Host: l.Host, Port: l.Port, PeerHost: l.PeerHost, PeerPort: l.PeerPort, SSL: l.TLS,
+		ClientProperties: showTable(l.ClientProperties), Connected: l.Connected.UnixMilli(),
+	}
+}
+
+// trackedJSON is a connection in the list of a user's.
+type trackedJSON struct {
+	Name  string `json:"name"`
+	VHost string `json:"vhost"`
+	User  string `json:"user"`
+	Node  string `json:"node"`
+}
+
+func (c *call) showTracked(l broker.ConnectionListing) trackedJSON {
+	return trackedJSON{l.Name, l.VHost, l.User, c.s.node()}
+}
+
+// ownOr tells whether a connection is the user's own, or the user has the role for
+// those of others.
+func (c *call) ownOr(others role, user string) bool { return user == c.user.Name || c.has(others) }
+
+// connections are those that the user sees and that are wanted.
+func (c *call) connections(want func(l *broker.ConnectionListing) bool) []broker.ConnectionListing {
+	return slices.DeleteFunc(c.b.Connections(), func(l broker.ConnectionListing) bool {
+		return !c.ownOr(monitoring, l.User) || !want(&l)
+	})
+}
+
+func listConnections(c *call) error {
+	vhost := ""
+	if c.r.PathValue("vhost") != "" {
+		var err error
+		if vhost, err = c.vhost(); err != nil {
+			return err
+		}
+	}
+	return listAs(c, c.connections(func(l *broker.ConnectionListing) bool { return vhost == "" || l.VHost == vhost }), c.showConnection)
+}
+
+func listConnectionsOfUser(c *call) error {
+	user := c.r.PathValue("user")
+	if !c.ownOr(monitoring, user) {
+		return errNotYours
+	}
+	return listAs(c, c.connections(func(l *broker.ConnectionListing) bool { return l.User == user }), c.showTracked)
+}
+
+var errNotYours = notAuthorised("User not authorised to access object")
+
+// connection is the one that the path names, if the user may have it: others' need a
+// role.
+func (c *call) connection(others role) (l broker.ConnectionListing, err error) {
+	if l, err = c.b.Connection(c.r.PathValue("name")); err == nil && !c.ownOr(others, l.User) {
+		err = errNotYours
+	}
+	return l, err
+}
+
+func getConnection(c *call) error {
+	l, err := c.connection(monitoring)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, c.showConnection(l))
+}
+
+func deleteConnection(c *call) error {
+	l, err := c.connection(administrator)
+	if err != nil {
+		return err
+	}
+	c.close(l)
+	return c.done(false)
+}
+
+func deleteConnectionsOfUser(c *call) error {
+	user := c.r.PathValue("user")
+	if !c.ownOr(administrator, user) {
+		return errNotYours
+	}
+	for _, l := range c.connections(func(l *broker.ConnectionListing) bool { return l.User == user }) {
+		c.close(l)
+	}
+	return c.done(false)
+}
+
+// close ends a connection for the reason that the request's header gives.
+func (c *call) close(l broker.ConnectionListing) {
+	reason := "Closed via management plugin" // RabbitMQ's words
+	if given, ok := c.r.Header["X-Reason"]; ok {
+		reason = given[0]
+	}
+	c.s.opts.Logger.Info("connection is closed by an operator", "connection", l.Name, "by", c.user.Name, "reason", reason)
+	l.Close(reason)
+}
