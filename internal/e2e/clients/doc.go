@@ -26,7 +26,8 @@
 // # Which broker
 //
 // LEVERET_E2E_URL, LEVERET_E2E_BINARY and LEVERET_E2E_RACE are those of package e2e: tests
-// whose name begins with TestClient judge the broker at the URL where one is given. For
+// whose name begins with TestClient judge the broker at the URL where one is given, with
+// its management API at LEVERET_E2E_HTTP (default http://127.0.0.1:15672). For
 // the others CRASH_COMMAND and CRASH_URL name another broker that may be killed.
 //
 // # Where the clients come from

@@ -79,6 +79,19 @@ func brokerURL(t testing.TB) string {
 	return shared.url
 }
 
+// management is where the TestClient tests find the management API.
+func management(t testing.TB) string {
+	t.Helper()
+	brokerURL(t)
+	if shared.broker != nil {
+		return "http://" + shared.broker.http
+	}
+	if foreign := os.Getenv("LEVERET_E2E_HTTP"); foreign != "" {
+		return strings.TrimSuffix(foreign, "/")
+	}
+	return "http://127.0.0.1:15672"
+}
+
 // leveret is the path of the binary under test.
 var leveret = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("LEVERET_E2E_BINARY"); path != "" {
@@ -100,6 +113,7 @@ var leveret = sync.OnceValues(func() (string, error) {
 type broker struct {
 	dir  string // its data; for a foreign broker its command knows
 	addr string // HOST:PORT of AMQP; the first start of a leveret chooses it
+	http string // likewise, of HTTP; "" for a foreign broker
 
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -144,8 +158,11 @@ func (b *broker) start() error {
 			if b.addr, err = freeAddr(); err != nil {
 				return err
 			}
+			if b.http, err = freeAddr(); err != nil {
+				return err
+			}
 		}
-		b.cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", "127.0.0.1:0")
+		b.cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", b.http)
 	}
 	out, err := b.cmd.StderrPipe()
 	if err != nil {
