@@ -51,7 +51,7 @@ func TestScenariosCountEachMessageOnce(t *testing.T) {
 		{"many", Config{Scenario: Many, Messages: 50, Queues: 8}, 400, 0},
 		{"publish", Config{Scenario: Publish, Messages: 5000}, 5000, 0},
 		{"fanout", Config{Scenario: Fanout, Messages: 1000, Queues: 4}, 1000, 4000},
-		{"flow for a time", Config{Duration: 40 * time.Millisecond}, 0, 0},
+		{"flow for a time", Config{Duration: 200 * time.Millisecond}, 0, 0},
 	} {
 		for _, sync := range []bool{false, true} {
 			name := c.name
@@ -75,7 +75,8 @@ func TestScenariosCountEachMessageOnce(t *testing.T) {
 				if res.Disordered != 0 || res.Redelivered != 0 || res.Nacked != 0 {
 					t.Errorf("disordered %d, redelivered %d, nacked %d", res.Disordered, res.Redelivered, res.Nacked)
 				}
-				if res.PublishRate <= 0 || (res.ConsumeRate > 0) != (c.consumed > 0) {
+				// A disk may take longer for one sync than a run of a set time lasts.
+				if c.cfg.Messages > 0 && (res.PublishRate <= 0 || (res.ConsumeRate > 0) != (c.consumed > 0)) {
 					t.Errorf("rates %v and %v", res.PublishRate, res.ConsumeRate)
 				}
 				if n := res.Confirm.Count; c.cfg.Messages > 0 && !c.cfg.NoConfirm && n != int64(c.published) {
