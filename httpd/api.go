@@ -87,58 +87,42 @@ var (
 	errNoVHost  = &failure{http.StatusNotFound, "not_found", "vhost_not_found"}
 )
 
-// resources are the API's paths.
-var resources = map[string]resource{
-	"/api/whoami":                                            {get: action{management, getWhoami}},
-	"/api/overview":                                          {get: action{management, getOverview}},
-	"/api/health/checks/alarms":                              {get: action{management, getAlarms}},
-	"/api/vhosts":                                            {get: action{management, listVHosts}},
-	"/api/vhosts/{vhost}":                                    {get: action{administrator, getVHost}, put: action{administrator, putVHost}, del: action{administrator, deleteVHost}},
-	"/api/vhosts/{vhost}/connections":                        {get: action{management, listConnections}},
-	"/api/connections":                                       {get: action{management, listConnections}},
-	"/api/connections/{name}":                                {get: action{management, getConnection}, del: action{management, deleteConnection}},
-	"/api/connections/username/{user}":                       {get: action{management, listConnectionsOfUser}, del: action{management, deleteConnectionsOfUser}},
-	"/api/vhosts/{vhost}/permissions":                        {get: action{administrator, listPermissions}},
-	"/api/vhosts/{vhost}/topic-permissions":                  {get: action{administrator, listTopicPermissions}},
-	"/api/users":                                             {get: action{administrator, listUsers}},
-	"/api/users/bulk-delete":                                 {post: action{administrator, deleteUsers}},
-	"/api/users/without-permissions":                         {get: action{administrator, listUsersWithoutPermissions}},
-	"/api/users/{user}":                                      {get: action{administrator, getUser}, put: action{administrator, putUser}, del: action{administrator, deleteUser}},
-	"/api/users/{user}/permissions":                          {get: action{administrator, listPermissions}},
-	"/api/users/{user}/topic-permissions":                    {get: action{administrator, listTopicPermissions}},
-	"/api/permissions":                                       {get: action{administrator, listPermissions}},
-	"/api/permissions/{vhost}/{user}":                        {get: action{administrator, getPermissions}, put: action{administrator, putPermissions}, del: action{administrator, deletePermissions}},
-	"/api/topic-permissions":                                 {get: action{administrator, listTopicPermissions}},
-	"/api/topic-permissions/{vhost}/{user}":                  {get: action{administrator, getTopicPermissions}, put: action{administrator, putTopicPermissions}, del: action{administrator, deleteTopicPermissions}},
-	"/api/topic-permissions/{vhost}/{user}/{name}":           {del: action{administrator, deleteTopicPermissions}},
-	"/api/policies":                                          {get: action{management, listPolicies}},
-	"/api/policies/{vhost}":                                  {get: action{management, listPolicies}},
-	"/api/policies/{vhost}/{name}":                           {get: action{management, getPolicy}, put: action{policymaker, putPolicy}, del: action{policymaker, deletePolicy}},
-	"/api/operator-policies":                                 {get: action{management, listOperatorPolicies}},
-	"/api/operator-policies/{vhost}":                         {get: action{management, listOperatorPolicies}},
-	"/api/operator-policies/{vhost}/{name}":                  {get: action{management, getOperatorPolicy}, put: action{administrator, putOperatorPolicy}, del: action{administrator, deleteOperatorPolicy}},
-	"/api/vhost-limits":                                      {get: action{management, listVHostLimits}},
-	"/api/vhost-limits/{vhost}":                              {get: action{management, listVHostLimits}},
-	"/api/vhost-limits/{vhost}/{name}":                       {put: action{administrator, putVHostLimit}, del: action{administrator, deleteVHostLimit}},
-	"/api/user-limits":                                       {get: action{management, listUserLimits}},
-	"/api/user-limits/{user}":                                {get: action{management, listUserLimits}},
-	"/api/user-limits/{user}/{name}":                         {put: action{administrator, putUserLimit}, del: action{administrator, deleteUserLimit}},
-	"/api/queues":                                            {get: action{management, listQueues}},
-	"/api/queues/{vhost}":                                    {get: action{management, listQueues}},
-	"/api/queues/{vhost}/{queue}":                            {get: action{management, getQueue}, put: action{management, putQueue}, del: action{management, deleteQueue}},
-	"/api/queues/{vhost}/{queue}/bindings":                   {get: action{management, listBindings}},
-	"/api/exchanges":                                         {get: action{management, listExchanges}},
-	"/api/exchanges/{vhost}":                                 {get: action{management, listExchanges}},
-	"/api/exchanges/{vhost}/{exchange}":                      {get: action{management, getExchange}, put: action{management, putExchange}, del: action{management, deleteExchange}},
-	"/api/exchanges/{vhost}/{source}/bindings/source":        {get: action{management, listBindings}},
-	"/api/exchanges/{vhost}/{exchange}/bindings/destination": {get: action{management, listBindings}},
-	"/api/bindings":                                          {get: action{management, listBindings}},
-	"/api/bindings/{vhost}":                                  {get: action{management, listBindings}},
-	"/api/bindings/{vhost}/e/{source}/q/{queue}":             {get: action{management, listBindings}, post: action{management, postBinding}},
-	"/api/bindings/{vhost}/e/{source}/e/{exchange}":          {get: action{management, listBindings}, post: action{management, postBinding}},
-	"/api/bindings/{vhost}/e/{source}/q/{queue}/{name}":      {get: action{management, getBinding}, del: action{management, deleteBinding}},
-	"/api/bindings/{vhost}/e/{source}/e/{exchange}/{name}":   {get: action{management, getBinding}, del: action{management, deleteBinding}},
-	"/api/queues/{vhost}/{queue}/contents":                   {del: action{management, purgeQueue}},
+// resources are the API's paths. Each file has a table of its own; one path may stand
+// in several, with other methods.
+var resources = merge(
+	bindingPaths,
+	checkPaths,
+	connectionPaths,
+	declarePaths,
+	exchangePaths,
+	limitPaths,
+	overviewPaths,
+	permissionPaths,
+	policyPaths,
+	queuePaths,
+	userPaths,
+	vhostPaths,
+)
+
+// merge puts tables together. What stands in two of them is a mistake.
+func merge(tables ...map[string]resource) map[string]resource {
+	all := map[string]resource{}
+	for _, table := range tables {
+		for path, more := range table {
+			res := all[path]
+			for _, m := range []struct{ to, from *action }{{&res.get, &more.get}, {&res.put, &more.put}, {&res.post, &more.post}, {&res.del, &more.del}} {
+				if m.from.do == nil {
+					continue
+				}
+				if m.to.do != nil {
+					panic("httpd: two files answer " + path)
+				}
+				*m.to = *m.from
+			}
+			all[path] = res
+		}
+	}
+	return all
 }
 
 // methods are the resource's, as a request names them.

@@ -7,6 +7,14 @@ import (
 	"github.com/leveret-mq/leveret/broker"
 )
 
+// connectionPaths are what this file answers.
+var connectionPaths = map[string]resource{
+	"/api/vhosts/{vhost}/connections":  {get: action{management, listConnections}},
+	"/api/connections":                 {get: action{management, listConnections}},
+	"/api/connections/{name}":          {get: action{management, getConnection}, del: action{management, deleteConnection}},
+	"/api/connections/username/{user}": {get: action{management, listConnectionsOfUser}, del: action{management, deleteConnectionsOfUser}},
+}
+
 // connectionJSON is a connection in answers.
 type connectionJSON struct {
 	Name             string         `json:"name"`

@@ -13,6 +13,17 @@ import (
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
+// declarePaths are what this file answers.
+var declarePaths = map[string]resource{
+	"/api/queues/{vhost}/{queue}":                          {put: action{management, putQueue}, del: action{management, deleteQueue}},
+	"/api/exchanges/{vhost}/{exchange}":                    {put: action{management, putExchange}, del: action{management, deleteExchange}},
+	"/api/bindings/{vhost}/e/{source}/q/{queue}":           {post: action{management, postBinding}},
+	"/api/bindings/{vhost}/e/{source}/e/{exchange}":        {post: action{management, postBinding}},
+	"/api/bindings/{vhost}/e/{source}/q/{queue}/{name}":    {get: action{management, getBinding}, del: action{management, deleteBinding}},
+	"/api/bindings/{vhost}/e/{source}/e/{exchange}/{name}": {get: action{management, getBinding}, del: action{management, deleteBinding}},
+	"/api/queues/{vhost}/{queue}/contents":                 {del: action{management, purgeQueue}},
+}
+
 // Queues, exchanges and bindings that are made and deleted over HTTP: each request
 // is a session of its user, so that permissions and limits are those of AMQP.
 

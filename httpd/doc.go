@@ -27,8 +27,8 @@
 //
 // # The management API
 //
-// Paths, methods, fields and codes are those of RabbitMQ 3.10 (api.go has the list
-// of paths): users, tags, vhosts, permissions, topic permissions, limits, policies
+// Paths, methods, fields and codes are those of RabbitMQ 3.10 (each file has a table
+// of its own): users, tags, vhosts, permissions, topic permissions, limits, policies
 // and operator policies; queues, exchanges and bindings, which can be made, purged and
 // deleted, too; clients' connections, which can be closed (DELETE, with a header X-Reason).
 // Messages can neither be published nor fetched.
@@ -57,8 +57,10 @@
 //	health.go  GET /health
 //	api.go router.go
 //	           the API's paths, who may ask, errors, bodies
-//	list.go    pages, sorting, columns
-//	users.go permissions.go vhosts.go limits.go policies.go objects.go connections.go overview.go
-//	           a resource each
+//	list.go tables.go
+//	           pages, sorting, columns; field tables as JSON
+//	users.go permissions.go vhosts.go limits.go policies.go queues.go exchanges.go
+//	bindings.go connections.go overview.go checks.go
+//	           a resource each, with the table of its paths
 //	declare.go queues, exchanges and bindings that are made and deleted
 package httpd

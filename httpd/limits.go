@@ -7,6 +7,16 @@ import (
 	"github.com/leveret-mq/leveret/broker/policy"
 )
 
+// limitPaths are what this file answers.
+var limitPaths = map[string]resource{
+	"/api/vhost-limits":                {get: action{management, listVHostLimits}},
+	"/api/vhost-limits/{vhost}":        {get: action{management, listVHostLimits}},
+	"/api/vhost-limits/{vhost}/{name}": {put: action{administrator, putVHostLimit}, del: action{administrator, deleteVHostLimit}},
+	"/api/user-limits":                 {get: action{management, listUserLimits}},
+	"/api/user-limits/{user}":          {get: action{management, listUserLimits}},
+	"/api/user-limits/{user}/{name}":   {put: action{administrator, putUserLimit}, del: action{administrator, deleteUserLimit}},
+}
+
 type vhostLimitsJSON struct {
 	VHost string        `json:"vhost"`
 	Value access.Limits `json:"value"`

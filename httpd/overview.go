@@ -4,6 +4,11 @@ import (
 	"net/http"
 )
 
+// overviewPaths are what this file answers.
+var overviewPaths = map[string]resource{
+	"/api/overview": {get: action{management, getOverview}},
+}
+
 // rabbitmqVersion is what clients and tools switch their behaviour on, as in the
 // server properties of AMQP.
 const rabbitmqVersion = "3.13.7"
@@ -34,16 +39,5 @@ func getOverview(c *call) error {
 		"management_version": rabbitmqVersion, "rabbitmq_version": rabbitmqVersion, "product_name": "RabbitMQ", "product_version": rabbitmqVersion,
 		"leveret_version": c.s.opts.Version, "node": c.s.node(), "cluster_name": c.s.node(), "rates_mode": "none", "disable_stats": true,
 		"object_totals": totals, "queue_totals": sum,
-	})
-}
-
-// getAlarms tells, with 503, that publishers are held up.
-func getAlarms(c *call) error {
-	alarm := c.b.Alarm()
-	if alarm == "" {
-		return c.json(http.StatusOK, map[string]string{"status": "ok"})
-	}
-	return c.json(http.StatusServiceUnavailable, map[string]any{
-		"status": "failed", "reason": "There are alarms in effect in the cluster", "alarms": []map[string]string{{"node": c.s.node(), "resource": alarm}},
 	})
 }

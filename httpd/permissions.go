@@ -8,6 +8,19 @@ import (
 	"github.com/leveret-mq/leveret/broker"
 )
 
+// permissionPaths are what this file answers.
+var permissionPaths = map[string]resource{
+	"/api/vhosts/{vhost}/permissions":              {get: action{administrator, listPermissions}},
+	"/api/vhosts/{vhost}/topic-permissions":        {get: action{administrator, listTopicPermissions}},
+	"/api/users/{user}/permissions":                {get: action{administrator, listPermissions}},
+	"/api/users/{user}/topic-permissions":          {get: action{administrator, listTopicPermissions}},
+	"/api/permissions":                             {get: action{administrator, listPermissions}},
+	"/api/permissions/{vhost}/{user}":              {get: action{administrator, getPermissions}, put: action{administrator, putPermissions}, del: action{administrator, deletePermissions}},
+	"/api/topic-permissions":                       {get: action{administrator, listTopicPermissions}},
+	"/api/topic-permissions/{vhost}/{user}":        {get: action{administrator, getTopicPermissions}, put: action{administrator, putTopicPermissions}, del: action{administrator, deleteTopicPermissions}},
+	"/api/topic-permissions/{vhost}/{user}/{name}": {del: action{administrator, deleteTopicPermissions}},
+}
+
 type permissionsJSON struct {
 	User      string `json:"user"`
 	VHost     string `json:"vhost"`

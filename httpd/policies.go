@@ -6,6 +6,16 @@ import (
 	"github.com/leveret-mq/leveret/broker/policy"
 )
 
+// policyPaths are what this file answers.
+var policyPaths = map[string]resource{
+	"/api/policies":                         {get: action{management, listPolicies}},
+	"/api/policies/{vhost}":                 {get: action{management, listPolicies}},
+	"/api/policies/{vhost}/{name}":          {get: action{management, getPolicy}, put: action{policymaker, putPolicy}, del: action{policymaker, deletePolicy}},
+	"/api/operator-policies":                {get: action{management, listOperatorPolicies}},
+	"/api/operator-policies/{vhost}":        {get: action{management, listOperatorPolicies}},
+	"/api/operator-policies/{vhost}/{name}": {get: action{management, getOperatorPolicy}, put: action{administrator, putOperatorPolicy}, del: action{administrator, deleteOperatorPolicy}},
+}
+
 // policyJSON is a policy in answers.
 type policyJSON struct {
 	VHost      string            `json:"vhost"`

@@ -7,6 +7,15 @@ import (
 	"github.com/leveret-mq/leveret/broker/policy"
 )
 
+// userPaths are what this file answers.
+var userPaths = map[string]resource{
+	"/api/whoami":                    {get: action{management, getWhoami}},
+	"/api/users":                     {get: action{administrator, listUsers}},
+	"/api/users/bulk-delete":         {post: action{administrator, deleteUsers}},
+	"/api/users/without-permissions": {get: action{administrator, listUsersWithoutPermissions}},
+	"/api/users/{user}":              {get: action{administrator, getUser}, put: action{administrator, putUser}, del: action{administrator, deleteUser}},
+}
+
 // userJSON is a user in answers.
 type userJSON struct {
 	Name      string           `json:"name"`

@@ -7,6 +7,12 @@ import (
 	"github.com/leveret-mq/leveret/broker"
 )
 
+// vhostPaths are what this file answers.
+var vhostPaths = map[string]resource{
+	"/api/vhosts":         {get: action{management, listVHosts}},
+	"/api/vhosts/{vhost}": {get: action{administrator, getVHost}, put: action{administrator, putVHost}, del: action{administrator, deleteVHost}},
+}
+
 // vhostJSON is a vhost in answers.
 type vhostJSON struct {
 	Name        string            `json:"name"`
