@@ -104,6 +104,7 @@ type Broker struct {
 	expiry  *expiries
 	runners sync.Pool
 	stats   Stats
+	started time.Time
 	short   shortages
 	stop    chan struct{}
 
@@ -149,7 +150,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, stop: make(chan struct{}), gauge: o.gauge,
+	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, started: start, stop: make(chan struct{}), gauge: o.gauge,
 		vhosts: map[string]*vhost{}, accounts: map[string]*account{}, verifier: access.NewVerifier()}
 	b.runners.New = func() any {
 		r := &runner{b: b}

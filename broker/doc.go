@@ -184,6 +184,7 @@
 //	users.go vhosts.go permissions.go
 //	                             what administrators change
 //	alarm.go memory.go           what is short: free disk space, memory
+//	resources.go                 how much of it there is, for who administrates
 //	reserve.go                   room for a start on a full disk
 //	session.go vhost.go          a connection's standing; how topology changes
 //	exchange.go bindings.go      exchanges; what is bound to what
