@@ -96,6 +96,7 @@ var resources = merge(
 	declarePaths,
 	exchangePaths,
 	limitPaths,
+	messagePaths,
 	overviewPaths,
 	permissionPaths,
 	policyPaths,
@@ -359,12 +360,15 @@ func encoder(w io.Writer) *json.Encoder {
 }
 
 // body reads the request's body, which must be a JSON object, or nothing.
-func (c *call) body() (map[string]any, error) {
-	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+func (c *call) body() (map[string]any, error) { return c.bodyUpTo(maxBody) }
+
+// bodyUpTo is body for one that may have another size.
+func (c *call) bodyUpTo(most int64) (map[string]any, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, most))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &failure{http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf("a body has at most %d bytes", maxBody)}
+		return nil, &failure{http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf("a body has at most %d bytes", most)}
 	case err != nil:
 		return nil, badRequest("the body could not be read")
 	case len(bytes.TrimSpace(text)) == 0:

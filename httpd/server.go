@@ -15,6 +15,7 @@ import (
 	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/wal"
 )
 
 // The time that a client is given: see the package's comment.
@@ -90,6 +91,11 @@ type Broker interface {
 	Exchange(vhost, name string) (broker.ExchangeListing, error)
 	Bindings(vhost string) ([]broker.BindingListing, error)
 
+	// LargeBytes is from where on a body is published by an upload.
+	LargeBytes() uint64
+	// Wait blocks until everything below lsn is on disk.
+	Wait(lsn wal.LSN) error
+
 	Connections() []broker.ConnectionListing
 	Connection(name string) (broker.ConnectionListing, error)
 }
@@ -100,6 +106,7 @@ type Server struct {
 	http     http.Server
 	broker   atomic.Pointer[Broker]
 	stopping atomic.Bool
+	fetches  chan struct{} // one value for each request that holds messages
 }
 
 // NewServer makes a server.
@@ -116,7 +123,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: o}
+	s := &Server{opts: o, fetches: make(chan struct{}, maxFetches)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", s.health)
 	api := s.api()
