@@ -158,11 +158,9 @@ func putQueue(c *call) error {
 	if err != nil {
 		return err
 	}
-	spec := broker.QueueSpec{Name: c.r.PathValue("queue"), Durable: true}
-	if body["durable"] != nil {
-		if spec.Durable, err = flag(body, "durable"); err != nil {
-			return err
-		}
+	spec := broker.QueueSpec{Name: c.r.PathValue("queue")}
+	if spec.Durable, err = flag(body, "durable"); err != nil {
+		return err
 	}
 	if spec.AutoDelete, err = flag(body, "auto_delete"); err != nil {
 		return err
@@ -210,16 +208,14 @@ func putExchange(c *call) error {
 	if err != nil {
 		return err
 	}
-	spec := broker.ExchangeSpec{Name: exchangeName(c.r.PathValue("exchange")), Type: "direct", Durable: true}
+	spec := broker.ExchangeSpec{Name: exchangeName(c.r.PathValue("exchange")), Type: "direct"}
 	if body["type"] != nil {
 		if spec.Type, err = text(body, "type"); err != nil {
 			return err
 		}
 	}
-	if body["durable"] != nil {
-		if spec.Durable, err = flag(body, "durable"); err != nil {
-			return err
-		}
+	if spec.Durable, err = flag(body, "durable"); err != nil {
+		return err
 	}
 	if spec.AutoDelete, err = flag(body, "auto_delete"); err != nil {
 		return err

@@ -15,7 +15,7 @@ func TestQueuesAreMadeAndDeleted(t *testing.T) {
 	m.expect("PUT", q, `{}`, 201, "")
 	m.expect("PUT", q, "", 204, "")
 	m.expect("PUT", q, `{"durable":"x"}`, 400, "…not boolean")
-	m.expect("PUT", q, `{"durable":false}`, 400, bad(`"inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'"`))
+	m.expect("PUT", q, `{"durable":true}`, 400, bad(`"inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"`))
 	m.expect("PUT", q, `{"arguments":{"x-max-length":"a"}}`, 400,
 		bad(`"inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value 'a' of type 'longstr' but current is none"`))
 	m.expect("PUT", q, `{"arguments":[]}`, 204, "")

@@ -31,7 +31,9 @@
 // of its own): users, tags, vhosts, permissions, topic permissions, limits, policies
 // and operator policies; queues, exchanges and bindings, which can be made, purged and
 // deleted, too; clients' connections, which can be closed (DELETE, with a header X-Reason).
-// Messages can neither be published nor fetched.
+// Messages can be published and fetched, with all four of RabbitMQ's ackmodes. What is
+// published was confirmed when it is answered; while publishers are held up it is 503.
+// An answer has at most 32 MiB of messages, or one larger message: those beyond stay.
 // There are no rates and no message_stats, and no page to look at. Where RabbitMQ
 // answers a bad value with 500, the answer here is 400 with a reason.
 //
@@ -63,4 +65,6 @@
 //	bindings.go connections.go overview.go checks.go
 //	           a resource each, with the table of its paths
 //	declare.go queues, exchanges and bindings that are made and deleted
+//	messages.go
+//	           messages that are published and fetched
 package httpd
