@@ -16,6 +16,10 @@ type User struct {
 	account *account
 }
 
+// Is tells whether v is the same user, and not another of that name that was made after
+// this one was deleted.
+func (u *User) Is(v *User) bool { return u.account == v.account }
+
 // account is a user in memory. It stands in Broker.accounts until the user is
 // deleted; a user made anew has another.
 type account struct {
