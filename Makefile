@@ -16,12 +16,28 @@ SCALE    ?= 1
 
 PEER     ?= leveret
 
-.PHONY: all build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store clean
+.PHONY: all ui check-ui build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store clean
 
 all: build
 
-build:
+build: ui
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/leveret
+
+# The management page, from ui/ into the folder that is embedded. Nothing is done where
+# nothing changed; npm's packages are installed anew where the lock did.
+PAGE := httpd/page/dist/index.html
+NPM  := ui/node_modules/.package-lock.json
+
+ui: $(PAGE)
+
+$(PAGE): $(NPM) ui/build.mjs ui/tsconfig.json $(shell find ui/src)
+	cd ui && npm run --silent check && npm run --silent build
+
+$(NPM): ui/package.json ui/package-lock.json
+	./ui/install-npm
+
+check-ui: $(NPM)
+	cd ui && npm run --silent check
 
 run: build
 	./$(BIN) serve
@@ -31,7 +47,7 @@ run: build
 test: deps check unit race e2e
 	@echo "make test: all passed"
 
-check: fmt vet staticcheck
+check: fmt vet staticcheck check-ui
 
 fmt:
 	@out="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go'))"; \
@@ -81,4 +97,4 @@ bench-store: build
 	$(GO) run ./bench/cmd/storebench -broker $(BIN) -dir /var/tmp -scale $(SCALE)
 
 clean:
-	rm -rf bin
+	rm -rf bin httpd/page/dist/*

@@ -40,6 +40,7 @@ const (
 	policymaker               // or administrator
 	monitoring                // or administrator
 	administrator             // alone
+	anybody                   // with no login at all
 )
 
 // notAllowed are RabbitMQ's words for who lacks a role.
@@ -175,7 +176,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, methods m
 	if err == nil {
 		err = do.do(c)
 	}
-	if err == nil && method != http.MethodGet && do.who != management {
+	if err == nil && method != http.MethodGet && do.who != management && do.who != anybody {
 		s.opts.Logger.Info("administrative change", "method", r.Method, "path", r.URL.EscapedPath(), "user", c.user.Name, "from", r.RemoteAddr)
 	}
 	if err != nil {
@@ -205,24 +206,16 @@ func (c *call) enter(who role) error {
 		return &failure{http.StatusServiceUnavailable, "service_unavailable", "the broker is starting or stopping"}
 	}
 	c.b = *b
-	name, password, given := c.r.BasicAuth()
-	if !given {
-		c.w.Header().Set("WWW-Authenticate", realm)
-		return &failure{code: http.StatusUnauthorized}
+	if who == anybody {
+		return nil
 	}
-	u, err := c.b.Authenticate(name, password, loopback(c.r.RemoteAddr))
-	if err == nil {
-		c.login = u
-		c.user, err = c.b.User(u.Name) // its tags of now
-	}
-	if err != nil {
-		what := "login to the management API was refused"
-		if !c.b.MayComeFrom(name, loopback(c.r.RemoteAddr)) {
-			what += ": the user may come from this machine only (--loopback-users)"
+	if fromPage(c.r) {
+		if err := c.fromSession(); err != nil {
+			return err
 		}
-		c.s.opts.Logger.Warn(what, "user", name, "from", c.r.RemoteAddr)
+	} else if err := c.fromBasic(); err != nil {
 		c.w.Header().Set("WWW-Authenticate", realm)
-		return &failure{http.StatusUnauthorized, "not_authorized", "Login failed"}
+		return err
 	}
 	if !c.has(management) {
 		return notAuthorised(notAllowed[management])
@@ -231,6 +224,33 @@ func (c *call) enter(who role) error {
 		return notAuthorised(notAllowed[who])
 	}
 	return nil
+}
+
+// fromBasic finds out who asks from the request's own name and password.
+func (c *call) fromBasic() error {
+	name, password, given := c.r.BasicAuth()
+	if !given {
+		return &failure{code: http.StatusUnauthorized}
+	}
+	return c.authenticate(name, password)
+}
+
+// authenticate checks a password, after which the call is that user's.
+func (c *call) authenticate(name, password string) error {
+	u, err := c.b.Authenticate(name, password, loopback(c.r.RemoteAddr))
+	if err == nil {
+		c.login = u
+		c.user, err = c.b.User(u.Name) // its tags of now
+	}
+	if err == nil {
+		return nil
+	}
+	what := "login to the management API was refused"
+	if !c.b.MayComeFrom(name, loopback(c.r.RemoteAddr)) {
+		what += ": the user may come from this machine only (--loopback-users)"
+	}
+	c.s.opts.Logger.Warn(what, "user", name, "from", c.r.RemoteAddr)
+	return &failure{http.StatusUnauthorized, "not_authorized", "Login failed"}
 }
 
 const realm = `Basic realm="RabbitMQ Management"`

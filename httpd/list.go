@@ -85,7 +85,7 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 }
 
 // cutPage is one page of a list; page 0 is all of it.
-func cutPage[T any](list []T, p page, total int) ([]T, error) {
+func cutPage[T any](list []T, p pageCut, total int) ([]T, error) {
 	from := (p.number - 1) * p.size
 	switch {
 	case p.number == 0:
@@ -128,26 +128,26 @@ func stream[T, J any](c *call, objects []T, show func(T) J) error {
 	return nil
 }
 
-type page struct{ number, size int } // number 0: all
+type pageCut struct{ number, size int } // number 0: all
 
-func pageOf(q url.Values) (page, error) {
+func pageOf(q url.Values) (pageCut, error) {
 	if !q.Has("page") {
-		return page{}, nil
+		return pageCut{}, nil
 	}
-	p := page{size: defaultPage}
+	p := pageCut{size: defaultPage}
 	var err error
 	if p.number, err = strconv.Atoi(q.Get("page")); err != nil {
-		return page{}, badRequest("Pagination parameters are invalid")
+		return pageCut{}, badRequest("Pagination parameters are invalid")
 	}
 	size := "undefined"
 	if q.Has("page_size") {
 		size = q.Get("page_size")
 		if p.size, err = strconv.Atoi(size); err != nil {
-			return page{}, badRequest("Pagination parameters are invalid")
+			return pageCut{}, badRequest("Pagination parameters are invalid")
 		}
 	}
 	if p.number < 1 || p.number > 1<<31 || p.size < 1 || p.size > maxPage {
-		return page{}, &failure{http.StatusBadRequest, "invalid_pagination_parameters",
+		return pageCut{}, &failure{http.StatusBadRequest, "invalid_pagination_parameters",
 			fmt.Sprintf("Invalid pagination parameters: page number %d, page size %s", p.number, size)}
 	}
 	return p, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/httpd/page"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -54,6 +55,7 @@ type Broker interface {
 	Damaged() int64
 
 	Authenticate(user, password string, loopback bool) (*broker.User, error)
+	LookUpUser(name string, loopback bool) (*broker.User, error)
 	MayComeFrom(user string, loopback bool) bool
 
 	NewSession(vhost string, u *broker.User, p broker.Peer) (*broker.Session, error)
@@ -107,6 +109,7 @@ type Server struct {
 	broker   atomic.Pointer[Broker]
 	stopping atomic.Bool
 	fetches  chan struct{} // one value for each request that holds messages
+	sessions page.Sessions[proof]
 }
 
 // NewServer makes a server.
@@ -124,18 +127,8 @@ func NewServer(o Options) (*Server, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{opts: o, fetches: make(chan struct{}, maxFetches)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", s.health)
-	api := s.api()
 	s.http = http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// Names in the API's paths may hold what a ServeMux would clean up.
-			if strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/api" {
-				api.ServeHTTP(w, r)
-				return
-			}
-			mux.ServeHTTP(w, r)
-		}),
+		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       answerTimeout,
 		WriteTimeout:      answerTimeout,
@@ -144,6 +137,32 @@ func NewServer(o Options) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug), // what clients do wrong
 	}
 	return s, nil
+}
+
+// handler sends each request where it belongs.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", s.health)
+	mux.Handle("GET /", page.Files())
+	api, session := s.api(), s.session()
+	var origin http.CrossOriginProtection
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page.Protect(w.Header())
+		// A browser that knows a password sends it along with whatever another site makes
+		// it ask.
+		if err := origin.Check(r); err != nil {
+			answer(w, http.StatusForbidden, (&failure{name: "forbidden", cause: err.Error()}).body())
+			return
+		}
+		switch path := r.URL.Path; {
+		case strings.HasPrefix(path, "/api/") || path == "/api":
+			api.ServeHTTP(w, r) // names in its paths may hold what a ServeMux would clean up
+		case path == "/page/session":
+			session.ServeHTTP(w, r)
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
 }
 
 // SetBroker tells that recovery is over.

@@ -82,7 +82,7 @@ func TestOtherRequests(t *testing.T) {
 		method, path string
 		code         int
 	}{
-		{"POST", "/health", 405}, {"GET", "/", 404}, {"GET", "/health/x", 404}, {"HEAD", "/health", 503},
+		{"POST", "/health", 405}, {"GET", "/", 200}, {"GET", "/health/x", 404}, {"HEAD", "/health", 503},
 	} {
 		w := httptest.NewRecorder()
 		s.http.Handler.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))

@@ -26,6 +26,7 @@ var layers = [][]string{
 	{"broker"},
 	{"amqpd/wire"},
 	{"amqpd"},
+	{"httpd/page"},
 	{"httpd"},
 	{"bench"},
 	{"bench/figures"},
