@@ -34,7 +34,7 @@
 // Messages can be published and fetched, with all four of RabbitMQ's ackmodes. What is
 // published was confirmed when it is answered; while publishers are held up it is 503.
 // An answer has at most 32 MiB of messages, or one larger message: those beyond stay.
-// There are no rates and no message_stats, and no page to look at. Where RabbitMQ
+// There are no rates and no message_stats. Where RabbitMQ
 // answers a bad value with 500, the answer here is 400 with a reason.
 //
 // Logins are Basic, by users of the broker; a user needs one of the tags
@@ -45,6 +45,21 @@
 // Lists can be had by page, filtered by name, sorted and cut to columns. They are
 // put together a few objects at a time, so that they hold nobody up, and are
 // written as they are made. A request's body has at most 1 MiB.
+//
+// # The page
+//
+// GET / is the management page, which does all that it does through the API: package
+// page has its files. It logs in at /page/session: POST with a JSON object of username
+// and password begins a session (204 and a cookie), GET tells whose it is, as
+// /api/whoami does, DELETE ends it. A login is checked, bounded and logged as one of the
+// API. The API takes the cookie only with the header X-Leveret-Page, which no other site
+// can make a browser send; with that header nothing else counts, and a 401 does not
+// make the browser ask for a password. A session ends with its user and at any change of
+// its password; the user's tags and permissions are those of the moment.
+//
+// Requests that may change something and come from another site's page are refused with
+// 403 (net/http.CrossOriginProtection), with a password or without: a browser that knows
+// one sends it along. Every answer has the headers of page.Protect.
 //
 // # Bounds
 //
@@ -64,6 +79,7 @@
 //	users.go permissions.go vhosts.go limits.go policies.go queues.go exchanges.go
 //	bindings.go connections.go overview.go checks.go
 //	           a resource each, with the table of its paths
+//	session.go logins of the page
 //	declare.go queues, exchanges and bindings that are made and deleted
 //	messages.go
 //	           messages that are published and fetched
