@@ -18,6 +18,7 @@ func (c *conn) basicQos(ch *channel, m *wire.BasicQos) error {
 	limit := m.PrefetchCount
 	if !m.Global {
 		ch.prefetch = m.PrefetchCount
+		c.show(ch)
 		limit = 0 // as in RabbitMQ this lifts the channel's limit
 	}
 	c.mu.Lock()
@@ -65,6 +66,7 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 	ch.consumers[k.tag] = k
 	c.mu.Unlock()
 	k.broker, err = c.session.Consume(queue, broker.ConsumerSpec{
+		Channel: int(ch.id), Prefetch: k.limit,
 		Tag: k.tag, NoAck: m.NoAck, Exclusive: m.Exclusive, Args: m.Arguments, Data: k,
 	}, c)
 	if err != nil {
@@ -126,6 +128,7 @@ func (c *conn) basicGet(ch *channel, m *wire.BasicGet) error {
 			DeliveryTag: ch.unacked.next(), Redelivered: d.Redelivered,
 			Exchange: d.Exchange, RoutingKey: d.RoutingKey, MessageCount: uint32(remaining),
 		}, d.Props, d.Body, d.Large, d)
+		ch.shown.countGet(m.NoAck, d.Redelivered)
 		if m.NoAck {
 			ch.unacked.skip()
 		} else {
@@ -136,6 +139,7 @@ func (c *conn) basicGet(ch *channel, m *wire.BasicGet) error {
 		}
 	})
 	if err == nil && !ok {
+		c.countGetEmpty(ch)
 		c.reply(ch.id, &wire.BasicGetEmpty{})
 	}
 	return err
@@ -252,9 +256,13 @@ func (c *conn) settleTaken(ch *channel, v verdict) {
 	}
 	if ch.tx != nil {
 		ch.tx.settle(c.settled, v)
+		c.show(ch)
 	} else {
 		c.credit(ch, c.settled)
 		settleIn(c.batch, c.settled, v)
+		if v == acked {
+			c.countAcks(ch, len(c.settled))
+		}
 		c.touchAll()
 	}
 	c.forgetSettled()

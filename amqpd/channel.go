@@ -25,7 +25,11 @@ type channel struct {
 	replyConsumer *broker.Consumer // of direct reply-to
 	getters       map[broker.Queue]*consumer
 
-	closed    bool // conn.mu: no more deliveries or confirms
+	fresh    fresh
+	counting bool // is in conn.counting
+
+	shown     shown // conn.mu: see counting.go
+	closed    bool  // conn.mu: no more deliveries or confirms
 	unacked   unacked
 	watched   bool                 // conn.mu: is in conn.watching
 	timedOut  time.Duration        // conn.mu: what the oldest delivery was given, where that is over
@@ -196,7 +200,10 @@ func (c *conn) handleUnopened(f wire.Frame) {
 	}
 	ch := &channel{conn: c, id: f.Channel}
 	ch.unacked.init()
+	ch.shown.id, ch.shown.active = c.srv.broker.NextID(), c.srv.broker.Now().UnixMilli()
+	c.mu.Lock()
 	c.channels[f.Channel] = ch
+	c.mu.Unlock()
 	c.openChannels.Store(int32(len(c.channels)))
 	c.opened = true
 	c.reply(f.Channel, &wire.ChannelOpenOk{})
@@ -226,7 +233,9 @@ func (c *conn) handleClosing(ch *channel, f wire.Frame) {
 }
 
 func (c *conn) forgetChannel(ch *channel) {
+	c.mu.Lock()
 	delete(c.channels, ch.id)
+	c.mu.Unlock()
 	c.openChannels.Store(int32(len(c.channels)))
 	c.lastCh = nil
 	if c.session != nil {
@@ -334,6 +343,7 @@ func (c *conn) confirmSelect(ch *channel, m *wire.ConfirmSelect) error {
 	}
 	if !ch.confirm.on {
 		ch.confirm.on, ch.confirm.next = true, 1
+		c.show(ch)
 	}
 	if !m.NoWait {
 		c.reply(ch.id, &wire.ConfirmSelectOk{})

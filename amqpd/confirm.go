@@ -126,6 +126,7 @@ func (c *conn) settleConfirms() {
 			c.promises.pop()
 		}
 	}
+	defer c.countConfirms()
 	for i, ch := range c.dirty {
 		ch.confirm.dirty = false
 		c.emitAck(ch)
@@ -164,5 +165,8 @@ func (c *conn) emitAck(ch *channel) {
 	before := o.size
 	o.commit(wire.AppendAck(o.room(confirmSize), ch.id, s.ackTo, s.ackTo-s.settled > 1))
 	c.said(o, before)
+	n := s.ackTo - s.settled
+	c.confirmed += n
+	ch.shown.counts.Confirm += n
 	s.settled = s.ackTo
 }

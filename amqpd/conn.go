@@ -55,7 +55,7 @@ type conn struct {
 	session      *broker.Session
 	client       clientProperties
 	channels     map[uint16]*channel
-	openChannels atomic.Int32 // how many of them there are
+	openChannels atomic.Int32 // how many of them there are; c.mu is held to change the map
 	heldUp       atomic.Bool  // by an alarm
 	left         []uint16     // channels that the client closed in this read
 	lastCh       *channel     // the channel of the frame before, in most reads of this one too
@@ -76,7 +76,8 @@ type conn struct {
 	bodies    []*content
 	settled   []tagged // scratch
 	touched   []*consumer
-	published bool // this read published: an alarm concerns the connection
+	published bool       // this read published: an alarm concerns the connection
+	counting  []*channel // with counts that others do not see yet
 
 	mu           sync.Mutex  // after the broker's locks; see doc.go
 	out          outBuf      // mu
@@ -93,9 +94,13 @@ type conn struct {
 	deleting     bool        // mu: a delete-ok is owed, before any basic.cancel
 	cancels      []*consumer // mu: those that are to be told after it
 	starved      []*consumer
-	starvedSpare []*consumer // mu, as starved: consumers that a full out buffer passed over
-	promises     promises    // mu
-	dirty        []*channel  // mu: channels with acks to emit
+	starvedSpare []*consumer     // mu, as starved: consumers that a full out buffer passed over
+	promises     promises        // mu
+	dirty        []*channel      // mu: channels with acks to emit
+	counter      *broker.Session // mu: where confirms are counted
+	confirmed    uint64          // mu: those that were not counted there
+	sent         traffic
+	received     traffic
 
 	kicked     atomic.Bool
 	wake       chan struct{} // to the writer
@@ -289,7 +294,9 @@ func (c *conn) endSession() {
 	}
 	for id, ch := range c.channels {
 		c.cancelConsumers(ch)
+		c.mu.Lock()
 		delete(c.channels, id)
+		c.mu.Unlock()
 	}
 	c.openChannels.Store(0)
 	c.lastCh = nil

@@ -79,12 +79,14 @@ func (c *conn) Offer(bc *broker.Consumer, ds []broker.Delivery) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ch := k.ch
+	ch.shown.active = c.srv.broker.Now().UnixMilli()
 	for i := range ds {
 		if c.room(k) == 0 {
 			return i
 		}
 		d := &ds[i]
 		c.deliver(k, d, ch.unacked.next())
+		ch.shown.countDelivery(k.noAck, d.Redelivered)
 		if k.noAck {
 			ch.unacked.skip()
 			continue

@@ -21,6 +21,7 @@ func (c *conn) Describe(l *broker.ConnectionListing) {
 	l.Channels, l.ChannelMax = int(c.openChannels.Load()), c.channelMax
 	l.FrameMax, l.Heartbeat = c.frameMax, time.Duration(c.heartbeat.Load())
 	l.ClientProperties, l.Connected = c.client.all, c.born
+	l.Traffic = c.traffic()
 }
 
 // state is RabbitMQ's word for how the connection fares: one that would be held up

@@ -30,7 +30,7 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	p := &c.pub
 	p.Exchange, p.RoutingKey = m.Exchange, m.RoutingKey
 	p.Props, p.Body, p.Upload = props, body, up
-	p.Confirm = ch.confirm.on
+	p.Confirm, p.Mandatory = ch.confirm.on, m.Mandatory
 	p.Reply = ch.replyConsumer
 	c.published = true
 	routed, err := c.batch.Publish(p)
@@ -44,6 +44,7 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	}
 	index := c.pubs
 	c.pubs++
+	c.countPublish(ch, routed, m.Mandatory)
 	if !routed && m.Mandatory {
 		c.returnPublished(ch, m, p)
 	}
@@ -100,8 +101,9 @@ func (c *conn) flush(lead bool) {
 		c.leading.Store(true)
 	}
 	lsn, err := c.batch.Flush(c, lead)
-	if len(c.runs) > 0 {
+	if len(c.runs)+len(c.counting) > 0 {
 		c.mu.Lock()
+		c.showCounts()
 		for i := range c.runs {
 			run := &c.runs[i]
 			if c.batch.Rejections() == 0 {

@@ -228,6 +228,9 @@ func (c *conn) open(m *wire.ConnectionOpen) {
 		return
 	}
 	c.session = session
+	c.mu.Lock()
+	c.counter = session
+	c.mu.Unlock()
 	c.batch = session.NewBatch()
 	c.phase = running
 	c.established.Store(true)

@@ -75,6 +75,7 @@ func (c *conn) sized(n int) []byte {
 
 // filled notes what a read brought, and chooses the next one's size.
 func (c *conn) filled(n int) int {
+	c.received.add(n)
 	switch {
 	case c.w+n == len(c.buf) && n > 0:
 		c.slack = 0

@@ -15,6 +15,7 @@ import (
 type transaction struct {
 	batch    *broker.Batch
 	size     int64 // of what it holds in memory, about
+	counts   fresh // of the channel, when it is committed
 	settled  []txSettled
 	returned []txReturn // mandatory and unroutable: sent back at commit
 }
@@ -37,6 +38,9 @@ type txReturn struct {
 }
 
 func (tx *transaction) settle(list []tagged, v verdict) {
+	if v == acked {
+		tx.counts.acked += uint32(len(list))
+	}
 	tx.settled = append(tx.settled, txSettled{append([]tagged(nil), list...), v})
 }
 
@@ -47,6 +51,7 @@ func (c *conn) txSelect(ch *channel) error {
 	if ch.tx == nil {
 		ch.tx = &transaction{batch: c.session.NewBatch()}
 		ch.tx.batch.Atomic()
+		c.show(ch)
 	}
 	c.reply(ch.id, &wire.TxSelectOk{})
 	return nil
@@ -76,6 +81,7 @@ func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Propertie
 		Exchange: kept.method.Exchange, RoutingKey: kept.method.RoutingKey,
 		Props: kept.props, Body: kept.body, Upload: up, Reply: ch.replyConsumer,
 	}
+	p.Mandatory = m.Mandatory
 	routed, err := ch.tx.batch.Publish(&p)
 	if errors.Is(err, broker.ErrNotStored) {
 		c.notStored(ch, err)
@@ -85,6 +91,8 @@ func (c *conn) txPublish(ch *channel, m *wire.BasicPublish, props amqp.Propertie
 		c.failMethod(ch, err, wire.IDBasicPublish)
 		return false
 	}
+	ch.tx.counts.publish(routed, m.Mandatory)
+	c.show(ch)
 	if !routed && m.Mandatory {
 		kept.props = p.Props // good until the batch is reset
 		if up != nil {
@@ -118,6 +126,7 @@ func (c *conn) txCommit(ch *channel) error {
 	case err != nil:
 		return amqp.InternalError("transaction could not be stored: %v", err)
 	}
+	ch.fresh.add(&tx.counts)
 	for i := range tx.returned {
 		r := &tx.returned[i]
 		c.sendReturn(ch, &r.method, r.props, r.body, r.large)
@@ -127,9 +136,10 @@ func (c *conn) txCommit(ch *channel) error {
 		c.credit(ch, s.list)
 	}
 	c.touchAll()
-	tx.settled, tx.size = nil, 0
+	tx.settled, tx.size, tx.counts = nil, 0, fresh{}
 	tx.dropReturned()
 	tx.batch.Atomic()
+	c.show(ch)
 	c.flush(false)
 	return nil
 }
@@ -169,6 +179,7 @@ func (c *conn) undo(ch *channel) {
 		c.watch(ch)
 	}
 	c.mu.Unlock()
-	tx.settled, tx.size = nil, 0
+	tx.settled, tx.size, tx.counts = nil, 0, fresh{}
 	tx.dropReturned()
+	c.show(ch)
 }

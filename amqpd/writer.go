@@ -78,6 +78,7 @@ func (c *conn) drain() bool {
 
 // writeFlight writes all that the flight holds, and blocks for it.
 func (c *conn) writeFlight() error {
+	size := c.flight.left()
 	var err error
 	if c.sock != c.nc { // TLS takes no vector
 		err = c.writeRecords()
@@ -87,6 +88,7 @@ func (c *conn) writeFlight() error {
 		c.flight.advance(int(n))
 	}
 	c.didWrite.Store(true)
+	c.sent.add(size - c.flight.left())
 	return err
 }
 
@@ -147,7 +149,9 @@ func (c *conn) respond() {
 	c.writing = true
 	c.mu.Unlock()
 
+	size := c.flight.left()
 	err := c.raw.writeSome()
+	c.sent.add(size - c.flight.left())
 
 	c.didWrite.Store(true)
 

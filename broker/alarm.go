@@ -83,7 +83,8 @@ func (b *Broker) watchDisk() {
 	var w diskWatch
 	for {
 		select {
-		case <-t.C:
+		case now := <-t.C:
+			b.clock.Store(now.UnixMilli())
 			b.lookAtDisk(&w)
 		case <-b.stop:
 			return

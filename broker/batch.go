@@ -25,6 +25,9 @@ type Publishing struct {
 	// Confirm: somebody waits for the message to be on disk, so that the flush
 	// causes a commit.
 	Confirm bool
+	// Mandatory: where it reaches no queue the front end sends it back. It is counted
+	// as returned then, and else as dropped.
+	Mandatory bool
 	// Reply is the channel's consumer of ReplyQueue, where it has one.
 	Reply *Consumer
 }
@@ -51,6 +54,8 @@ type Batch struct {
 	stepped bool          // some part ends because of settleStep
 	refused []refusal     // deliveries to be buried; see refuse.go
 	seqs    []uint64      // scratch
+
+	counting counting
 
 	cache  routeCache
 	writes writes // exchanges that the user may publish to
@@ -120,6 +125,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	p.Props = props
 	if len(r.queues)+len(r.delays) == 0 {
 		b.index = append(b.index, -1)
+		b.counting.publish(r, p)
 		return false, nil
 	}
 	if r.limited {
@@ -152,6 +158,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 			b.addTouched(q)
 		}
 	}
+	b.counting.publish(r, p)
 	b.confirm = b.confirm || p.Confirm
 	return r.routed, nil
 }
@@ -176,7 +183,8 @@ func (b *Batch) route(exchange, key []byte) (*route, error) {
 	if b.router.once {
 		r = &b.single
 	}
-	r.fill(exchange, key, generation, &b.router)
+	b.counting.free(r, b.atomic)
+	r.fill(key, generation, &b.router)
 	return r, nil
 }
 
@@ -264,7 +272,8 @@ func (b *Batch) routeWithProps(p *Publishing, props amqp.Properties) (*route, am
 	}
 	generation := b.s.v.generation.Load()
 	b.router.walk(x)
-	b.single.fill(p.Exchange, p.RoutingKey, generation, &b.router)
+	b.counting.free(&b.single, b.atomic)
+	b.single.fill(p.RoutingKey, generation, &b.router)
 	return &b.single, props, nil
 }
 
@@ -281,7 +290,10 @@ func (b *Batch) rewrite(e *amqp.PropertiesEditor) (amqp.Properties, error) {
 
 // Ack removes a delivered message. As with Requeue and Discard, one that is
 // gone, or whose queue is, is passed over.
-func (b *Batch) Ack(q Queue, seq uint64) { b.settle(q, seq, acked) }
+func (b *Batch) Ack(q Queue, seq uint64) {
+	b.settle(q, seq, acked)
+	b.counting.ack(q)
+}
 
 // Requeue gives a delivered message back: to its place, redelivered.
 func (b *Batch) Requeue(q Queue, seq uint64) { b.settle(q, seq, requeued) }
@@ -354,6 +366,10 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 		return 0, nil
 	}
 	br := b.s.b
+	published := len(b.index)
+	if !b.atomic {
+		b.counting.settle(b.s.v, published, true)
+	}
 	waited := b.confirm || b.atomic
 	mode := wal.Lazy
 	if waited && !lead {
@@ -399,6 +415,9 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	}
 	if b.atomic && failure == nil && b.cur.Rejections() > 0 {
 		failure = ErrRefused // and the store has done nothing
+	}
+	if b.atomic {
+		b.counting.settle(b.s.v, published, failure == nil)
 	}
 	if b.stepped {
 		for _, q := range b.giving {
@@ -489,6 +508,7 @@ func (b *Batch) Reset() {
 	b.refused = b.refused[:0]
 	b.index, b.ops, b.settled = b.index[:0], 0, 0
 	b.now = 0
+	b.counting.drop()
 	clear(b.delayed)
 	b.delayed = b.delayed[:0]
 	b.atomic, b.confirm, b.flushed = false, false, false

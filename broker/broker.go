@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -114,6 +115,13 @@ type Broker struct {
 	verifier *access.Verifier
 	admin    sync.Mutex // one change of users, permissions and vhosts at a time; before mu
 
+	clock           atomic.Int64 // ms since 1970, moved every 100 ms: for what needs no better time
+	ids             atomic.Uint64
+	churn           churn
+	former          stats.Shared // counts of vhosts that are gone
+	receivedConfirm atomic.Uint64
+	deadLettered    [stats.DeathReasons]atomic.Uint64
+
 	closing atomic.Bool  // delivery is to stop
 	ahead   atomic.Int32 // queues that keep what they read ahead
 
@@ -152,6 +160,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	}
 	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, started: start, stop: make(chan struct{}), gauge: o.gauge,
 		vhosts: map[string]*vhost{}, accounts: map[string]*account{}, verifier: access.NewVerifier()}
+	b.clock.Store(start.UnixMilli())
 	b.runners.New = func() any {
 		r := &runner{b: b}
 		r.doomed.claim.Moving = true

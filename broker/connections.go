@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -20,6 +21,9 @@ type Client interface {
 	// user and vhost. Any goroutine may call it while the session is there; no lock
 	// of the broker is held.
 	Describe(l *ConnectionListing)
+	// Channels adds the open channels to a list, in any order, with all but the names
+	// of channel, connection, user and vhost. As for Describe.
+	Channels(list []ChannelListing) []ChannelListing
 }
 
 // ConnectionListing is a connection to a vhost. Its table may not be changed.
@@ -35,6 +39,8 @@ type ConnectionListing struct {
 	Heartbeat            time.Duration // 0: none
 	ClientProperties     amqp.Table
 	Connected            time.Time
+	ID                   uint64
+	Traffic              stats.Traffic
 	peer                 Client
 }
 
@@ -72,7 +78,7 @@ func (b *Broker) connections(want func(s *Session) bool) []ConnectionListing {
 	list := []ConnectionListing{}
 	for _, s := range sessions {
 		if peer, ok := s.peer.(Client); ok && want(s) {
-			l := ConnectionListing{Name: peer.Name(), User: s.user.Name, VHost: s.v.name, peer: peer}
+			l := ConnectionListing{ID: s.id, Name: peer.Name(), User: s.user.Name, VHost: s.v.name, peer: peer}
 			peer.Describe(&l)
 			list = append(list, l)
 		}

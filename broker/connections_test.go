@@ -14,6 +14,8 @@ type fakeClient struct {
 	closed *amqp.Error
 }
 
+func (c *fakeClient) Channels(list []ChannelListing) []ChannelListing { return list }
+
 func (c *fakeClient) Describe(l *ConnectionListing) { l.State = "running" }
 func (c *fakeClient) Close(err *amqp.Error)         { c.closed = err }
 

@@ -35,6 +35,8 @@ type ConsumerSpec struct {
 	Exclusive bool       // no other consumer beside it
 	Args      amqp.Table // x-priority, an integer: higher ones are served first
 	Data      any        // the front end's own
+	// Channel and Prefetch are for who lists consumers.
+	Channel, Prefetch int
 }
 
 // Consumer is a place to which a queue's messages go.
@@ -43,6 +45,7 @@ type Consumer struct {
 	queue    Queue
 	sink     Sink
 	priority int64
+	session  *Session
 
 	// Fields of the queue's engine.
 
@@ -78,7 +81,7 @@ func (c *Consumer) Queue() Queue { return c.queue }
 // Touch, so that the front end can answer before the first delivery.
 func (s *Session) Consume(queue string, spec ConsumerSpec, sink Sink) (*Consumer, error) {
 	queue = cleanName(queue)
-	c := &Consumer{spec: spec, sink: sink}
+	c := &Consumer{spec: spec, sink: sink, session: s}
 	if queue == ReplyQueue {
 		return s.consumeReplies(c)
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -42,6 +43,9 @@ type runner struct {
 	reached []*localQueue // where dead letters have gone, and nobody has delivered yet
 	letters *letters      // nil: not needed yet
 	delayed []*delays     // where dead letters wait, or messages that were delayed before
+
+	counting *vhost // what counts are of; nil: nothing was counted
+	counts   stats.Counts
 }
 
 const (
@@ -78,6 +82,7 @@ func (r *runner) done() {
 }
 
 func (r *runner) flush() {
+	r.settleCounts()
 	for i, s := range r.sinks {
 		s.Flush()
 		r.sinks[i] = nil
@@ -150,7 +155,9 @@ func (q *localQueue) admit() {
 func (q *localQueue) makeReady(c *Consumer) {
 	if c.attached && !c.ready {
 		c.level.push(c)
-		q.waiting.Add(1)
+		if q.waiting.Add(1) == 1 {
+			q.able(true)
+		}
 	}
 }
 
@@ -333,7 +340,9 @@ func (q *localQueue) readyLevel() *level {
 func (q *localQueue) setAside(c *Consumer) {
 	if c.ready {
 		c.level.drop(c)
-		q.waiting.Add(-1)
+		if q.waiting.Add(-1) == 0 {
+			q.able(false)
+		}
 	}
 }
 
@@ -364,6 +373,7 @@ func (q *localQueue) measure(l *level) int {
 func (q *localQueue) hand(r *runner, l *level, claim *store.Claim, tag uint64) int {
 	ds := r.deliveries(q, claim.Items, tag)
 	given := 0
+	var sum stats.Counts
 	for given < len(ds) && l.n > 0 {
 		c := l.head
 		if c.room <= 0 {
@@ -381,6 +391,9 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim, tag uint64) i
 			r.took(c.sink)
 			if c.spec.NoAck {
 				q.ackTaken(ds[given : given+n])
+				sum.DeliverNoAck += uint64(n)
+			} else {
+				sum.Deliver += uint64(n)
 			}
 		}
 		given += n
@@ -392,6 +405,14 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim, tag uint64) i
 			// only then does the front end know that it waits for a touch.
 			l.turn()
 		}
+	}
+	if given > 0 {
+		for i := range ds[:given] {
+			if ds[i].Redelivered {
+				sum.Redeliver++
+			}
+		}
+		r.count(q, &sum)
 	}
 	// Where bodies are large the out buffer takes only some of a run: claim less
 	// the next time.

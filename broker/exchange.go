@@ -9,7 +9,7 @@ import (
 	"github.com/leveret-mq/leveret/wal"
 )
 
-// exchange is a routing table with a name. All fields but deleted are fixed
+// exchange is a routing table with a name. All fields but deleted and the counters are fixed
 // once it stands in its vhost's map; the table takes care of itself.
 type exchange struct {
 	node
@@ -25,6 +25,8 @@ type exchange struct {
 	delays      *delays // what waits; nil: it is not of the type for that
 	lsn         wal.LSN // of its record
 	deleted     bool    // guarded by vhost.mu
+	id          uint64
+	came, went  atomic.Uint64 // publishes, and queues that they went to
 }
 
 // ExchangeSpec describes an exchange to declare.
@@ -37,7 +39,7 @@ type ExchangeSpec struct {
 // newExchange makes an exchange, or nil if there is no such type.
 func (v *vhost) newExchange(spec ExchangeSpec) *exchange {
 	x := &exchange{
-		v: v, name: spec.Name, kind: spec.Type, table: routing.New[*node](routesAs(spec.Type, spec.Args), spec.Args),
+		v: v, id: v.b.ids.Add(1), name: spec.Name, kind: spec.Type, table: routing.New[*node](routesAs(spec.Type, spec.Args), spec.Args),
 		durable: spec.Durable, autoDelete: spec.AutoDelete, internal: spec.Internal,
 		args: spec.Args.Clone(),
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -52,6 +53,7 @@ func (q *localQueue) get(noAck bool, fn func(d *Delivery, remaining int)) (bool,
 			}
 			b.pause(readPause)
 		default:
+			r.count(q, &stats.Counts{GetEmpty: 1})
 			return false, nil
 		}
 	}
@@ -85,6 +87,7 @@ func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remainin
 	ready, _, _ := q.messages()
 	fn(&ds[0], ready)
 	seq := ds[0].Seq
+	q.countGet(r, noAck, ds[0].Redelivered)
 	clear(ds)
 	r.claim.Release()
 	if noAck {

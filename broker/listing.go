@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -29,8 +31,23 @@ type QueueListing struct {
 	Owner                          string // an exclusive queue's connection
 	Args                           amqp.Table
 	Ready, Unacked, Consumers      int
-	ReadyBytes                     int64
-	Policy, Operator               *policy.Policy // nil: none applies
+	// Bytes are those of bodies: of all messages, of the ready ones, of the others.
+	Bytes, ReadyBytes, UnackedBytes int64
+	// Persistent are the messages, and their bodies' bytes, that outlive a restart.
+	Persistent      int
+	PersistentBytes int64
+	ID              uint64 // of this very queue: one that is declared anew has another
+	Counts          stats.Counts
+	// IdleSince is when something was counted last, at first when it was made, by a
+	// clock of 100 ms.
+	IdleSince time.Time
+	// Utilisation is how much of the last 10 s or so some consumer could have taken a
+	// message at once, from 0 to 1; -1: there are no consumers.
+	Utilisation float64
+	// Single is the tag of the one consumer that is served, of a queue with a single
+	// active one.
+	Single           string
+	Policy, Operator *policy.Policy // nil: none applies
 }
 
 // ExchangeListing is what an exchange is. The default exchange has no name.
@@ -38,6 +55,8 @@ type ExchangeListing struct {
 	Name, VHost, Type             string
 	Durable, AutoDelete, Internal bool
 	Predeclared                   bool
+	ID                            uint64
+	Counts                        stats.Counts // PublishIn, PublishOut
 	Args                          amqp.Table
 	Policy, Operator              *policy.Policy
 }
@@ -135,8 +154,20 @@ func listQueue(q Queue) QueueListing {
 	if d.owner != nil {
 		l.Owner = d.owner.peer.Name()
 	}
-	l.Ready, l.Unacked, l.Consumers = q.Counts()
-	l.ReadyBytes = q.readyBytes()
+	h := q.holds()
+	l.Ready, l.Unacked, l.Consumers = h.Ready, h.Unacked, q.consumerCount()
+	l.Bytes, l.ReadyBytes, l.UnackedBytes = h.ReadyBytes+h.UnackedBytes, h.ReadyBytes, h.UnackedBytes
+	l.Persistent, l.PersistentBytes = h.Persistent, h.PersistentBytes
+	l.ID, l.Counts, l.IdleSince = d.id, d.counts(), time.UnixMilli(d.lastActive())
+	l.Utilisation = -1
+	if l.Consumers > 0 {
+		l.Utilisation = d.utilisation(d.v.b.clock.Load())
+		if set.singleActive {
+			if _, active := q.attached(); active != nil {
+				l.Single = active.spec.Tag
+			}
+		}
+	}
 	return l
 }
 
@@ -173,11 +204,15 @@ func (b *Broker) Exchange(vhost, name string) (ExchangeListing, error) {
 	return x.list(), nil
 }
 
+func (x *exchange) counts() stats.Counts {
+	return stats.Counts{PublishIn: x.came.Load(), PublishOut: x.went.Load()}
+}
+
 func (x *exchange) list() ExchangeListing {
 	set := x.settings()
 	return ExchangeListing{
 		Name: x.name, VHost: x.v.name, Type: x.kind, Durable: x.durable, AutoDelete: x.autoDelete, Internal: x.internal,
-		Predeclared: x.predeclared, Args: x.args, Policy: set.policy, Operator: set.operator,
+		Predeclared: x.predeclared, ID: x.id, Counts: x.counts(), Args: x.args, Policy: set.policy, Operator: set.operator,
 	}
 }
 

@@ -112,9 +112,25 @@ func (q *localQueue) Counts() (ready, unacked, consumers int) {
 	return ready, unacked, int(q.consuming.Load())
 }
 
-func (q *localQueue) readyBytes() int64 {
-	_, _, bytes := q.messages()
-	return bytes
+func (q *localQueue) consumerCount() int { return int(q.consuming.Load()) }
+
+func (q *localQueue) attached() (consumers []*Consumer, active *Consumer) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.consumers), q.active
+}
+
+func (q *localQueue) holds() (h holding) {
+	for _, sq := range q.lanes() {
+		c := sq.Holds()
+		h.Ready += c.Ready
+		h.Unacked += c.Unacked
+		h.ReadyBytes += c.ReadyBytes
+		h.UnackedBytes += c.UnackedBytes
+		h.Persistent += c.Persistent
+		h.PersistentBytes += c.PersistentBytes
+	}
+	return h
 }
 
 // messages counts over all lanes; bytes are those of ready bodies.

@@ -111,6 +111,7 @@ func (s *Session) OpenChannel() error {
 		return amqp.NotAllowed("number of channels opened for user '%s' has reached the maximum allowed user limit of (%d)", u.Name, limit)
 	}
 	s.channels++
+	s.b.churn.channelCreated.Add(1)
 	return nil
 }
 
@@ -118,6 +119,7 @@ func (s *Session) OpenChannel() error {
 // that are left.
 func (s *Session) CloseChannel() {
 	s.channels--
+	s.b.churn.channelClosed.Add(1)
 	s.account.channels.Add(-1)
 }
 

@@ -39,8 +39,12 @@ type Queue interface {
 
 	// def is the part that does not depend on the engine.
 	def() *queueDef
-	// readyBytes are the bytes of the ready messages' bodies.
-	readyBytes() int64
+	// holds is what there is in the queue.
+	holds() holding
+	// consumerCount is how many consumers there are; attached are these, and the one
+	// that is served alone, where there is to be only one.
+	consumerCount() int
+	attached() (consumers []*Consumer, active *Consumer)
 	// local is the queue as the store sees it, nil for other engines: all
 	// queues of a message that have one share one record.
 	local() *store.Queue
@@ -70,6 +74,14 @@ type Queue interface {
 	settingsChanged(old, new *settings)
 }
 
+// holding is what a queue has. Bytes are those of bodies.
+type holding struct {
+	Ready, Unacked           int
+	ReadyBytes, UnackedBytes int64
+	Persistent               int // of both
+	PersistentBytes          int64
+}
+
 // settlement is what becomes of a delivered message.
 type settlement uint8
 
@@ -93,10 +105,13 @@ type queueDef struct {
 	args       amqp.Table
 	// set is what the arguments say; it is replaced as a whole: see settings.
 	set      atomic.Pointer[settings]
-	owner    *Session     // of an exclusive queue
-	lsn      wal.LSN      // of its record
-	used     atomic.Int64 // last use that keeps x-expires away, Unix ns
-	deadline *deadline    // for x-expires; expiry's lock guards it; nil: never watched
+	owner    *Session              // of an exclusive queue
+	lsn      wal.LSN               // of its record
+	used     atomic.Int64          // last use that keeps x-expires away, Unix ns
+	deadline *deadline             // for x-expires; expiry's lock guards it; nil: never watched
+	id       uint64                // of this very queue, in this life of the broker
+	made     int64                 // when, or when the broker started, ms since 1970
+	tally    atomic.Pointer[tally] // nil: nothing was counted yet
 }
 
 // QueueSpec describes a queue to declare.
@@ -115,7 +130,7 @@ type QueueInfo struct {
 
 func (v *vhost) newQueue(spec QueueSpec, set settings, owner *Session) *localQueue {
 	q := &localQueue{queueDef: queueDef{
-		v: v, name: spec.Name, owner: owner, args: spec.Args.Clone(),
+		v: v, id: v.b.ids.Add(1), made: v.b.clock.Load(), name: spec.Name, owner: owner, args: spec.Args.Clone(),
 		durable: spec.Durable && !spec.Exclusive, exclusive: spec.Exclusive, autoDelete: spec.AutoDelete,
 	}}
 	if set == plain {
@@ -208,7 +223,11 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		if q = v.queues[spec.Name]; q != nil {
 			t.await(q.def().lsn)
 			q.def().use()
-			return asError(q.def().compare(s, spec))
+			bad := q.def().compare(s, spec)
+			if bad == nil {
+				v.b.churn.queueDeclared.Add(1)
+			}
+			return asError(bad)
 		}
 		if err := s.mayMake(t, spec); err != nil {
 			return err
@@ -233,6 +252,8 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			return err
 		}
 		v.queues[spec.Name] = fresh
+		v.b.churn.queueDeclared.Add(1)
+		v.b.churn.queueCreated.Add(1)
 		if owner != nil {
 			owner.exclusive[fresh] = struct{}{}
 		}
@@ -337,6 +358,7 @@ func (t *change) deleteQueue(q Queue) (removed func() int) {
 		delete(t.v.replies, d.name)
 	} else {
 		delete(t.v.queues, d.name)
+		t.v.b.churn.queueDeleted.Add(1)
 	}
 	if d.owner != nil {
 		delete(d.owner.exclusive, q)

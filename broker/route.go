@@ -12,17 +12,20 @@ import (
 // route is what a batch knows of one exchange and routing key: where messages
 // go as long as the vhost's generation stands.
 type route struct {
-	generation    uint64
-	exchange, key []byte
-	queues        []Queue
-	locals        []*store.Queue // those of queues that are on the store
-	routed        bool           // some queue is no reply destination
-	limited       bool           // some queue has a bound
-	quorum        bool           // some queue keeps what is transient too
-	prioritized   bool           // some queue has lanes
-	delays        []*delays      // of exchanges that keep the message
-	delay         int64          // for so many ms
-	epoch         uint64         // the flush for which its queues are noted
+	generation  uint64
+	x           *exchange // that is published to; nil: this is no route yet
+	key         []byte
+	queues      []Queue
+	locals      []*store.Queue // those of queues that are on the store
+	routed      bool           // some queue is no reply destination
+	limited     bool           // some queue has a bound
+	quorum      bool           // some queue keeps what is transient too
+	prioritized bool           // some queue has lanes
+	out         uint32         // how many of queues are no reply destination
+	delays      []*delays      // of exchanges that keep the message
+	delay       int64          // for so many ms
+	epoch       uint64         // the flush for which its queues are noted
+	n           uint64         // messages of the batch that were counted here: see counting
 }
 
 // routeCache remembers routes by exchange and routing key: the last one, and a
@@ -40,7 +43,7 @@ const routeSlots = 64
 // lookup returns the route for exchange and key, and whether it is still good.
 // Where it is not, the caller fills it in.
 func (c *routeCache) lookup(exchange, key []byte, generation uint64) (r *route, ok bool) {
-	if r := c.last; r != nil && bytes.Equal(r.key, key) && bytes.Equal(r.exchange, exchange) {
+	if r := c.last; r != nil && bytes.Equal(r.key, key) && r.x != nil && r.x.name == string(exchange) {
 		return r, r.generation == generation
 	}
 	if c.table == nil {
@@ -50,7 +53,7 @@ func (c *routeCache) lookup(exchange, key []byte, generation uint64) (r *route, 
 	h := maphash.Bytes(c.seed, key) + 31*maphash.Bytes(c.seed, exchange)
 	r = &c.table[h%routeSlots]
 	c.last = r
-	return r, r.generation == generation && bytes.Equal(r.key, key) && bytes.Equal(r.exchange, exchange)
+	return r, r.generation == generation && r.x != nil && r.x.name == string(exchange) && bytes.Equal(r.key, key)
 }
 
 // router walks from exchange to exchange. It is scratch memory of a batch.
@@ -187,11 +190,12 @@ func (r *router) addQueue(q Queue) {
 }
 
 // fill keeps what walk found.
-func (r *route) fill(exchange, key []byte, generation uint64, from *router) {
-	r.exchange = append(r.exchange[:0], exchange...)
+func (r *route) fill(key []byte, generation uint64, from *router) {
+	r.x = from.exchanges[0]
 	r.key = append(r.key[:0], key...)
 	same := r.generation == generation && slices.Equal(r.queues, from.queues)
 	r.generation = generation
+	r.out = uint32(len(from.queues) - from.replies)
 	r.routed = len(from.queues) > from.replies || len(from.delays) > 0
 	r.delays, r.delay = append(r.delays[:0], from.delays...), from.delay
 	if same { // and so are their settings: policies raise the generation

@@ -31,6 +31,7 @@ type Session struct {
 	channels int                   // of OpenChannel
 
 	exclusive map[Queue]struct{} // guarded by vhost.mu
+	id        uint64
 }
 
 // NewSession begins a connection's life in a vhost. An unknown vhost, one that
@@ -49,10 +50,11 @@ func (b *Broker) NewSession(vhost string, u *User, p Peer) (*Session, error) {
 	if bad != nil {
 		return nil, bad
 	}
-	s := &Session{b: b, v: v, user: u, peer: p, account: a, exclusive: map[Queue]struct{}{}}
+	s := &Session{b: b, id: b.ids.Add(1), v: v, user: u, peer: p, account: a, exclusive: map[Queue]struct{}{}}
 	s.grant.Store(v.grants[u.Name])
 	v.sessions[s] = struct{}{}
 	a.sessions[s] = struct{}{}
+	b.churn.connectionCreated.Add(1)
 	return s, nil
 }
 
@@ -66,6 +68,9 @@ func (s *Session) VHost() string { return s.v.name }
 // what the session's consumers have not acked, and cancels them, before.
 func (s *Session) Close() {
 	s.b.mu.Lock()
+	if _, there := s.v.sessions[s]; there {
+		s.b.churn.connectionClosed.Add(1)
+	}
 	delete(s.v.sessions, s)
 	delete(s.account.sessions, s)
 	s.b.mu.Unlock()

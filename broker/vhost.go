@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -22,6 +23,9 @@ type vhost struct {
 	// found under one generation, and is used while that still stands, misses
 	// only changes whose maker has not been answered yet.
 	generation atomic.Uint64
+
+	counts stats.Shared // of all that is in it
+	gone   atomic.Bool  // former has its counts
 
 	// policing is held while policies change and their objects follow.
 	policing sync.Mutex
@@ -62,7 +66,7 @@ func newVHost(b *Broker, name string) *vhost {
 		v.exchanges[x.name] = x
 	}
 	// The default exchange routes by the map of queues: it has no table.
-	x := &exchange{v: v, kind: "direct", durable: true, predeclared: true}
+	x := &exchange{v: v, kind: "direct", durable: true, predeclared: true, id: b.ids.Add(1)}
 	x.applyPolicies(v.policies)
 	v.exchanges[""] = x
 	return v

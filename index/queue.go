@@ -21,15 +21,31 @@ type Queue struct {
 
 	ready, unacked int
 	readyBytes     int64 // bodies of ready messages
+	unackedBytes   int64 // and of claimed ones
 
 	pages  pages             // entries of messages that are not in runs
 	sealed *sealed           // nil: no runs
 	acks   acks              // what is gone above the floor
 	heap   seqHeap           // ready again, all below cursor; stale ones are skipped
 	counts map[uint64]uint32 // delivery counts of those that have one
-	aside  []uint64          // unreadable messages, kept for who repairs the files; some may have gone
-	asides int               // those that have not
+	rare   *rare             // nil: there is nothing of the kind
 	exp    *expiry           // nil: no message expires
+}
+
+// rare is what most queues do not have.
+type rare struct {
+	transient      int   // entries without Logged: what does not outlive the process
+	transientBytes int64 // their bodies
+
+	aside  []uint64 // unreadable messages, kept for who repairs the files; some may have gone
+	asides int      // those that have not
+}
+
+func (q *Queue) rarely() *rare {
+	if q.rare == nil {
+		q.rare = new(rare)
+	}
+	return q.rare
 }
 
 // Next is the sequence number that the next message gets.
@@ -54,13 +70,29 @@ func (q *Queue) Ready() int { return q.ready }
 func (q *Queue) Unacked() int { return q.unacked }
 
 // Aside is the number of messages that were found unreadable.
-func (q *Queue) Aside() int { return q.asides }
+func (q *Queue) Aside() int {
+	if q.rare == nil {
+		return 0
+	}
+	return q.rare.asides
+}
 
 // Len is the number of messages that are not gone.
-func (q *Queue) Len() int { return q.ready + q.unacked + q.asides }
+func (q *Queue) Len() int { return q.ready + q.unacked + q.Aside() }
 
 // ReadyBytes is the sum of the ready messages' bodies.
 func (q *Queue) ReadyBytes() int64 { return q.readyBytes }
+
+// UnackedBytes is the sum of the claimed messages' bodies.
+func (q *Queue) UnackedBytes() int64 { return q.unackedBytes }
+
+// Transient is the number of messages that are not Logged, and their bodies' bytes.
+func (q *Queue) Transient() (n int, bytes int64) {
+	if q.rare == nil {
+		return 0, 0
+	}
+	return q.rare.transient, q.rare.transientBytes
+}
 
 // Gone tells whether a number is acked, purged, or was skipped.
 func (q *Queue) Gone(seq uint64) bool {
@@ -128,6 +160,11 @@ func (q *Queue) Push(e Entry) uint64 {
 	q.pages.put(seq, e)
 	q.ready++
 	q.readyBytes += e.Body()
+	if e.Flags&Logged == 0 {
+		r := q.rarely()
+		r.transient++
+		r.transientBytes += e.Body()
+	}
 	return seq
 }
 
@@ -208,6 +245,7 @@ func (q *Queue) Take(seq uint64, e *Entry) (redelivered bool, count uint32) {
 	q.ready--
 	q.unacked++
 	q.readyBytes -= e.Body()
+	q.unackedBytes += e.Body()
 	return redelivered, count
 }
 
@@ -316,6 +354,7 @@ func (q *Queue) giveBack(seq uint64, e *Entry) {
 	q.unacked--
 	q.ready++
 	q.readyBytes += e.Body()
+	q.unackedBytes -= e.Body()
 	if q.exp != nil {
 		q.exp.back(seq)
 	}
@@ -342,8 +381,10 @@ func (q *Queue) SetAside(seq uint64) {
 	}
 	e.setState(aside)
 	q.unacked--
-	q.aside = append(q.aside, seq)
-	q.asides++
+	q.unackedBytes -= e.Body()
+	r := q.rarely()
+	r.aside = append(r.aside, seq)
+	r.asides++
 }
 
 // Ack removes the messages from first to last, ready ones too, and calls gone
@@ -399,11 +440,16 @@ func (q *Queue) drop(seq uint64, e *Entry) Entry {
 	switch old.state() {
 	case claimed:
 		q.unacked--
+		q.unackedBytes -= old.Body()
 	case aside:
 		q.leaveAside(seq)
 	default:
 		q.ready--
 		q.readyBytes -= old.Body()
+	}
+	if old.Flags&Logged == 0 {
+		q.rare.transient--
+		q.rare.transientBytes -= old.Body()
 	}
 	if old.Flags&counted != 0 {
 		delete(q.counts, seq)
@@ -426,10 +472,11 @@ func (q *Queue) drop(seq uint64, e *Entry) Entry {
 // leaveAside takes a message off the list of those set aside: at once where it
 // is the last, with many others where they are the greater part.
 func (q *Queue) leaveAside(seq uint64) {
-	if q.asides--; q.asides == 0 {
-		q.aside = nil
-	} else if len(q.aside) > 2*q.asides+keepHeap {
-		q.aside = slices.DeleteFunc(q.aside, func(s uint64) bool { return s == seq || !q.isAside(s) })
+	r := q.rare
+	if r.asides--; r.asides == 0 {
+		r.aside = nil
+	} else if len(r.aside) > 2*r.asides+keepHeap {
+		r.aside = slices.DeleteFunc(r.aside, func(s uint64) bool { return s == seq || !q.isAside(s) })
 	}
 }
 

@@ -65,7 +65,10 @@ func (r *Removed) Each(fn func(Entry)) {
 
 // Loose is the number of ranges, at most, that a Purge now would report.
 func (q *Queue) Loose() int {
-	n := len(q.heap) + len(q.aside) + 1
+	n := len(q.heap) + 1
+	if q.rare != nil {
+		n += len(q.rare.aside)
+	}
 	if q.taken > q.cursor {
 		n += q.takes
 	}
@@ -76,7 +79,12 @@ func (q *Queue) Loose() int {
 // ranges of numbers, ascending, that the log must say to be gone.
 func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	r := Removed{Ready: q.ready}
-	seqs := slices.DeleteFunc(slices.Clone(q.aside), func(seq uint64) bool { return !q.isAside(seq) })
+	transient, _ := q.Transient()
+	alike := transient == q.Len()
+	var seqs []uint64
+	if q.rare != nil {
+		seqs = slices.DeleteFunc(slices.Clone(q.rare.aside), func(seq uint64) bool { return !q.isAside(seq) })
+	}
 	for _, seq := range q.heap {
 		if e := q.entry(seq); e != nil && e.state() == requeued {
 			seqs = append(seqs, seq)
@@ -127,6 +135,7 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 	}
 	q.ready, q.readyBytes = 0, 0
 	q.cursor = end
+	q.countTransient(alike)
 
 	for i := 0; i < len(seqs); {
 		k := i + 1
@@ -148,6 +157,25 @@ func (q *Queue) Purge(gone func(first, last uint64)) Removed {
 		q.forgetGone(first)
 	}
 	return r
+}
+
+// countTransient counts anew, after a purge, of which only claimed messages are left:
+// all of them where only such were there, one by one where both kinds were.
+func (q *Queue) countTransient(all bool) {
+	r := q.rare
+	switch {
+	case r == nil || r.transient == 0:
+	case all:
+		r.transient, r.transientBytes = q.unacked, q.unackedBytes
+	default:
+		r.transient, r.transientBytes = 0, 0
+		for seq, e := q.pages.next(q.floor, q.next); e != nil; seq, e = q.pages.next(seq+1, q.next) {
+			if e.Flags&Logged == 0 {
+				r.transient++
+				r.transientBytes += e.Body()
+			}
+		}
+	}
 }
 
 // placed is an entry and its place.

@@ -204,6 +204,7 @@ func (q *Queue) TakeSealed(seq uint64, length, body uint32) (redelivered bool) {
 	q.cursor = seq + 1
 	q.ready--
 	q.unacked++
+	q.unackedBytes += e.Body()
 	return seq < q.past
 }
 

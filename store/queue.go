@@ -86,6 +86,29 @@ func (q *Queue) Counts() (ready, unacked int, readyBytes int64) {
 	return q.ix.Ready(), q.ix.Unacked(), q.ix.ReadyBytes()
 }
 
+// Holding is what a queue has. Bytes are those of bodies; of messages in segments that
+// nobody has looked at only their sum is known, so that they are near the truth.
+type Holding struct {
+	Ready, Unacked           int
+	ReadyBytes, UnackedBytes int64
+	Persistent               int // of both, those that outlive the process
+	PersistentBytes          int64
+}
+
+// Holds tells what there is in the queue, apart from what was set aside.
+func (q *Queue) Holds() Holding {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := Holding{
+		Ready: q.ix.Ready(), Unacked: q.ix.Unacked(),
+		ReadyBytes: q.ix.ReadyBytes(), UnackedBytes: q.ix.UnackedBytes(),
+	}
+	n, bytes := q.ix.Transient()
+	h.Persistent = max(h.Ready+h.Unacked-n, 0)
+	h.PersistentBytes = max(h.ReadyBytes+h.UnackedBytes-bytes, 0)
+	return h
+}
+
 // Requeued tells how often a message of the queue was requeued.
 func (q *Queue) Requeued(seq uint64) uint32 {
 	q.mu.Lock()

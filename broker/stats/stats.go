@@ -1,0 +1,121 @@
+// Package stats is what is counted of messages, connections and bytes, for who asks
+// how much of it there was. It is pure: whoever counts holds a lock, or uses Shared.
+//
+// Counters begin at 0 with the object that they belong to, and only grow. They live
+// in memory: a restart of the broker is a new beginning.
+package stats
+
+import "sync/atomic"
+
+// Counts are messages. What they mean is what RabbitMQ's message_stats mean by the
+// key in the comment; a field that makes no sense for an object is 0 there.
+type Counts struct {
+	// Publish (publish): messages that clients have published. Of a queue: those of
+	// them that were routed to it; dead letters and delayed messages do not count.
+	Publish uint64
+	// Confirm (confirm): publishes that were confirmed.
+	Confirm uint64
+	// ReturnUnroutable, DropUnroutable (return_unroutable, drop_unroutable): publishes
+	// that reached no queue, which went back to their publisher, or nowhere.
+	ReturnUnroutable, DropUnroutable uint64
+	// PublishIn (publish_in): publishes to an exchange, of clients and not from other
+	// exchanges. PublishOut (publish_out): queues that these were routed to.
+	PublishIn, PublishOut uint64
+	// Deliver, DeliverNoAck (deliver, deliver_no_ack): messages given to consumers that
+	// acknowledge, and to those that do not.
+	Deliver, DeliverNoAck uint64
+	// Get, GetNoAck (get, get_no_ack): messages given to basic.get; GetEmpty
+	// (get_empty): how often there was none.
+	Get, GetNoAck, GetEmpty uint64
+	// Redeliver (redeliver): of the four before, those with the flag redelivered.
+	Redeliver uint64
+	// Ack (ack): messages that clients have acknowledged.
+	Ack uint64
+}
+
+// DeliverGet is RabbitMQ's deliver_get: all that went out.
+func (c *Counts) DeliverGet() uint64 { return c.Deliver + c.DeliverNoAck + c.Get + c.GetNoAck }
+
+// fields are the counters, for what is done with each.
+func (c *Counts) fields() [13]*uint64 {
+	return [...]*uint64{
+		&c.Publish, &c.Confirm, &c.ReturnUnroutable, &c.DropUnroutable, &c.PublishIn, &c.PublishOut,
+		&c.Deliver, &c.DeliverNoAck, &c.Get, &c.GetNoAck, &c.GetEmpty, &c.Redeliver, &c.Ack,
+	}
+}
+
+// Add adds other counts.
+func (c *Counts) Add(o Counts) {
+	theirs := o.fields()
+	for i, n := range c.fields() {
+		*n += *theirs[i]
+	}
+}
+
+// Sub is what was counted since, where c is later than since.
+func (c Counts) Sub(since Counts) Counts {
+	theirs := since.fields()
+	for i, n := range c.fields() {
+		*n -= *theirs[i]
+	}
+	return c
+}
+
+// Shared are Counts to which several goroutines add. Each field is right by itself;
+// together they are not of one moment.
+type Shared struct{ fields [13]atomic.Uint64 }
+
+// Add adds counts. A field that is 0 costs a comparison.
+func (s *Shared) Add(c *Counts) {
+	for i, n := range c.fields() {
+		if *n != 0 {
+			s.fields[i].Add(*n)
+		}
+	}
+}
+
+// Load is what was counted so far.
+func (s *Shared) Load() (c Counts) {
+	for i, n := range c.fields() {
+		*n = s.fields[i].Load()
+	}
+	return c
+}
+
+// Churn counts what came and went.
+type Churn struct {
+	ConnectionCreated, ConnectionClosed       uint64
+	ChannelCreated, ChannelClosed             uint64
+	QueueDeclared, QueueCreated, QueueDeleted uint64
+}
+
+// Traffic is what went over a connection's socket, or what was written for TLS to
+// carry: bytes and writes to it, and reads from it (recv_oct, send_oct, recv_cnt,
+// send_cnt). Pending is what waits to be written, in bytes (send_pend).
+type Traffic struct {
+	ReceivedBytes, SentBytes uint64
+	Received, Sent           uint64
+	Pending                  int
+}
+
+// DeathReason says why a message became a dead letter, or was dropped as one.
+type DeathReason uint8
+
+const (
+	Rejected DeathReason = iota
+	Expired
+	MaxLength
+	DeliveryLimit
+	DeathReasons // how many there are
+)
+
+// String is RabbitMQ's word.
+func (r DeathReason) String() string {
+	return [...]string{"rejected", "expired", "maxlen", "delivery_limit"}[r]
+}
+
+// Global counts for the whole broker what Counts do not say.
+type Global struct {
+	ReceivedConfirm uint64 // publishes on channels with confirms
+	DeadLettered    [DeathReasons]uint64
+}
