@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
@@ -162,19 +163,26 @@ func (c *conn) startOk(m *wire.ConnectionStartOk) {
 	default:
 		c.user, err = c.srv.broker.Authenticate(user, password, c.loopback())
 	}
+	by := audit.Actor{User: user, From: c.nc.RemoteAddr().String(), Interface: "amqp"}
 	if err != nil {
 		if e := amqp.AsError(err); e.Code == amqp.CodeAccessRefused {
 			err = amqp.AccessRefused("Login was refused using authentication mechanism %s. For details see the broker logfile.", m.Mechanism)
-			what := "login refused"
-			if !c.srv.broker.MayComeFrom(user, c.loopback()) {
+			what, cause := "login refused", "wrong name or password"
+			switch {
+			case !c.srv.broker.MayComeFrom(user, c.loopback()):
 				what += ": the user may come from this machine only (--loopback-users)"
+				cause = "the user may come from this machine only"
+			case m.Mechanism == external:
+				cause = "no user has the certificate's name"
 			}
+			c.srv.broker.Tried(by, cause)
 			c.log().Warn(what, "user", user, "mechanism", m.Mechanism)
 			c.refused = true
 		}
 		c.failWith(err, 0)
 		return
 	}
+	c.srv.broker.Tried(by, "")
 	c.client.mechanism = m.Mechanism
 	c.client.all = bytes.Clone(m.ClientProperties) // the read buffer moves on
 	c.phase = awaitTuneOK
@@ -224,6 +232,8 @@ func (c *conn) tuneOk(m *wire.ConnectionTuneOk) {
 func (c *conn) open(m *wire.ConnectionOpen) {
 	session, err := c.srv.broker.NewSession(m.VirtualHost, c.user, c)
 	if err != nil {
+		c.srv.broker.AuditLog().Append(audit.Actor{User: c.user.Name, From: c.nc.RemoteAddr().String(), Interface: "amqp"}.Event(
+			"vhost.refused", audit.Object{Type: "vhost", Name: m.VirtualHost}, map[string]any{"cause": amqp.AsError(err).Text}))
 		c.failWith(err, wire.IDConnectionOpen)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
@@ -114,6 +115,8 @@ type Broker struct {
 
 	verifier *access.Verifier
 	admin    sync.Mutex // one change of users, permissions and vhosts at a time; before mu
+	auditLog atomic.Pointer[audit.Log]
+	logins   logins
 
 	clock           atomic.Int64 // ms since 1970, moved every 100 ms: for what needs no better time
 	ids             atomic.Uint64
@@ -140,6 +143,9 @@ type Stats struct {
 	Queues   int           // durable ones
 	Messages int           // ready in them
 	Recovery time.Duration // from Open's beginning to its end
+	// FirstUser is the administrator that Open made, since the broker is new; empty
+	// where it is not.
+	FirstUser string
 }
 
 // Open opens the broker in a folder, which is made if it is missing. A broker

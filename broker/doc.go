@@ -183,6 +183,7 @@
 //	login.go                     who may come in
 //	users.go vhosts.go permissions.go
 //	                             what administrators change
+//	acting.go                    changes that stand in the audit log; logins that are counted
 //	alarm.go memory.go           what is short: free disk space, memory
 //	resources.go                 how much of it there is, for who administrates
 //	reserve.go                   room for a start on a full disk

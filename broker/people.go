@@ -67,6 +67,7 @@ func (b *Broker) makeDefaultUser(c *adminChange) error {
 	}
 	c.batch.Put(catalog.Key(catalog.User, name), userRecord(u))
 	b.accounts[name] = a
+	b.stats.FirstUser = name
 	return c.apply()
 }
 

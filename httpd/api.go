@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -57,6 +58,7 @@ type call struct {
 	user  access.User
 	login *broker.User
 	s     *Server
+	code  int // of the answer, where it was json's
 
 	enters map[string]bool // vhosts that the user has permissions in; nil: not asked yet
 }
@@ -91,6 +93,7 @@ var (
 // resources are the API's paths. Each file has a table of its own; one path may stand
 // in several, with other methods.
 var resources = merge(
+	auditPaths,
 	bindingPaths,
 	checkPaths,
 	connectionPaths,
@@ -179,6 +182,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, methods m
 	if err == nil && method != http.MethodGet && do.who != management && do.who != anybody {
 		s.opts.Logger.Info("administrative change", "method", r.Method, "path", r.URL.EscapedPath(), "user", c.user.Name, "from", r.RemoteAddr)
 	}
+	c.audit(err)
 	if err != nil {
 		f := c.failure(err)
 		if f.code >= 500 {
@@ -217,6 +221,7 @@ func (c *call) enter(who role) error {
 		c.w.Header().Set("WWW-Authenticate", realm)
 		return err
 	}
+	c.b = c.b.ActingFor(c.actor())
 	if !c.has(management) {
 		return notAuthorised(notAllowed[management])
 	}
@@ -242,13 +247,17 @@ func (c *call) authenticate(name, password string) error {
 		c.login = u
 		c.user, err = c.b.User(u.Name) // its tags of now
 	}
+	by := audit.Actor{User: name, From: c.r.RemoteAddr, Interface: "http"}
 	if err == nil {
+		c.b.Tried(by, "")
 		return nil
 	}
-	what := "login to the management API was refused"
+	what, cause := "login to the management API was refused", "wrong name or password"
 	if !c.b.MayComeFrom(name, loopback(c.r.RemoteAddr)) {
 		what += ": the user may come from this machine only (--loopback-users)"
+		cause = "the user may come from this machine only"
 	}
+	c.b.Tried(by, cause)
 	c.s.opts.Logger.Warn(what, "user", name, "from", c.r.RemoteAddr)
 	return &failure{http.StatusUnauthorized, "not_authorized", "Login failed"}
 }
@@ -351,6 +360,7 @@ func (c *call) done(created bool) error {
 
 // json answers.
 func (c *call) json(code int, v any) error {
+	c.code = code
 	answer(c.w, code, v)
 	return nil
 }

@@ -80,6 +80,7 @@
 //	bindings.go connections.go overview.go checks.go
 //	           a resource each, with the table of its paths
 //	session.go logins of the page
+//	audit.go   what stands in the audit log
 //	declare.go queues, exchanges and bindings that are made and deleted
 //	messages.go
 //	           messages that are published and fetched

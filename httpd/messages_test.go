@@ -3,11 +3,14 @@ package httpd
 import (
 	"encoding/base64"
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/store"
 )
 
 const toQ = "/api/exchanges/%2F/amq.default/publish"
@@ -237,14 +240,13 @@ func TestFetchesAreBounded(t *testing.T) {
 	m.ready("q", 2)
 }
 
-// alarmed is a broker that is short of something.
-type alarmed struct{ Broker }
-
-func (alarmed) Alarm() string { return "low on disk" }
-
 func TestPublishersAreHeldUpHereToo(t *testing.T) {
-	m := newManaged(t)
-	m.s.SetBroker(alarmed{m.b})
+	b, err := broker.Open("data", broker.Options{Reserve: -1, DiskFreeLimit: math.MaxInt64, Store: store.Options{FS: vfs.NewMem()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	m := manage(t, b)
 	m.expect("POST", toQ, `{"routing_key":"q","properties":{},"payload":"","payload_encoding":"string"}`, 503,
 		`{"error":"service_unavailable","reason":"publishers are held up: the broker is low on disk"}`)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/httpd/page"
@@ -57,6 +58,11 @@ type Broker interface {
 	Authenticate(user, password string, loopback bool) (*broker.User, error)
 	LookUpUser(name string, loopback bool) (*broker.User, error)
 	MayComeFrom(user string, loopback bool) bool
+
+	// Tried notes a login, refused where it says why.
+	Tried(by audit.Actor, refused string)
+	ActingFor(by audit.Actor) *broker.Acting
+	AuditLog() *audit.Log
 
 	NewSession(vhost string, u *broker.User, p broker.Peer) (*broker.Session, error)
 

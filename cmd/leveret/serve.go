@@ -9,13 +9,16 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/amqpd"
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/httpd"
 	"github.com/leveret-mq/leveret/internal/certs"
@@ -122,6 +125,8 @@ func serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return explainOpen(cfg.DataDir, err)
 	}
+	trail := openAudit(cfg.DataDir, b, log)
+	defer func() { _ = trail.Close() }() // after what ends last has told of itself
 	srv, err := amqpd.NewServer(b, cfg.server(log))
 	if err != nil {
 		return errors.Join(err, b.Close())
@@ -156,6 +161,21 @@ func serve(ctx context.Context, cfg Config) error {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// openAudit gives a broker its audit log. One that cannot be used is told of and no
+// reason not to start.
+func openAudit(dir string, b *broker.Broker, log *slog.Logger) *audit.Log {
+	trail, err := audit.Open(filepath.Join(dir, "audit"), audit.Options{Logger: log})
+	if err != nil {
+		log.Error("the audit log cannot be opened; the broker goes on without it and tries again", "err", err)
+	}
+	b.SetAudit(trail)
+	if first := b.Stats().FirstUser; first != "" {
+		trail.Append(audit.Event{Event: "user.created", Interface: "boot", Object: audit.Object{Type: "user", Name: first},
+			Detail: map[string]any{"tags": []string{access.Administrator}, "cause": "the data directory is new"}})
+	}
+	return trail
 }
 
 // server are the options of AMQP's server.

@@ -23,6 +23,7 @@ const (
 	lockFile      = "LOCK"
 	markerFile    = "FAILED"
 	reserveFile   = "RESERVE" // room for a start on a full disk
+	auditFolder   = "audit"   // package audit looks at it
 	tempSuffix    = ".tmp"
 )
 
@@ -133,7 +134,7 @@ func list(fsys vfs.FS, dir string) (*files, error) {
 				return nil, err
 			}
 		case name == lockFile:
-		case name == reserveFile, name == reserveFile+tempSuffix:
+		case name == reserveFile, name == reserveFile+tempSuffix, name == auditFolder:
 			continue
 		case name == segmentFolder:
 			if err := l.listSegments(fsys, path); err != nil {

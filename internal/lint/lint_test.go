@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"wal", "segment", "index", "internal/record", "internal/catalog", "access", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},
-	{"broker/routing", "broker/policy", "broker/death", "broker/stats"},
+	{"broker/routing", "broker/policy", "broker/death", "broker/stats", "audit"},
 	{"broker"},
 	{"amqpd/wire"},
 	{"amqpd"},
