@@ -17,6 +17,8 @@ type QueueSample struct {
 	Counts                   stats.Counts
 	Ready, Unacked           int
 	ReadyBytes, UnackedBytes int64
+	Persistent               int // of all messages, as in QueueListing
+	PersistentBytes          int64
 	Consumers                int
 	Utilisation              float64 // as in QueueListing
 	Active                   int64   // when something was counted last, ms since 1970, by a clock of 100 ms
@@ -44,6 +46,11 @@ type ChannelSample struct {
 	Number            int
 	Counts            stats.Counts
 	Unacked           int
+	Unconfirmed       int
+	Uncommitted       int
+	AcksUncommitted   int
+	Prefetch          int
+	GlobalPrefetch    int
 	Consumers         int
 	Active            int64 // as in QueueSample
 }
@@ -98,6 +105,7 @@ func (b *Broker) EachQueue(fn func(QueueSample) bool) {
 			out := QueueSample{ID: d.id, VHost: v.name, Name: d.name, Counts: d.counts(), Active: d.lastActive(), Utilisation: d.utilisation(now)}
 			held := q.holds()
 			out.Ready, out.Unacked, out.ReadyBytes, out.UnackedBytes = held.Ready, held.Unacked, held.ReadyBytes, held.UnackedBytes
+			out.Persistent, out.PersistentBytes = held.Persistent, held.PersistentBytes
 			if out.Consumers = q.consumerCount(); out.Consumers == 0 {
 				out.Utilisation = -1
 			}
@@ -144,7 +152,8 @@ func (b *Broker) EachChannel(fn func(ChannelSample) bool) {
 			c := &scratch.channels[i]
 			out := ChannelSample{
 				ID: c.ID, VHost: s.v.name, Connection: peer.Name(), Number: c.Number, Counts: c.Counts,
-				Unacked: c.Unacked, Consumers: c.Consumers, Active: c.IdleSince.UnixMilli(),
+				Unacked: c.Unacked, Unconfirmed: c.Unconfirmed, Uncommitted: c.Uncommitted, AcksUncommitted: c.AcksUncommitted,
+				Prefetch: c.Prefetch, GlobalPrefetch: c.GlobalPrefetch, Consumers: c.Consumers, Active: c.IdleSince.UnixMilli(),
 			}
 			if !fn(out) {
 				return false

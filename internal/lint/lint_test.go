@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"internal/inspect"},
 	{"broker/routing", "broker/policy", "broker/death", "broker/stats", "audit"},
 	{"broker"},
-	{"amqpd/wire"},
+	{"amqpd/wire", "monitor"},
 	{"amqpd"},
 	{"httpd/page"},
 	{"httpd"},
