@@ -2,10 +2,8 @@ package httpd
 
 import (
 	"errors"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/leveret-mq/leveret/broker"
@@ -91,66 +89,19 @@ func flag(body map[string]any, key string) (bool, error) {
 	return false, badRequest("%s is not boolean: %s", key, policy.Term(body[key]))
 }
 
-// maxDepth is how deep arguments may be nested.
-const maxDepth = 16
-
 // arguments reads a field table.
 func arguments(body map[string]any) (amqp.Table, error) {
 	switch v := body["arguments"].(type) {
 	case nil:
 		return nil, nil
 	case map[string]any:
-		return tableOf(v, maxDepth)
+		return tableOf(v)
 	case []any:
 		if len(v) == 0 { // as some languages write an empty map
 			return nil, nil
 		}
 	}
 	return nil, badRequest("arguments should be an object, actually was %s", policy.Term(body["arguments"]))
-}
-
-func tableOf(m map[string]any, depth int) (amqp.Table, error) {
-	fields := make([]amqp.Field, 0, len(m))
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		if len(name) > 255 {
-			return nil, badRequest("an argument's name has at most 255 bytes")
-		}
-		v, err := valueOf(m[name], depth-1)
-		if err != nil {
-			return nil, err
-		}
-		fields = append(fields, amqp.Field{Name: name, Value: v})
-	}
-	return amqp.NewTable(fields...), nil
-}
-
-func valueOf(v any, depth int) (amqp.Value, error) {
-	if depth < 0 {
-		return amqp.Value{}, badRequest("arguments are nested too deep")
-	}
-	switch v := v.(type) {
-	case string:
-		return amqp.LongString(v), nil
-	case bool:
-		return amqp.Bool(v), nil
-	case int64:
-		return amqp.Int64(v), nil
-	case float64:
-		return amqp.Double(v), nil
-	case map[string]any:
-		t, err := tableOf(v, depth)
-		return amqp.Nested(t), err
-	case []any:
-		list := make([]amqp.Value, len(v))
-		for i := range v {
-			var err error
-			if list[i], err = valueOf(v[i], depth-1); err != nil {
-				return amqp.Value{}, err
-			}
-		}
-		return amqp.List(list...), nil
-	}
-	return amqp.Value{}, badRequest("null_not_allowed")
 }
 
 func putQueue(c *call) error {

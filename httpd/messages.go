@@ -219,7 +219,7 @@ func setProperty(edit *amqp.PropertiesEditor, prop amqp.Property, name string, v
 		if !ok {
 			return badRequest("headers should be an object, actually was %s", policy.Term(v))
 		}
-		t, err := tableOf(m, maxDepth)
+		t, err := tableOf(m)
 		if err != nil {
 			return err
 		}

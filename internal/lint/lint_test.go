@@ -19,7 +19,7 @@ const module = "github.com/leveret-mq/leveret/"
 // other either.
 var layers = [][]string{
 	{"internal/vfs", "internal/amqp", "internal/ram", "internal/certs"},
-	{"wal", "segment", "index", "internal/record", "internal/catalog", "access", "internal/arena", "internal/large"},
+	{"wal", "segment", "index", "internal/record", "internal/catalog", "internal/jsontable", "access", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},
 	{"broker/routing", "broker/policy", "broker/death", "broker/stats", "audit"},
