@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -132,6 +133,7 @@ type Broker struct {
 	mu       sync.Mutex
 	vhosts   map[string]*vhost
 	accounts map[string]*account
+	globals  map[string]json.RawMessage // parameters
 	closed   bool
 	hadUsers bool // Open found users, or a note that there were some
 	// tasks are the goroutines that were begun; none is once closed is set.
@@ -165,7 +167,7 @@ func Open(dir string, o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, started: start, stop: make(chan struct{}), gauge: o.gauge,
-		vhosts: map[string]*vhost{}, accounts: map[string]*account{}, verifier: access.NewVerifier()}
+		vhosts: map[string]*vhost{}, accounts: map[string]*account{}, globals: map[string]json.RawMessage{}, verifier: access.NewVerifier()}
 	b.clock.Store(start.UnixMilli())
 	b.runners.New = func() any {
 		r := &runner{b: b}

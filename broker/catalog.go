@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -152,6 +153,19 @@ func (b *Broker) load() error {
 		if err != nil {
 			return err
 		}
+	}
+	for _, e := range found[catalog.Parameter] {
+		v, err := lookup(e.names[0])
+		if err != nil {
+			return err
+		}
+		if v.parameters == nil {
+			v.parameters = map[parameterName]json.RawMessage{}
+		}
+		v.parameters[parameterName{e.names[1], e.names[2]}] = loadParameter(e.value)
+	}
+	for _, e := range found[catalog.Global] {
+		b.globals[e.names[0]] = loadParameter(e.value)
 	}
 	b.hadUsers = len(found[catalog.User]) > 0 || len(found[catalog.Once]) > 0
 	return b.dropOrphans(known)

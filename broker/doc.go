@@ -184,6 +184,7 @@
 //	users.go vhosts.go permissions.go
 //	                             what administrators change
 //	acting.go                    changes that stand in the audit log; logins that are counted
+//	parameters.go restore.go     what is kept for others; topology from definitions
 //	alarm.go memory.go           what is short: free disk space, memory
 //	resources.go                 how much of it there is, for who administrates
 //	reserve.go                   room for a start on a full disk

@@ -85,6 +85,7 @@ func (b *Broker) loadUser(name string, record amqp.Table) {
 func (v *vhost) load(record amqp.Table) {
 	info := &VHost{Name: v.name, Tags: loadStrings(record, "tags"), Limits: loadLimits(record)}
 	info.Description, _ = record.LongString("description")
+	info.QueueType, _ = record.LongString("default_queue_type")
 	v.leaving, _ = record.Bool("deleting")
 	v.info.Store(info)
 }

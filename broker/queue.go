@@ -204,7 +204,8 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		q.def().use()
 		return info(q), nil
 	}
-	if spec.Name == "" {
+	named := spec.Name != ""
+	if !named {
 		switch t, _ := spec.Args.LongString("x-queue-type"); t {
 		case typeQuorum:
 			return QueueInfo{}, amqp.PreconditionFailed("Cannot declare a server-named queue for type %s", kindQuorum)
@@ -212,7 +213,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 			return QueueInfo{}, amqp.PreconditionFailed("Cannot declare a server-named queue for type %s", kindStream)
 		}
 		spec.Name = "amq.gen-" + randomName()
-	} else if reserved(spec.Name) {
+	} else if reserved(spec.Name) && !s.restores {
 		return QueueInfo{}, errReserved("queue", spec.Name)
 	}
 	if err := s.mayConfigure(resourceQueue, spec.Name); err != nil {
@@ -222,7 +223,13 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 	err := v.change(func(t *change) error {
 		if q = v.queues[spec.Name]; q != nil {
 			t.await(q.def().lsn)
+			if s.restores {
+				return nil
+			}
 			q.def().use()
+			if is, ok := q.def().args.Get("x-queue-type"); ok && v.typeless(spec) {
+				spec.Args = spec.Args.With("x-queue-type", is)
+			}
 			bad := q.def().compare(s, spec)
 			if bad == nil {
 				v.b.churn.queueDeclared.Add(1)
@@ -232,13 +239,13 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		if err := s.mayMake(t, spec); err != nil {
 			return err
 		}
+		if named && !s.restores && v.typeless(spec) {
+			spec.Args = spec.Args.With("x-queue-type", amqp.LongString(v.info.Load().QueueType))
+		}
 		bad := checkArguments(spec.Args, spec.Name, v.name)
 		set := v.settingsFor(spec.Name, spec.Args)
-		if bad == nil && (set.quorum || set.stream) {
-			bad = checkDurableKind(spec, v.name)
-		}
-		if bad == nil && set.stream {
-			bad = amqp.NotImplemented("x-queue-type 'stream' of queue '%s' in vhost '%s': there are no streams here, only classic and quorum queues", spec.Name, v.name)
+		if bad == nil {
+			bad = checkType(&set, spec, v.name)
 		}
 		if bad != nil {
 			return bad
@@ -269,12 +276,18 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 	return info(q), nil
 }
 
+// typeless tells whether a queue is of the vhost's default type, because its
+// declaration names none.
+func (v *vhost) typeless(spec QueueSpec) bool {
+	return v.info.Load().QueueType != "" && spec.Durable && !spec.Exclusive && !spec.AutoDelete && !spec.Args.Has("x-queue-type")
+}
+
 // mayMake refuses a queue that is not there yet: one over the vhost's limit, or
 // whose dead letters would go where the user may not publish, or which the user may
 // not read. vhost.mu is held.
 func (s *Session) mayMake(t *change, spec QueueSpec) error {
 	v := s.v
-	if limit := v.limits().Get(access.MaxQueues); limit >= 0 && len(v.queues) >= limit {
+	if limit := v.limits().Get(access.MaxQueues); limit >= 0 && !s.restores && len(v.queues) >= limit {
 		return amqp.PreconditionFailed("cannot declare queue '%s': queue limit in vhost '%s' (%d) is reached", spec.Name, v.name, limit)
 	}
 	const dlx = "x-dead-letter-exchange"

@@ -32,6 +32,7 @@ type Session struct {
 
 	exclusive map[Queue]struct{} // guarded by vhost.mu
 	id        uint64
+	restores  bool // see Broker.Restore
 }
 
 // NewSession begins a connection's life in a vhost. An unknown vhost, one that

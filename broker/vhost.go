@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/json"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +35,8 @@ type vhost struct {
 	made     wal.LSN               // of its record; Broker.admin
 	sessions map[*Session]struct{} // Broker.mu
 	grants   map[string]*grant     // by user; Broker.mu
+
+	parameters map[parameterName]json.RawMessage // Broker.mu
 
 	// mu guards the maps, the bindings' books in all nodes, the owners of
 	// queues, and orders changes. Writers append to the log while they hold

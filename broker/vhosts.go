@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/leveret-mq/leveret/access"
@@ -13,6 +14,7 @@ import (
 type VHost struct {
 	Name, Description string
 	Tags              []string
+	QueueType         string        // of durable queues whose declaration names none; "": classic
 	Limits            access.Limits // max-connections, max-queues
 }
 
@@ -59,7 +61,16 @@ func (b *Broker) AddVHost(name string) error {
 	return err
 }
 
-// PutVHost makes a vhost, or gives the one there is another description and tags:
+// CheckQueueType refuses what cannot be a vhost's default type of queues.
+func CheckQueueType(name string) error {
+	switch name {
+	case "", typeClassic, typeQuorum:
+		return nil
+	}
+	return fmt.Errorf("the default queue type '%s' is none of classic and quorum", name)
+}
+
+// PutVHost makes a vhost, or gives the one there is another description, tags and type:
 // its limits stay, and d's are not looked at. created tells which it was. Nobody may
 // use a new one before SetPermissions.
 func (b *Broker) PutVHost(d VHost) (created bool, err error) { return b.putVHost(d.Name, &d) }
@@ -67,6 +78,11 @@ func (b *Broker) PutVHost(d VHost) (created bool, err error) { return b.putVHost
 func (b *Broker) putVHost(name string, d *VHost) (created bool, err error) {
 	if err := checkName("vhost", name); err != nil {
 		return false, err
+	}
+	if d != nil {
+		if err := CheckQueueType(d.QueueType); err != nil {
+			return false, err
+		}
 	}
 	err = b.administrate(func(c *adminChange) error {
 		v := b.vhost(name)
@@ -81,7 +97,7 @@ func (b *Broker) putVHost(name string, d *VHost) (created bool, err error) {
 		}
 		info := v.describe()
 		if d != nil {
-			info.Description, info.Tags = d.Description, slices.Clone(d.Tags)
+			info.Description, info.Tags, info.QueueType = d.Description, slices.Clone(d.Tags), d.QueueType
 		}
 		if err := b.saveVHost(c, v, &info); err != nil {
 			return err
@@ -214,6 +230,9 @@ func vhostRecord(d *VHost, deleting bool) []byte {
 	}
 	if len(d.Tags) > 0 {
 		fields = append(fields, amqp.Field{Name: "tags", Value: stringsValue(d.Tags)})
+	}
+	if d.QueueType != "" {
+		fields = append(fields, amqp.Field{Name: "default_queue_type", Value: amqp.LongString(d.QueueType)})
 	}
 	if len(d.Limits) > 0 {
 		fields = append(fields, amqp.Field{Name: "limits", Value: limitsValue(d.Limits)})

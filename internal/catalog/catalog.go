@@ -8,7 +8,7 @@
 // field table of AMQP, which may be empty.
 //
 //	kind          names                                               fields of the value
-//	v  vhost      name                                                description, tags, limits, deleting
+//	v  vhost      name                                                description, tags, default_queue_type, limits, deleting
 //	x  exchange   vhost, name                                         type, auto_delete, internal, arguments, delays
 //	q  queue      vhost, name                                         id (of the store's queue), auto_delete, arguments, lanes
 //	b  binding    vhost, source, "q" or "x", destination, key, args   arguments
@@ -17,6 +17,8 @@
 //	u  user       name                                                hash, algorithm, tags, limits
 //	a  access     vhost, user                                         configure, write, read
 //	t  topics     vhost, user, exchange                               write, read
+//	m  parameter  vhost, component, name                              value (JSON)
+//	g  global     name                                                value (JSON)
 //	o  once       what was done                                       (empty)
 //
 // A priority queue has a queue of the store for each priority in use. That of
@@ -50,9 +52,11 @@ const (
 	Access   = 'a'
 	Topics   = 't'
 	Once     = 'o'
+	Global   = 'g'
 
 	Policy         = 'p'
 	OperatorPolicy = 'r'
+	Parameter      = 'm'
 )
 
 // Delays is that field of an exchange.
@@ -61,11 +65,11 @@ const Delays = "delays"
 // names is how many names the keys of a kind have; 0: there is no such kind.
 func names(kind byte) int {
 	switch kind {
-	case VHost, User, Once:
+	case VHost, User, Once, Global:
 		return 1
 	case Exchange, Queue, Policy, OperatorPolicy, Access:
 		return 2
-	case Topics:
+	case Topics, Parameter:
 		return 3
 	case Binding:
 		return 6
@@ -161,7 +165,7 @@ func DelaysID(value amqp.Table) (id uint32, has, good bool) {
 // first name.
 func OfVHost(kind byte) bool {
 	switch kind {
-	case VHost, User, Once:
+	case VHost, User, Once, Global:
 		return false
 	}
 	return true

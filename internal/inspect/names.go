@@ -130,6 +130,10 @@ func object(key string) string {
 	switch kind {
 	case catalog.Policy:
 		return fmt.Sprintf("policy '%s' in vhost '%s'", parts[1], parts[0])
+	case catalog.Parameter:
+		return fmt.Sprintf("parameter '%s' of '%s' in vhost '%s'", parts[2], parts[1], parts[0])
+	case catalog.Global:
+		return fmt.Sprintf("global parameter '%s'", parts[0])
 	case catalog.OperatorPolicy:
 		return fmt.Sprintf("operator policy '%s' in vhost '%s'", parts[1], parts[0])
 	}
