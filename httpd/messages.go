@@ -65,7 +65,7 @@ func publish(c *call) error {
 	if err := require(body, "routing_key", "properties", "payload", "payload_encoding"); err != nil {
 		return err
 	}
-	p := broker.Publishing{Exchange: []byte(exchangeName(c.r.PathValue("exchange"))), Confirm: true}
+	p := broker.Publishing{Exchange: []byte(exchangeName(c.r.PathValue("exchange"))), Confirm: true, Mandatory: true}
 	key, err := text(body, "routing_key")
 	if err != nil {
 		return err
@@ -133,6 +133,7 @@ func (c *call) publish(s *broker.Session, p *broker.Publishing) (routed bool, er
 	if batch.Rejected(0) {
 		return false, badRequest("rejected Unable to publish message. Check queue limits.")
 	}
+	s.Confirmed(1)
 	return routed, nil
 }
 
