@@ -16,6 +16,7 @@ import (
 	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/monitor"
 	"github.com/leveret-mq/leveret/httpd/page"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -113,6 +114,7 @@ type Server struct {
 	opts     Options
 	http     http.Server
 	broker   atomic.Pointer[Broker]
+	monitor  atomic.Pointer[monitor.Monitor]
 	stopping atomic.Bool
 	fetches  chan struct{} // one value for each request that holds messages
 	sessions page.Sessions[proof]
@@ -170,6 +172,10 @@ func (s *Server) handler() http.Handler {
 		}
 	})
 }
+
+// SetMonitor gives the server what it shows of rates and of the process; without one
+// there are none. It comes before SetBroker.
+func (s *Server) SetMonitor(m *monitor.Monitor) { s.monitor.Store(m) }
 
 // SetBroker tells that recovery is over.
 func (s *Server) SetBroker(b Broker) { s.broker.Store(&b) }

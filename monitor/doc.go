@@ -26,7 +26,7 @@
 //
 // A sample walks over all objects without holding a lock of the broker for longer than
 // a few objects take, and allocates nothing for those that are idle: 100,000 idle
-// queues take a few milliseconds every 5 s. Totals and Node cost an atomic load, Rates
+// queues take some 50 ms of one processor, 1 %, most of it waiting for memory. Totals and Node cost an atomic load, Rates
 // a lookup; none of them walks over objects. No lock of the broker is taken below the
 // monitor's own.
 //

@@ -24,6 +24,7 @@ import (
 	"github.com/leveret-mq/leveret/internal/certs"
 	"github.com/leveret-mq/leveret/internal/ram"
 	"github.com/leveret-mq/leveret/internal/vfs"
+	"github.com/leveret-mq/leveret/monitor"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
@@ -136,6 +137,8 @@ func serve(ctx context.Context, cfg Config) error {
 		go func() { served <- srv.Serve(l.Listener) }()
 	}
 
+	watch := monitor.New(b, monitor.Options{MaxSockets: cfg.MaxConnections})
+	health.SetMonitor(watch)
 	health.SetBroker(b)
 	stats := b.Stats()
 	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "data", cfg.DataDir,
@@ -154,6 +157,7 @@ func serve(ctx context.Context, cfg Config) error {
 	if serr := srv.Shutdown(bounded); serr != nil && !errors.Is(serr, context.DeadlineExceeded) {
 		err = errors.Join(err, serr)
 	}
+	watch.Close()
 	if cerr := b.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("close %s: %w", cfg.DataDir, cerr))
 	}
