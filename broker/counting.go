@@ -157,6 +157,7 @@ func (c *counting) settle(v *vhost, published int, happened bool) {
 		for _, r := range c.routes {
 			if r.n > 0 {
 				countRoute(r.x, r.n, uint64(r.out), r.queues)
+				r.n = 0 // one that was freed meanwhile stands there twice
 			}
 		}
 		for _, f := range c.former {
