@@ -122,9 +122,10 @@ type Broker struct {
 	clock           atomic.Int64 // ms since 1970, moved every 100 ms: for what needs no better time
 	ids             atomic.Uint64
 	churn           churn
-	former          stats.Shared // counts of vhosts that are gone
+	counts          [stats.QueueTypes]stats.Shared
 	receivedConfirm atomic.Uint64
-	deadLettered    [stats.DeathReasons]atomic.Uint64
+	deadLettered    [stats.QueueTypes][stats.Strategies][stats.DeathReasons]atomic.Uint64
+	sizes           sizes // of bodies that were published
 
 	closing atomic.Bool  // delivery is to stop
 	ahead   atomic.Int32 // queues that keep what they read ahead

@@ -195,7 +195,7 @@ func (q *localQueue) copyLetter(r *runner, w *will, p *parcel, m store.Message, 
 		}
 		l.send(r, l.batch, dead, to, queues)
 		to.Release() // the batch holds it now
-		r.b.deadLettered[p.why].Add(1)
+		r.b.buried(w)
 	}
 	if p.refused == nil {
 		l.batch.Ack(p.lane, p.seq)

@@ -86,9 +86,11 @@ type counting struct {
 	former   []counted
 	queues   []Queue // of former
 	acks     []acksOf
+	out      uint64 // queues that routes that are settled have led to
 	returned uint64
 	dropped  uint64
 	confirms uint64 // publishes that are to be confirmed
+	sizes    stats.Sizes
 }
 
 // publish counts one message on a route.
@@ -99,6 +101,7 @@ func (c *counting) publish(r *route, p *Publishing) {
 	if p.Confirm {
 		c.confirms++
 	}
+	c.sizes.Add(p.size())
 	switch {
 	case r.routed:
 	case p.Mandatory:
@@ -119,7 +122,7 @@ func (c *counting) free(r *route, atomic bool) {
 		c.queues = append(c.queues, r.queues...)
 		c.former = append(c.former, counted{r.x, r.n, uint64(r.out), from, len(c.queues)})
 	} else {
-		countRoute(r.x, r.n, uint64(r.out), r.queues)
+		c.out += countRoute(r.x, r.n, uint64(r.out), r.queues)
 	}
 	r.n = 0
 }
@@ -137,8 +140,8 @@ func (c *counting) ack(q Queue) {
 }
 
 // countRoute counts n messages that were published to an exchange and went to queues,
-// out of which are none of direct reply-to.
-func countRoute(x *exchange, n, out uint64, queues []Queue) {
+// out of which are none of direct reply-to. It returns their product.
+func countRoute(x *exchange, n, out uint64, queues []Queue) uint64 {
 	x.came.Add(n)
 	if out > 0 {
 		x.went.Add(n * out)
@@ -146,6 +149,7 @@ func countRoute(x *exchange, n, out uint64, queues []Queue) {
 	for _, q := range queues {
 		q.def().published(n)
 	}
+	return n * out
 }
 
 // settle adds up what was counted, for so many publishes; with none of it where a
@@ -153,23 +157,34 @@ func countRoute(x *exchange, n, out uint64, queues []Queue) {
 func (c *counting) settle(v *vhost, published int, happened bool) {
 	if happened {
 		sum := stats.Counts{Publish: uint64(published), ReturnUnroutable: c.returned, DropUnroutable: c.dropped}
-		sum.PublishIn = sum.Publish
+		sum.PublishIn, sum.PublishOut = sum.Publish, c.out
 		for _, r := range c.routes {
 			if r.n > 0 {
-				countRoute(r.x, r.n, uint64(r.out), r.queues)
+				sum.PublishOut += countRoute(r.x, r.n, uint64(r.out), r.queues)
 				r.n = 0 // one that was freed meanwhile stands there twice
 			}
 		}
 		for _, f := range c.former {
-			countRoute(f.x, f.n, f.out, c.queues[f.from:f.to])
+			sum.PublishOut += countRoute(f.x, f.n, f.out, c.queues[f.from:f.to])
 		}
+		var quorum stats.Counts
 		for _, a := range c.acks {
 			a.q.def().count(&stats.Counts{Ack: a.n})
-			sum.Ack += a.n
+			if a.q.def().kind() == stats.Quorum {
+				quorum.Ack += a.n
+			} else {
+				sum.Ack += a.n
+			}
 		}
-		v.count(&sum)
+		v.count(stats.Classic, &sum)
+		if quorum.Ack > 0 {
+			v.count(stats.Quorum, &quorum)
+		}
 		if c.confirms > 0 {
 			v.b.receivedConfirm.Add(c.confirms)
+		}
+		if published > 0 {
+			v.b.sizes.add(&c.sizes)
 		}
 	}
 	c.drop()
@@ -185,26 +200,58 @@ func (c *counting) drop() {
 	clear(c.queues)
 	clear(c.acks)
 	c.routes, c.former, c.queues, c.acks = c.routes[:0], c.former[:0], c.queues[:0], c.acks[:0]
-	c.returned, c.dropped, c.confirms = 0, 0, 0
+	c.out, c.returned, c.dropped, c.confirms, c.sizes = 0, 0, 0, 0, stats.Sizes{}
 }
 
-// count adds to what is counted of all that is in a vhost.
-func (v *vhost) count(c *stats.Counts) {
-	v.counts.Add(c)
-	if v.gone.Load() {
-		v.b.former.Add(c)
+// kind is the queue's type, as it is counted.
+func (d *queueDef) kind() stats.QueueType {
+	if d.settings().quorum {
+		return stats.Quorum
 	}
+	return stats.Classic
 }
 
-// end has the broker remember what was counted in a vhost that goes.
-func (v *vhost) endCounting() {
-	v.gone.Store(true)
-	c := v.counts.Load()
-	v.b.former.Add(&c)
+// count adds to what is counted of all that is in a vhost, and of the whole broker,
+// where it is kept by the queues' type. What is not of queues counts as Classic's.
+func (v *vhost) count(kind stats.QueueType, c *stats.Counts) {
+	v.counts.Add(c)
+	v.b.counts[kind].Add(c)
 }
 
 // Confirmed counts publishes of the session that were confirmed.
-func (s *Session) Confirmed(n uint64) { s.v.count(&stats.Counts{Confirm: n}) }
+func (s *Session) Confirmed(n uint64) { s.v.count(stats.Classic, &stats.Counts{Confirm: n}) }
+
+// buried counts a message that reached a queue as a dead letter.
+func (b *Broker) buried(w *will) {
+	strategy := stats.AtMostOnce
+	if w.set.atLeastOnce {
+		strategy = stats.AtLeastOnce
+	}
+	b.deadLettered[w.q.kind()][strategy][w.why].Add(1)
+}
+
+// sizes are shared stats.Sizes.
+type sizes struct {
+	count [len(stats.Sizes{}.Count)]atomic.Uint64
+	bytes atomic.Uint64
+}
+
+func (s *sizes) add(o *stats.Sizes) {
+	for i, n := range o.Count {
+		if n > 0 {
+			s.count[i].Add(n)
+		}
+	}
+	s.bytes.Add(o.Bytes)
+}
+
+func (s *sizes) load() (out stats.Sizes) {
+	for i := range out.Count {
+		out.Count[i] = s.count[i].Load()
+	}
+	out.Bytes = s.bytes.Load()
+	return out
+}
 
 // count adds to what is counted of a queue and, when the runner is done, of its vhost.
 func (r *runner) count(q *localQueue, c *stats.Counts) {
@@ -212,30 +259,30 @@ func (r *runner) count(q *localQueue, c *stats.Counts) {
 		return
 	}
 	q.count(c)
-	if r.counting != q.v {
+	if kind := q.kind(); r.counting != q.v || r.countingKind != kind {
 		r.settleCounts()
-		r.counting = q.v
+		r.counting, r.countingKind = q.v, kind
 	}
 	r.counts.Add(*c)
 }
 
 func (r *runner) settleCounts() {
 	if r.counting != nil {
-		r.counting.count(&r.counts)
+		r.counting.count(r.countingKind, &r.counts)
 		r.counting, r.counts = nil, stats.Counts{}
 	}
 }
 
 // Counts are all messages since the start, and what came and went.
 func (b *Broker) Counts() (stats.Counts, stats.Churn) {
-	b.mu.Lock()
-	sum := b.former.Load()
-	for _, v := range b.vhosts {
-		sum.Add(v.counts.Load())
-	}
-	b.mu.Unlock()
+	sum := b.CountsOf(stats.Classic)
+	sum.Add(b.CountsOf(stats.Quorum))
 	return sum, b.churn.load()
 }
+
+// CountsOf are Counts of what was delivered from queues of a type, and acked. The
+// other counts, which are not of queues, are in those of classic queues.
+func (b *Broker) CountsOf(t stats.QueueType) stats.Counts { return b.counts[t].Load() }
 
 // VHostCounts are the messages of a vhost since the start, none where there is no
 // such vhost.
@@ -248,9 +295,13 @@ func (b *Broker) VHostCounts(vhost string) stats.Counts {
 
 // GlobalCounts are what only the whole broker counts.
 func (b *Broker) GlobalCounts() stats.Global {
-	g := stats.Global{ReceivedConfirm: b.receivedConfirm.Load()}
-	for i := range g.DeadLettered {
-		g.DeadLettered[i] = b.deadLettered[i].Load()
+	g := stats.Global{ReceivedConfirm: b.receivedConfirm.Load(), Sizes: b.sizes.load()}
+	for t := range g.DeadLettered {
+		for s := range g.DeadLettered[t] {
+			for why := range g.DeadLettered[t][s] {
+				g.DeadLettered[t][s][why] = b.deadLettered[t][s][why].Load()
+			}
+		}
 	}
 	return g
 }

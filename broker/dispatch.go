@@ -44,8 +44,9 @@ type runner struct {
 	letters *letters      // nil: not needed yet
 	delayed []*delays     // where dead letters wait, or messages that were delayed before
 
-	counting *vhost // what counts are of; nil: nothing was counted
-	counts   stats.Counts
+	counting     *vhost // what counts are of; nil: nothing was counted
+	countingKind stats.QueueType
+	counts       stats.Counts
 }
 
 const (

@@ -82,7 +82,7 @@ func (l *letters) add(r *runner, batch *store.Batch, w *will, sq *store.Queue, i
 		default:
 			l.send(r, batch, dead, nil, queues)
 			batch.Ack(sq, it.Seq)
-			r.b.deadLettered[w.why].Add(1)
+			r.b.buried(w)
 			return settled
 		}
 	}

@@ -26,7 +26,6 @@ type vhost struct {
 	generation atomic.Uint64
 
 	counts stats.Shared // of all that is in it
-	gone   atomic.Bool  // former has its counts
 
 	// policing is held while policies change and their objects follow.
 	policing sync.Mutex

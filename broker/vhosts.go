@@ -170,7 +170,6 @@ func (b *Broker) DeleteVHost(name string) error {
 		v.mu.Unlock()
 		b.mu.Lock()
 		delete(b.vhosts, name)
-		v.endCounting()
 		for s := range v.sessions {
 			s.peer.Close(amqp.ConnectionForced("vhost '%s' is down", name))
 		}

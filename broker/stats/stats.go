@@ -114,8 +114,47 @@ func (r DeathReason) String() string {
 	return [...]string{"rejected", "expired", "maxlen", "delivery_limit"}[r]
 }
 
+// QueueType is a kind of queue.
+type QueueType uint8
+
+const (
+	Classic QueueType = iota
+	Quorum
+	QueueTypes // how many there are
+)
+
+// Strategy is how a queue hands on its dead letters.
+type Strategy uint8
+
+const (
+	AtMostOnce Strategy = iota
+	AtLeastOnce
+	Strategies // how many there are
+)
+
 // Global counts for the whole broker what Counts do not say.
 type Global struct {
 	ReceivedConfirm uint64 // publishes on channels with confirms
-	DeadLettered    [DeathReasons]uint64
+	// DeadLettered are messages that reached a queue as dead letters.
+	DeadLettered [QueueTypes][Strategies][DeathReasons]uint64
+	Sizes        Sizes // of the bodies that clients have published
+}
+
+// Sizes counts bodies by their length, in RabbitMQ's classes.
+type Sizes struct {
+	Count [len(SizeBounds) + 1]uint64 // up to each of SizeBounds, and longer ones
+	Bytes uint64
+}
+
+// SizeBounds are the most bytes of each class but the last.
+var SizeBounds = [...]int{100, 1e3, 1e4, 1e5, 1e6, 1e7, 5e7, 1e8}
+
+// Add counts a body.
+func (s *Sizes) Add(length int) {
+	class := 0
+	for class < len(SizeBounds) && length > SizeBounds[class] {
+		class++
+	}
+	s.Count[class]++
+	s.Bytes += uint64(length)
 }
