@@ -183,7 +183,7 @@ func TestCountsAreRabbitMQs(t *testing.T) {
 	if want := (stats.Churn{ConnectionCreated: 1, ChannelCreated: 5, QueueDeclared: 7, QueueCreated: 5}); churn != want {
 		t.Errorf("churn %+v, want %+v", churn, want)
 	}
-	if g := b.GlobalCounts(); g.ReceivedConfirm != 7 || g.DeadLettered != [stats.DeathReasons]uint64{stats.Rejected: 1} {
+	if g := b.GlobalCounts(); g.ReceivedConfirm != 7 || g.DeadLettered[stats.Classic][stats.AtMostOnce] != [stats.DeathReasons]uint64{stats.Rejected: 1} {
 		t.Errorf("global counts %+v", g)
 	}
 
