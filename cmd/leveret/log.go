@@ -16,6 +16,7 @@ import (
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/inspect"
+	"github.com/leveret-mq/leveret/internal/terminal"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -100,7 +101,7 @@ func newLogStat(f *logFlags) *cobra.Command {
 				return err
 			}
 			if n := len(st.Problems); n > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "leveret: %s; the figures are of what can be read: see leveret log verify\n", plural(n, "problem"))
+				fmt.Fprintf(cmd.ErrOrStderr(), "leveret: %s; the figures are of what can be read: see leveret log verify\n", terminal.Plural(n, "problem"))
 			}
 			return nil
 		},
@@ -116,9 +117,9 @@ func printStat(out io.Writer, st *inspect.Stat, top int, files bool) error {
 	fmt.Fprintf(b, "data directory  %s\n", st.Dir)
 	if c := st.Checkpoint; c != nil {
 		fmt.Fprintf(b, "checkpoint      number %d, %s; a start reads the log from lsn %d on: %s, %s\n",
-			c.Number, bytesText(c.Bytes), c.Replay, bytesText(st.ReplayBytes), plural(st.ReplayRecords, "record"))
+			c.Number, terminal.Bytes(c.Bytes), c.Replay, terminal.Bytes(st.ReplayBytes), terminal.Plural(st.ReplayRecords, "record"))
 	} else {
-		fmt.Fprintf(b, "checkpoint      none; a start reads the whole log: %s, %s\n", bytesText(st.ReplayBytes), plural(st.ReplayRecords, "record"))
+		fmt.Fprintf(b, "checkpoint      none; a start reads the whole log: %s, %s\n", terminal.Bytes(st.ReplayBytes), terminal.Plural(st.ReplayRecords, "record"))
 	}
 	if st.Torn {
 		fmt.Fprintf(b, "end of the log  lsn %d, within a commit: a broker is running, or the power failed\n", st.End)
@@ -126,13 +127,13 @@ func printStat(out io.Writer, st *inspect.Stat, top int, files bool) error {
 		fmt.Fprintf(b, "end of the log  lsn %d\n", st.End)
 	}
 	if st.Spilled > 0 {
-		fmt.Fprintf(b, "spilled         %s of transient messages, which a restart drops\n", bytesText(st.Spilled))
+		fmt.Fprintf(b, "spilled         %s of transient messages, which a restart drops\n", terminal.Bytes(st.Spilled))
 	}
 	fmt.Fprintln(b)
 
-	t := newTable(b, "", "FILES>", "SIZE>", "LIVE>", "DEAD>", "LIVE %>", "MESSAGES>", "RATIO>")
+	t := terminal.NewTable(b, terminal.Paint{}, "", "FILES>", "SIZE>", "LIVE>", "DEAD>", "LIVE %>", "MESSAGES>", "RATIO>")
 	tier := func(name string, v inspect.Tier) {
-		t.row(name, number(int64(v.Files)), bytesText(v.Bytes), bytesText(v.Live), bytesText(v.Dead()), percent(v.Live, v.Bytes), number(v.Messages), ratio(v.Raw, v.Bytes))
+		t.Row(name, terminal.Number(int64(v.Files)), terminal.Bytes(v.Bytes), terminal.Bytes(v.Live), terminal.Bytes(v.Dead()), terminal.Percent(v.Live, v.Bytes), terminal.Number(v.Messages), terminal.Ratio(v.Raw, v.Bytes))
 	}
 	tier("log", st.Log)
 	tier("segments", st.Segments)
@@ -141,20 +142,20 @@ func printStat(out io.Writer, st *inspect.Stat, top int, files bool) error {
 	total := st.Total
 	total.Raw = 0
 	tier("total", total)
-	t.flush()
+	_ = t.Flush() // b keeps the error
 
 	if files && len(st.Files) > 0 {
 		fmt.Fprintln(b)
-		t := newTable(b, "FILE", "SIZE>", "LIVE>", "LIVE %>", "MESSAGES>", "RATIO>", "FROM LSN>", "TO LSN>")
+		t := terminal.NewTable(b, terminal.Paint{}, "FILE", "SIZE>", "LIVE>", "LIVE %>", "MESSAGES>", "RATIO>", "FROM LSN>", "TO LSN>")
 		for _, v := range st.Files {
 			from, to := "", ""
 			if v.Kind == "log" {
 				from, to = strconv.FormatUint(uint64(v.Start), 10), strconv.FormatUint(uint64(v.End), 10)
 			}
 			name := strings.TrimPrefix(strings.TrimPrefix(v.Name, st.Dir), "/")
-			t.row(name, bytesText(v.Bytes), bytesText(v.Live), percent(v.Live, v.Bytes), number(v.Messages), ratio(v.Raw, v.Bytes), from, to)
+			t.Row(name, terminal.Bytes(v.Bytes), terminal.Bytes(v.Live), terminal.Percent(v.Live, v.Bytes), terminal.Number(v.Messages), terminal.Ratio(v.Raw, v.Bytes), from, to)
 		}
-		t.flush()
+		_ = t.Flush() // b keeps the error
 	}
 
 	fmt.Fprintln(b)
@@ -166,22 +167,22 @@ func printStat(out io.Writer, st *inspect.Stat, top int, files bool) error {
 	if top > 0 && len(shown) > top {
 		shown = shown[:top]
 	}
-	t = newTable(b, "QUEUE", "VHOST", "ID>", "MESSAGES>", "SIZE>", "IN LOG>", "IN SEGMENTS>", "LARGE>", "RUNS>")
+	t = terminal.NewTable(b, terminal.Paint{}, "QUEUE", "VHOST", "ID>", "MESSAGES>", "SIZE>", "IN LOG>", "IN SEGMENTS>", "LARGE>", "RUNS>")
 	for _, q := range shown {
-		name := printable(q.Name.Queue)
+		name := terminal.Printable(q.Name.Queue)
 		if q.Name == (inspect.Name{}) {
 			name = "(name unknown)"
 		} else if q.Exchange != "" {
-			name = fmt.Sprintf("(delayed by exchange %s)", printable(q.Exchange))
+			name = fmt.Sprintf("(delayed by exchange %s)", terminal.Printable(q.Exchange))
 		} else if q.Priority > 0 {
 			name += fmt.Sprintf(", priority %d", q.Priority)
 		}
-		t.row(name, printable(q.VHost), strconv.FormatUint(uint64(q.ID), 10), number(q.Messages), bytesText(q.Bytes),
-			number(q.InLog), number(q.InSegments), number(q.InLarge), number(int64(q.Runs)))
+		t.Row(name, terminal.Printable(q.VHost), strconv.FormatUint(uint64(q.ID), 10), terminal.Number(q.Messages), terminal.Bytes(q.Bytes),
+			terminal.Number(q.InLog), terminal.Number(q.InSegments), terminal.Number(q.InLarge), terminal.Number(int64(q.Runs)))
 	}
-	t.flush()
+	_ = t.Flush() // b keeps the error
 	if more := len(st.Queues) - len(shown); more > 0 {
-		fmt.Fprintf(b, "and %s more: --top 0 shows all\n", plural(more, "queue"))
+		fmt.Fprintf(b, "and %s more: --top 0 shows all\n", terminal.Plural(more, "queue"))
 	}
 	return b.Flush()
 }
@@ -222,9 +223,9 @@ a broker that is running looks so.`,
 			case err != nil:
 				return err
 			case v.Fatal:
-				return errDamaged{fmt.Sprintf("data directory %s is damaged (%s), and a broker refuses it: restore a backup, or save what can be read with leveret log salvage --data-dir %s --to NEW-DIRECTORY", f.dir, plural(v.Found, "problem"), f.dir)}
+				return errDamaged{fmt.Sprintf("data directory %s is damaged (%s), and a broker refuses it: restore a backup, or save what can be read with leveret log salvage --data-dir %s --to NEW-DIRECTORY", f.dir, terminal.Plural(v.Found, "problem"), f.dir)}
 			case v.Found > 0:
-				return errDamaged{fmt.Sprintf("data directory %s is damaged (%s); a broker starts from it, and sets aside what it cannot read", f.dir, plural(v.Found, "problem"))}
+				return errDamaged{fmt.Sprintf("data directory %s is damaged (%s); a broker starts from it, and sets aside what it cannot read", f.dir, terminal.Plural(v.Found, "problem"))}
 			}
 			return nil
 		},
@@ -235,30 +236,30 @@ a broker that is running looks so.`,
 
 func printVerified(out io.Writer, v *inspect.Verified) error {
 	b := bufio.NewWriter(out)
-	t := newTable(b, "CHECKED", "FILES>", "SIZE>", "", "", "RESULT")
+	t := terminal.NewTable(b, terminal.Paint{}, "CHECKED", "FILES>", "SIZE>", "", "", "RESULT")
 	for _, c := range v.Checks {
 		result := "ok"
 		if c.Problems > 0 {
-			result = plural(c.Problems, "problem")
+			result = terminal.Plural(c.Problems, "problem")
 		}
 		files, size := "", ""
 		if c.Files > 0 {
-			files, size = number(int64(c.Files)), bytesText(c.Bytes)
+			files, size = terminal.Number(int64(c.Files)), terminal.Bytes(c.Bytes)
 		}
-		t.row(c.What, files, size, number(c.Items), c.Unit, result)
+		t.Row(c.What, files, size, terminal.Number(c.Items), c.Unit, result)
 	}
-	t.flush()
+	_ = t.Flush() // b keeps the error
 	if len(v.Problems) > 0 {
 		fmt.Fprintln(b)
 	}
 	for _, p := range v.Problems {
-		fmt.Fprintln(b, printable(p.String()))
+		fmt.Fprintln(b, terminal.Printable(p.String()))
 	}
 	if more := v.Found - len(v.Problems); more > 0 {
-		fmt.Fprintf(b, "and %s more\n", plural(more, "problem"))
+		fmt.Fprintf(b, "and %s more\n", terminal.Plural(more, "problem"))
 	}
 	if v.Unreadable > 0 {
-		fmt.Fprintf(b, "\n%s cannot be read\n", plural(int(v.Unreadable), "message"))
+		fmt.Fprintf(b, "\n%s cannot be read\n", terminal.Plural(int(v.Unreadable), "message"))
 	}
 	return b.Flush()
 }
@@ -284,7 +285,7 @@ is then 1.`,
 			}
 			o.Queue, o.From, o.To = inspect.Filter(queue), wal.LSN(from), wal.LSN(to)
 			bar := newProgress(cmd.ErrOrStderr())
-			if isTerminal(cmd.OutOrStdout()) {
+			if terminal.IsTerminal(cmd.OutOrStdout()) {
 				bar = &progress{} // the lines are the progress
 			}
 			o.Progress = bar.show
@@ -303,10 +304,10 @@ is then 1.`,
 				err = ferr
 			}
 			if err == nil && lines == 0 && queue != "" {
-				fmt.Fprintf(cmd.ErrOrStderr(), "leveret: nothing in the log concerns a queue of the name or id %s\n", printable(queue))
+				fmt.Fprintf(cmd.ErrOrStderr(), "leveret: nothing in the log concerns a queue of the name or id %s\n", terminal.Printable(queue))
 			}
 			if err == nil && damaged > 0 {
-				err = errDamaged{fmt.Sprintf("%s of the log cannot be read: see leveret log verify", plural(damaged, "place"))}
+				err = errDamaged{fmt.Sprintf("%s of the log cannot be read: see leveret log verify", terminal.Plural(damaged, "place"))}
 			}
 			return f.explain(err)
 		},
@@ -375,27 +376,27 @@ func try(dir string) error {
 func printSalvaged(out io.Writer, r *inspect.Salvaged) error {
 	b := bufio.NewWriter(out)
 	for _, p := range r.Problems {
-		fmt.Fprintln(b, "damaged:", printable(p.String()))
+		fmt.Fprintln(b, "damaged:", terminal.Printable(p.String()))
 	}
 	for _, l := range r.Losses {
 		what := fmt.Sprintf("message %d", l.First)
 		if l.Messages > 1 {
-			what = fmt.Sprintf("%s from %d to %d", plural(int(l.Messages), "message"), l.First, l.Last)
+			what = fmt.Sprintf("%s from %d to %d", terminal.Plural(int(l.Messages), "message"), l.First, l.Last)
 		}
-		fmt.Fprintf(b, "lost: %s of %s: %s\n", what, targetText(l.Target), printable(l.Problem.String()))
+		fmt.Fprintf(b, "lost: %s of %s: %s\n", what, targetText(l.Target), terminal.Printable(l.Problem.String()))
 	}
 	for _, t := range r.Named {
 		fmt.Fprintf(b, "the name of queue %d is lost; it is called %s now\n", t.Queue, targetText(t))
 	}
 	for _, d := range r.Dropped {
-		fmt.Fprintln(b, "left out:", printable(d))
+		fmt.Fprintln(b, "left out:", terminal.Printable(d))
 	}
 	if len(r.Problems)+len(r.Losses)+len(r.Named)+len(r.Dropped) > 0 {
 		fmt.Fprintln(b)
 	}
-	fmt.Fprintf(b, "saved     %s in %s, %s, to %s\n", plural(int(r.Messages), "message"), plural(r.Queues, "queue"), bytesText(r.Bytes), r.To)
+	fmt.Fprintf(b, "saved     %s in %s, %s, to %s\n", terminal.Plural(int(r.Messages), "message"), terminal.Plural(r.Queues, "queue"), terminal.Bytes(r.Bytes), r.To)
 	if r.Lost > 0 {
-		fmt.Fprintf(b, "lost      %s\n", plural(int(r.Lost), "message"))
+		fmt.Fprintf(b, "lost      %s\n", terminal.Plural(int(r.Lost), "message"))
 	} else if !r.Unknown {
 		fmt.Fprintln(b, "lost      no message")
 	}
@@ -416,9 +417,9 @@ func targetText(t inspect.Target) string {
 		return fmt.Sprintf("queue %d", t.Queue)
 	}
 	if t.Exchange != "" {
-		return fmt.Sprintf("what exchange '%s' in vhost '%s' delays", printable(t.Exchange), printable(t.VHost))
+		return fmt.Sprintf("what exchange '%s' in vhost '%s' delays", terminal.Printable(t.Exchange), terminal.Printable(t.VHost))
 	}
-	text := fmt.Sprintf("queue '%s' in vhost '%s'", printable(t.Name.Queue), printable(t.VHost))
+	text := fmt.Sprintf("queue '%s' in vhost '%s'", terminal.Printable(t.Name.Queue), terminal.Printable(t.VHost))
 	if t.Priority > 0 {
 		text += fmt.Sprintf(", priority %d", t.Priority)
 	}

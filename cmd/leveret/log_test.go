@@ -266,30 +266,3 @@ func TestLogWithWrongArguments(t *testing.T) {
 		t.Errorf("leveret log: %d, %q", code, out)
 	}
 }
-
-func TestNumbersForPeople(t *testing.T) {
-	for got, want := range map[string]string{
-		bytesText(0): "0 B", bytesText(1023): "1023 B", bytesText(1024): "1.0 KiB", bytesText(1<<20 - 1): "1.0 MiB",
-		bytesText(1536 << 20): "1.5 GiB", bytesText(1 << 60): "1024.0 PiB",
-		number(0): "0", number(999): "999", number(1000): "1,000", number(1234567): "1,234,567", number(-1000): "-1,000", number(-100): "-100",
-		plural(1, "queue"): "1 queue", plural(2, "queue"): "2 queues", plural(0, "file"): "0 files",
-		percent(1, 3): "33.3", percent(0, 0): "-", ratio(300, 100): "3.00", ratio(0, 5): "-",
-		printable("plain ü"): "plain ü", printable("a\x1b[31m"): `a\x1b[31m`,
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
-func TestTablesAreAligned(t *testing.T) {
-	var b bytes.Buffer
-	tab := newTable(&b, "NAME", "N>", "END")
-	tab.row("ä", "1", "x")
-	tab.row("long name", "1,000", "")
-	tab.flush()
-	want := "NAME           N  END\nä              1  x\nlong name  1,000\n"
-	if b.String() != want {
-		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
-	}
-}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leveret-mq/leveret/internal/ctl"
 )
 
 // version is set by the Makefile through the linker.
@@ -46,6 +48,10 @@ func run(args []string) int {
 	if errors.As(err, &usage) {
 		return exitUsage
 	}
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
 	return exitFailure
 }
 
@@ -69,7 +75,12 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newServe(), newLog(), newVersion())
+	root.AddGroup(&cobra.Group{ID: "broker", Title: "The broker:"}, &cobra.Group{ID: ctl.Group, Title: "A running broker, by its management API:"})
+	for _, cmd := range []*cobra.Command{newServe(), newLog(), newVersion()} {
+		cmd.GroupID = "broker"
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(ctl.Commands()...)
 	return root
 }
 

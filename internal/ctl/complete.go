@@ -1,0 +1,82 @@
+package ctl
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leveret-mq/leveret/internal/mgmt"
+)
+
+// completeTimeout is how long somebody who pressed a key waits for names.
+const completeTimeout = 2 * time.Second
+
+// maxCompletions bounds what a shell is given: more names help nobody.
+const maxCompletions = 500
+
+// source is where names come from.
+type source func(a *app) (path, field string)
+
+func queues(a *app) (string, string)    { return mgmt.Path("queues", a.here()), "name" }
+func exchanges(a *app) (string, string) { return mgmt.Path("exchanges", a.here()), "name" }
+func vhosts(*app) (string, string)      { return mgmt.Path("vhosts"), "name" }
+func users(*app) (string, string)       { return mgmt.Path("users"), "name" }
+func policies(a *app) (string, string)  { return mgmt.Path("policies", a.here()), "name" }
+func connections(*app) (string, string) { return mgmt.Path("connections"), "name" }
+
+// names asks the broker. Whatever goes wrong, there are no names: a shell has no place
+// for errors.
+func (a *app) names(cmd *cobra.Command, from source, typed string) []string {
+	if a.open(cmd) != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
+	defer cancel()
+	path, field := from(a)
+	objects, err := a.client.List(ctx, path, url.Values{"columns": {field}})
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, o := range objects {
+		name := o.Text(field)
+		if strings.HasPrefix(name, typed) && name != "" && !strings.ContainsAny(name, "\n\r\t") && len(out) < maxCompletions {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// complete gives a command's arguments their completions: the first argument the first
+// source, and so on.
+func (a *app) complete(cmd *cobra.Command, from ...source) *cobra.Command {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= len(from) || from[len(args)] == nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.names(cmd, from[len(args)], typed), cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+// completeFlag gives a flag's value its completions.
+func (a *app) completeFlag(cmd *cobra.Command, flag string, from source) {
+	must(cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return a.names(cmd, from, typed), cobra.ShellCompDirectiveNoFileComp
+	}))
+}
+
+// completeWords gives a flag's value a fixed choice.
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// must is for what cannot fail unless a flag's name is misspelt.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
