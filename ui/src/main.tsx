@@ -2,6 +2,7 @@ import "./theme.css";
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { logOut, onSignedOut, whoAmI, type Session } from "./api.ts";
+import { Frame } from "./frame.tsx";
 import { Login } from "./pages/login.tsx";
 
 /** The login, or the page of who is logged in. */
@@ -31,12 +32,7 @@ function App() {
 
   if (who === undefined) return null;
   if (who === null) return <Login note={note} onLogin={setWho} />;
-  return (
-    <main>
-      <p>{who.name}</p>
-      <button type="button" onClick={leave}>Log out</button>
-    </main>
-  );
+  return <Frame session={who} onSignOut={leave} />;
 }
 
 render(<App />, document.getElementById("app")!);
