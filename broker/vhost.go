@@ -49,20 +49,24 @@ type vhost struct {
 	leaving   bool    // it is being deleted: nothing is made in it
 }
 
+// Predeclared are the exchanges that every vhost has, but for the default one.
+func Predeclared() []ExchangeSpec {
+	return []ExchangeSpec{
+		{Name: "amq.direct", Type: "direct", Durable: true},
+		{Name: "amq.fanout", Type: "fanout", Durable: true},
+		{Name: "amq.topic", Type: "topic", Durable: true},
+		{Name: "amq.headers", Type: "headers", Durable: true},
+		{Name: "amq.match", Type: "headers", Durable: true},
+		{Name: "amq.rabbitmq.trace", Type: "topic", Internal: true, Durable: true},
+	}
+}
+
 // newVHost makes a vhost with the exchanges that every vhost has.
 func newVHost(b *Broker, name string) *vhost {
 	v := &vhost{b: b, name: name, policies: new(policies), exchanges: map[string]*exchange{}, queues: map[string]Queue{}, replies: map[string]*localQueue{},
 		sessions: map[*Session]struct{}{}, grants: map[string]*grant{}}
 	v.info.Store(&VHost{Name: name})
-	for _, spec := range []ExchangeSpec{
-		{Name: "amq.direct", Type: "direct"},
-		{Name: "amq.fanout", Type: "fanout"},
-		{Name: "amq.topic", Type: "topic"},
-		{Name: "amq.headers", Type: "headers"},
-		{Name: "amq.match", Type: "headers"},
-		{Name: "amq.rabbitmq.trace", Type: "topic", Internal: true},
-	} {
-		spec.Durable = true
+	for _, spec := range Predeclared() {
 		x := v.newExchange(spec)
 		x.predeclared = true
 		v.exchanges[x.name] = x

@@ -98,6 +98,7 @@ var resources = merge(
 	checkPaths,
 	connectionPaths,
 	declarePaths,
+	definitionPaths,
 	exchangePaths,
 	limitPaths,
 	messagePaths,

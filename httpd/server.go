@@ -100,6 +100,14 @@ type Broker interface {
 	Exchange(vhost, name string) (broker.ExchangeListing, error)
 	Bindings(vhost string) ([]broker.BindingListing, error)
 
+	Parameters() []broker.Parameter
+	SetParameter(p broker.Parameter) (created bool, err error)
+	DeleteParameter(vhost, component, name string) error
+	GlobalParameters() []broker.GlobalParameter
+	SetGlobalParameter(p broker.GlobalParameter) (created bool, err error)
+	DeleteGlobalParameter(name string) error
+	Restore(vhost string) (*broker.Session, error)
+
 	// LargeBytes is from where on a body is published by an upload.
 	LargeBytes() uint64
 	// Wait blocks until everything below lsn is on disk.

@@ -24,6 +24,7 @@ var layers = [][]string{
 	{"internal/inspect"},
 	{"broker/routing", "broker/policy", "broker/death", "broker/stats", "audit"},
 	{"broker"},
+	{"definitions"},
 	{"amqpd/wire", "monitor"},
 	{"amqpd"},
 	{"httpd/page"},

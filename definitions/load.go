@@ -1,0 +1,58 @@
+package definitions
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Load imports the definitions in a file, or in all files *.json of a folder, in the
+// order of their names. Each file is a whole broker's, checked before it changes
+// anything; those after one with a mistake are not looked at.
+func Load(b Broker, path string) (Report, error) {
+	var r Report
+	files, err := filesAt(path)
+	if err != nil {
+		return r, fmt.Errorf("definitions: %w", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return r, fmt.Errorf("definitions: %w", err)
+		}
+		d, err := Parse(text, "")
+		if err != nil {
+			return r, fmt.Errorf("definitions in %s: %w", file, err)
+		}
+		one, err := d.Import(b)
+		r.Warnings = append(r.Warnings, one.Warnings...)
+		if err != nil {
+			return r, fmt.Errorf("definitions in %s: %w", file, err)
+		}
+	}
+	return r, nil
+}
+
+func filesAt(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".json") && !e.IsDir() {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	slices.Sort(files)
+	return files, nil
+}
