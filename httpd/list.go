@@ -95,7 +95,7 @@ func cutPage[T any](list []T, p pageCut, total int) ([]T, error) {
 	case p.number > 1:
 		return nil, &failure{http.StatusBadRequest, "page_out_of_range", fmt.Sprintf("Page out of range, page: %d page size: %d, len: %d", p.number, p.size, total)}
 	}
-	return nil, nil
+	return []T{}, nil
 }
 
 // stream writes a list while it is made.

@@ -2,15 +2,22 @@
 
 import type { ComponentType } from "preact";
 import type { Session } from "./api.ts";
+import { AuditPage } from "./pages/audit.tsx";
 import { BindingsPage } from "./pages/bindings.tsx";
 import { ChannelPage, ChannelsPage } from "./pages/channels.tsx";
 import { ConnectionPage, ConnectionsPage } from "./pages/connections.tsx";
 import { ConsumersPage } from "./pages/consumers.tsx";
+import { DefinitionsPage } from "./pages/definitions.tsx";
 import { ExchangePage } from "./pages/exchange.tsx";
 import { ExchangesPage } from "./pages/exchanges.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
+import { PoliciesPage } from "./pages/policies.tsx";
 import { QueuePage } from "./pages/queue.tsx";
 import { QueuesPage } from "./pages/queues.tsx";
+import { StoragePage } from "./pages/storage.tsx";
+import { UserPage } from "./pages/user.tsx";
+import { UsersPage } from "./pages/users.tsx";
+import { VHostPage, VHostsPage } from "./pages/vhosts.tsx";
 import type { Overview } from "./types.ts";
 
 export interface PageProps {
@@ -49,6 +56,14 @@ export const routes: Route[] = [
   { path: "queues", params: 0, title: "Queues", group: "Topology", total: "queues", page: QueuesPage },
   { path: "queues", params: 2, title: "Queue", page: QueuePage },
   { path: "bindings", params: 0, title: "Bindings", group: "Topology", page: BindingsPage },
+  { path: "storage", params: 0, title: "Storage", group: "Broker", needs: "monitoring", page: StoragePage },
+  { path: "policies", params: 0, title: "Policies", group: "Broker", page: PoliciesPage },
+  { path: "vhosts", params: 0, title: "Virtual hosts", group: "Administration", page: VHostsPage },
+  { path: "vhosts", params: 1, title: "Virtual host", needs: "administrator", page: VHostPage },
+  { path: "users", params: 0, title: "Users", group: "Administration", needs: "administrator", page: UsersPage },
+  { path: "users", params: 1, title: "User", needs: "administrator", page: UserPage },
+  { path: "definitions", params: 0, title: "Definitions", group: "Administration", needs: "administrator", page: DefinitionsPage },
+  { path: "audit", params: 0, title: "Audit log", group: "Administration", needs: "administrator", page: AuditPage },
 ];
 
 /** find is the route of a place's parts. */

@@ -1,10 +1,12 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, logIn, type Session } from "../api.ts";
 
 /** Asks for a user's name and password. */
 export function Login({ onLogin, note }: { onLogin: (who: Session) => void; note?: string }) {
   const [failure, setFailure] = useState("");
   const [busy, setBusy] = useState(false);
+  const first = useRef<HTMLInputElement>(null);
+  useEffect(() => first.current?.focus(), []);
 
   async function submit(event: SubmitEvent) {
     event.preventDefault();
@@ -30,7 +32,7 @@ export function Login({ onLogin, note }: { onLogin: (who: Session) => void; note
         {failure && <p class="error" role="alert">{failure}</p>}
         <label class="field">
           <span>User</span>
-          <input name="username" required autocomplete="username" autocapitalize="none" spellcheck={false} autofocus />
+          <input name="username" required autocomplete="username" autocapitalize="none" spellcheck={false} ref={first} />
         </label>
         <label class="field">
           <span>Password</span>
