@@ -95,6 +95,7 @@ var (
 var resources = merge(
 	auditPaths,
 	bindingPaths,
+	channelPaths,
 	checkPaths,
 	connectionPaths,
 	declarePaths,
@@ -102,10 +103,12 @@ var resources = merge(
 	exchangePaths,
 	limitPaths,
 	messagePaths,
+	nodePaths,
 	overviewPaths,
 	permissionPaths,
 	policyPaths,
 	queuePaths,
+	storagePaths,
 	userPaths,
 	vhostPaths,
 )

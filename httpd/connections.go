@@ -1,10 +1,10 @@
 package httpd
 
 import (
-	"net/http"
 	"slices"
 
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/monitor"
 )
 
 // connectionPaths are what this file answers.
@@ -38,9 +38,33 @@ type connectionJSON struct {
 	SSL              bool           `json:"ssl"`
 	ClientProperties map[string]any `json:"client_properties"`
 	Connected        int64          `json:"connected_at"` // ms since 1970
+	ReceivedBytes    uint64         `json:"recv_oct"`
+	ReceivedRate     detail         `json:"recv_oct_details"`
+	Received         uint64         `json:"recv_cnt"`
+	SentBytes        uint64         `json:"send_oct"`
+	SentRate         detail         `json:"send_oct_details"`
+	Sent             uint64         `json:"send_cnt"`
+	Pending          int            `json:"send_pend"`
+	Collection       collectionJSON `json:"garbage_collection"`
+	Reductions       int            `json:"reductions"`
+	ReductionsRate   detail         `json:"reductions_details"`
+	tlsJSON
 }
 
-func (c *call) showConnection(l broker.ConnectionListing) connectionJSON {
+// tlsJSON is what TLS has come to, null without it.
+type tlsJSON struct {
+	Protocol *string `json:"ssl_protocol"`
+	Exchange *string `json:"ssl_key_exchange"`
+	Cipher   *string `json:"ssl_cipher"`
+	Hash     *string `json:"ssl_hash"`
+	Subject  *string `json:"peer_cert_subject"`
+	Issuer   *string `json:"peer_cert_issuer"`
+	Validity *string `json:"peer_cert_validity"`
+}
+
+func (c *call) showConnection(l broker.ConnectionListing, w windows) connectionJSON {
+	f := c.figures(monitor.Object{Kind: monitor.Connection, ID: l.ID}, w.data)
+	t := &l.Traffic
 	name, _ := l.ClientProperties.LongString("connection_name")
 	return connectionJSON{
 		Name: l.Name, ProvidedName: name, VHost: l.VHost, User: l.User, Performer: l.User, Node: c.s.node(), Type: "network",
@@ -48,6 +72,8 @@ func (c *call) showConnection(l broker.ConnectionListing) connectionJSON {
 		Channels: l.Channels, ChannelMax: l.ChannelMax, FrameMax: l.FrameMax, Timeout: int64(l.Heartbeat.Seconds()),
 		Host: l.Host, Port: l.Port, PeerHost: l.PeerHost, PeerPort: l.PeerPort, SSL: l.TLS,
 		ClientProperties: showTable(l.ClientProperties), Connected: l.Connected.UnixMilli(),
+		ReceivedBytes: t.ReceivedBytes, ReceivedRate: f.detail(monitor.ReceivedBytes, float64(t.ReceivedBytes)), Received: t.Received,
+		SentBytes: t.SentBytes, SentRate: f.detail(monitor.SentBytes, float64(t.SentBytes)), Sent: t.Sent, Pending: t.Pending,
 	}
 }
 
@@ -82,7 +108,12 @@ func listConnections(c *call) error {
 			return err
 		}
 	}
-	return listAs(c, c.connections(func(l *broker.ConnectionListing) bool { return vhost == "" || l.VHost == vhost }), c.showConnection)
+	w, err := c.windows()
+	if err != nil {
+		return err
+	}
+	found := c.connections(func(l *broker.ConnectionListing) bool { return vhost == "" || l.VHost == vhost })
+	return listAs(c, found, func(l broker.ConnectionListing) connectionJSON { return c.showConnection(l, w) })
 }
 
 func listConnectionsOfUser(c *call) error {
@@ -109,7 +140,11 @@ func getConnection(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, c.showConnection(l))
+	w, err := c.windows()
+	if err != nil {
+		return err
+	}
+	return c.one(c.showConnection(l, w))
 }
 
 func deleteConnection(c *call) error {

@@ -113,18 +113,29 @@ func TestAConnectionIsShown(t *testing.T) {
 	if at, _ := got["connected_at"].(float64); int64(at) < before || int64(at) > time.Now().UnixMilli() {
 		t.Errorf("connected at %v", got["connected_at"])
 	}
+	for _, name := range []string{"recv_oct", "send_oct", "recv_cnt", "send_cnt"} {
+		if n, _ := got[name].(float64); n <= 0 {
+			t.Errorf("%s is %v", name, got[name])
+		}
+		delete(got, name)
+	}
 	delete(got, "connected_at")
 	port := func(addr string) float64 {
 		var n float64
 		_ = json.Unmarshal([]byte(addr[strings.LastIndex(addr, ":")+1:]), &n)
 		return n
 	}
+	still := map[string]any{"rate": 0.0}
 	want := map[string]any{
 		"name": name, "user_provided_name": "mine", "vhost": "v", "user": "guest", "user_who_performed_action": "guest",
 		"node": "leveret@localhost", "type": "network", "state": "running", "protocol": "AMQP 0-9-1", "auth_mechanism": "PLAIN",
 		"channels": 2.0, "channel_max": 12.0, "frame_max": 8192.0, "timeout": 50.0,
 		"host": "127.0.0.1", "port": port(theirs), "peer_host": "127.0.0.1", "peer_port": port(ours), "ssl": false,
 		"client_properties": map[string]any{"product": "test", "connection_name": "mine"},
+		"recv_oct_details":  still, "send_oct_details": still, "reductions_details": still, "reductions": 0.0, "send_pend": 0.0,
+		"ssl_protocol": nil, "ssl_key_exchange": nil, "ssl_cipher": nil, "ssl_hash": nil,
+		"peer_cert_subject": nil, "peer_cert_issuer": nil, "peer_cert_validity": nil,
+		"garbage_collection": map[string]any{"fullsweep_after": 0.0, "max_heap_size": 0.0, "min_bin_vheap_size": 0.0, "min_heap_size": 0.0, "minor_gcs": 0.0},
 	}
 	if g, w := asJSON(t, got), asJSON(t, want); g != w {
 		t.Errorf("got  %s\nwant %s", g, w)
@@ -132,7 +143,7 @@ func TestAConnectionIsShown(t *testing.T) {
 
 	client.Send(7, &wire.ChannelClose{ReplyCode: 200})
 	brokertest.Expect[*wire.ChannelCloseOk](client, 7)
-	c.expect("GET", "/api/connections?columns=channels,client_properties.product", "", 200, `[{"channels":1,"client_properties.product":"test"}]`)
+	c.expect("GET", "/api/connections?columns=channels,client_properties.product", "", 200, `[{"channels":1,"client_properties":{"product":"test"}}]`)
 	c.expect("GET", "/api/connections?name=127.0.0.1&page=1&page_size=1&columns=user", "", 200, `…"total_count":1`)
 	// Who declares over HTTP is no connection.
 	c.expect("PUT", "/api/queues/v/q", `{}`, 201, "")
@@ -280,7 +291,7 @@ func FuzzClientProperties(f *testing.F) {
 		for _, query := range []string{"", "?sort=client_properties.in&columns=name,client_properties"} {
 			c := &call{w: w, r: httptest.NewRequest("GET", "/api/connections"+query, nil), s: mustServer(t, Options{})}
 			w.Body.Reset()
-			if err := listAs(c, []broker.ConnectionListing{{Name: "a", ClientProperties: said}, {Name: "b"}}, c.showConnection); err != nil {
+			if err := listAs(c, []broker.ConnectionListing{{Name: "a", ClientProperties: said}, {Name: "b"}}, func(l broker.ConnectionListing) connectionJSON { return c.showConnection(l, windows{}) }); err != nil {
 				t.Fatal(err)
 			}
 			var got []map[string]any

@@ -24,7 +24,7 @@ func TestQueuesAreMadeAndDeleted(t *testing.T) {
 	m.expect("PUT", q, `{"arguments":{"a":`+strings.Repeat(`[`, 40)+strings.Repeat(`]`, 40)+`}}`, 400, "…nested too deep")
 	m.expect("PUT", q, `{`, 400, bad(`"not_json"`))
 	m.expect("PUT", "/api/queues/%2F/r", `{"auto_delete":true,"durable":"false","arguments":{"x-max-length":3,"a":1.5,"b":[1,"x"],"c":{"d":"e"},"f":true}}`, 201, "")
-	m.expect("GET", "/api/queues/%2F/r?columns=x", "", 200, `…"auto_delete":true,"exclusive":false,"arguments":{"a":1.5,"b":[1,"x"],"c":{"d":"e"},"f":true,"x-max-length":3}`)
+	m.expect("GET", "/api/queues/%2F/r", "", 200, `…"auto_delete":true,"exclusive":false,"arguments":{"a":1.5,"b":[1,"x"],"c":{"d":"e"},"f":true,"x-max-length":3}`)
 	m.expect("PUT", "/api/queues/%2F/amq.foo", `{}`, 401, "…reserved prefix")
 	m.expect("PUT", "/api/queues/nope/q", `{}`, 404, noVHost)
 	m.expect("PUT", "/api/queues/%2F/s", `{"arguments":{"x-max-length":-1}}`, 400, bad(`"invalid arg 'x-max-length' for queue 's' in vhost '/': {value_negative,-1}"`))
@@ -39,7 +39,7 @@ func TestQueuesAreMadeAndDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.expect("DELETE", q+"?if-empty=true", "", 400, bad(`"queue 'q' in vhost '/' not empty"`))
-	m.expect("GET", q, "", 200, `…"messages":1,"messages_ready":1`)
+	m.expect("GET", q, "", 200, `…"messages":1,"messages_details":{"rate":0},"messages_ready":1,`)
 	m.expect("DELETE", q+"/contents", "", 204, "")
 	m.expect("DELETE", q+"?if-empty=true&if-unused=true", "", 204, "")
 	m.expect("DELETE", q, "", 404, notFound)

@@ -1,9 +1,8 @@
 package httpd
 
 import (
-	"net/http"
-
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/monitor"
 )
 
 // exchangePaths are what this file answers.
@@ -23,10 +22,27 @@ type exchangeJSON struct {
 	Internal   bool           `json:"internal"`
 	Arguments  map[string]any `json:"arguments"`
 	Policy     *string        `json:"policy,omitempty"`
+	Stats      statList       `json:"message_stats,omitempty"`
+	*exchangeDetailsJSON
 }
 
-func showExchange(x broker.ExchangeListing) exchangeJSON {
-	return exchangeJSON{x.Name, x.VHost, x.Type, x.Durable, x.AutoDelete, x.Internal, showTable(x.Args), nameOf(x.Policy)}
+// exchangeDetailsJSON is what is shown of one exchange and not in lists.
+type exchangeDetailsJSON struct {
+	Incoming []any `json:"incoming"`
+	Outgoing []any `json:"outgoing"`
+}
+
+// showExchange is what is shown of an exchange, with figures where plain does not say
+// otherwise.
+func (c *call) showExchange(x broker.ExchangeListing, w windows, plain bool) exchangeJSON {
+	out := exchangeJSON{
+		Name: x.Name, VHost: x.VHost, Type: x.Type, Durable: x.Durable, AutoDelete: x.AutoDelete, Internal: x.Internal,
+		Arguments: showTable(x.Args), Policy: nameOf(x.Policy),
+	}
+	if !plain {
+		out.Stats = messageStats(&x.Counts, c.figures(monitor.Object{Kind: monitor.Exchange, ID: x.ID}, w.rates))
+	}
+	return out
 }
 
 func listExchanges(c *call) error {
@@ -40,7 +56,12 @@ func listExchanges(c *call) error {
 			found = append(found, exchanges...)
 		}
 	}
-	return listAs(c, found, showExchange)
+	w, err := c.windows()
+	if err != nil {
+		return err
+	}
+	plain, _ := c.plain()
+	return listAs(c, found, func(x broker.ExchangeListing) exchangeJSON { return c.showExchange(x, w, plain) })
 }
 
 // exchangeName is an exchange that a path names: the default one, which has no name,
@@ -61,5 +82,12 @@ func getExchange(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, showExchange(x))
+	w, err := c.windows()
+	if err != nil {
+		return err
+	}
+	plain, _ := c.plain()
+	out := c.showExchange(x, w, plain)
+	out.exchangeDetailsJSON = &exchangeDetailsJSON{[]any{}, []any{}}
+	return c.one(out)
 }

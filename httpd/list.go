@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/monitor"
 )
 
 // Lists may be asked for by page (page, page_size), filtered by name (name,
@@ -47,40 +48,34 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 		return err
 	}
 	filtered := len(objects)
-	by := q.Get("sort")
-	if by == "" { // what is on other pages need not even be shown
-		if objects, err = cutPage(objects, p, filtered); err != nil {
+	// What is on other pages need not even be shown.
+	if by := q.Get("sort"); by != "" {
+		if objects, err = sorted(c, objects, by, show); err != nil {
 			return err
 		}
-	}
-	rows := make([]map[string]any, len(objects))
-	for i, o := range objects {
-		text, err := json.Marshal(show(o))
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(text, &rows[i]); err != nil {
-			return err
-		}
-	}
-	if by != "" {
-		slices.SortStableFunc(rows, func(x, y map[string]any) int { return compare(field(x, by), field(y, by)) })
 		if q.Get("sort_reverse") == "true" {
-			slices.Reverse(rows)
-		}
-		if rows, err = cutPage(rows, p, filtered); err != nil {
-			return err
+			slices.Reverse(objects)
 		}
 	}
-	if columns := q.Get("columns"); columns != "" {
-		rows = cut(rows, strings.Split(columns, ","))
+	if objects, err = cutPage(objects, p, filtered); err != nil {
+		return err
 	}
+	columns := q.Get("columns")
 	if p.number == 0 {
-		return c.json(http.StatusOK, rows)
+		if columns == "" {
+			return stream(c, objects, show)
+		}
+		return stream(c, objects, func(o T) any { return cutRow(mustRow(show(o)), columns) })
+	}
+	rows := make([]any, len(objects))
+	for i, o := range objects {
+		if rows[i] = show(o); columns != "" {
+			rows[i] = cutRow(mustRow(rows[i]), columns)
+		}
 	}
 	return c.json(http.StatusOK, map[string]any{
 		"items": rows, "item_count": len(rows), "filtered_count": filtered, "total_count": total,
-		"page": p.number, "page_size": p.size, "page_count": max(1, (filtered+p.size-1)/p.size),
+		"page": p.number, "page_size": p.size, "page_count": (filtered + p.size - 1) / p.size,
 	})
 }
 
@@ -180,14 +175,101 @@ func objectName(o any) string {
 		return o.Name
 	case broker.ConnectionListing:
 		return o.Name
+	case broker.ChannelListing:
+		return o.Name
 	case userJSON:
 		return o.Name
-	case vhostJSON:
+	case broker.VHost:
 		return o.Name
 	case policyJSON:
 		return o.Name
 	}
 	return ""
+}
+
+// sorted sorts objects by a field of what is shown of them.
+func sorted[T, J any](c *call, objects []T, by string, show func(T) J) ([]T, error) {
+	type keyed struct {
+		key any
+		o   T
+	}
+	all := make([]keyed, len(objects))
+	for i, o := range objects {
+		key, ok := c.sortKey(o, by)
+		if !ok {
+			row, err := rowOf(show(o))
+			if err != nil {
+				return nil, err
+			}
+			key = field(row, by)
+		}
+		all[i] = keyed{key, o}
+	}
+	slices.SortStableFunc(all, func(x, y keyed) int { return compare(x.key, y.key) })
+	for i := range all {
+		objects[i] = all[i].o
+	}
+	return objects, nil
+}
+
+// sortKey is a field of an object that can be had without showing all of it.
+func (c *call) sortKey(o any, by string) (key any, ok bool) {
+	if name := objectName(o); by == "name" && name != "" {
+		return name, true
+	}
+	q, is := o.(broker.QueueListing)
+	if !is {
+		return nil, false
+	}
+	switch by {
+	case "vhost":
+		return q.VHost, true
+	case "messages":
+		return float64(q.Ready + q.Unacked), true
+	case "messages_ready":
+		return float64(q.Ready), true
+	case "messages_unacknowledged":
+		return float64(q.Unacked), true
+	case "message_bytes":
+		return float64(q.Bytes), true
+	case "consumers":
+		return float64(q.Consumers), true
+	}
+	name, ok := strings.CutSuffix(by, "_details.rate")
+	if !ok {
+		return nil, false
+	}
+	f, ok := rateFields[strings.TrimPrefix(name, "message_stats.")]
+	if !ok {
+		return nil, false
+	}
+	figures := c.figures(monitor.Object{Kind: monitor.Queue, ID: q.ID}, nil)
+	return figures.rates.Of(f), true
+}
+
+// rateFields are the figures by which queues are often sorted.
+var rateFields = func() map[string]monitor.Field {
+	all := map[string]monitor.Field{}
+	for _, f := range append([]monitor.Field{monitor.DeliverGet, monitor.Messages}, monitor.Queue.Fields()...) {
+		all[f.String()] = f
+	}
+	return all
+}()
+
+// rowOf is what is shown of an object as its fields.
+func rowOf(v any) (map[string]any, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var row map[string]any
+	return row, json.Unmarshal(text, &row)
+}
+
+// mustRow is rowOf of what is known to be an object.
+func mustRow(v any) map[string]any {
+	row, _ := rowOf(v)
+	return row
 }
 
 // field is a row's field; dots lead into objects.
@@ -202,7 +284,14 @@ func field(row map[string]any, name string) any {
 	return nil
 }
 
+// compare orders fields; one that is not there is like 0.
 func compare(x, y any) int {
+	if x == nil {
+		x = 0.0
+	}
+	if y == nil {
+		y = 0.0
+	}
 	if a, ok := x.(float64); ok {
 		if b, ok := y.(float64); ok {
 			return cmp.Compare(a, b)
@@ -211,17 +300,30 @@ func compare(x, y any) int {
 	return cmp.Compare(fmt.Sprint(x), fmt.Sprint(y))
 }
 
-func cut(rows []map[string]any, columns []string) []map[string]any {
-	out := make([]map[string]any, len(rows))
-	for i, row := range rows {
-		out[i] = map[string]any{}
-		for _, name := range columns {
-			if v := field(row, name); v != nil {
-				out[i][name] = v
-			} else if _, ok := row[name]; ok {
-				out[i][name] = nil
-			}
-		}
+// cutRow keeps some fields of a row; those with dots are within others.
+func cutRow(row map[string]any, columns string) map[string]any {
+	out := map[string]any{}
+	for name := range strings.SplitSeq(columns, ",") {
+		cutField(out, row, name)
 	}
 	return out
+}
+
+func cutField(out, row map[string]any, name string) {
+	if v, ok := row[name]; ok {
+		out[name] = v
+		return
+	}
+	first, rest, ok := strings.Cut(name, ".")
+	inner, is := row[first].(map[string]any)
+	if !ok || !is {
+		return
+	}
+	within, _ := out[first].(map[string]any)
+	if within == nil {
+		within = map[string]any{}
+	}
+	if cutField(within, inner, rest); len(within) > 0 {
+		out[first] = within
+	}
 }

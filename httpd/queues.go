@@ -1,10 +1,11 @@
 package httpd
 
 import (
-	"net/http"
+	"time"
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/monitor"
 )
 
 // queuePaths are what this file answers.
@@ -16,6 +17,35 @@ var queuePaths = map[string]resource{
 
 // queueJSON is a queue in answers.
 type queueJSON struct {
+	queueHead
+	lengths
+	BytesSum        int64             `json:"message_bytes"`
+	ReadyBytes      int64             `json:"message_bytes_ready"`
+	UnackedBytes    int64             `json:"message_bytes_unacknowledged"`
+	Persistent      int               `json:"messages_persistent"`
+	PersistentBytes int64             `json:"message_bytes_persistent"`
+	InMemory        int               `json:"messages_ram"`
+	InMemoryBytes   int64             `json:"message_bytes_ram"`
+	Consumers       int               `json:"consumers"`
+	Utilisation     float64           `json:"consumer_utilisation"`
+	Capacity        float64           `json:"consumer_capacity"`
+	Memory          int64             `json:"memory"`
+	IdleSince       string            `json:"idle_since,omitempty"`
+	Policy          *string           `json:"policy"`
+	Operator        *string           `json:"operator_policy"`
+	Effective       policy.Definition `json:"effective_policy_definition"`
+	Owner           *ownerJSON        `json:"owner_pid_details,omitempty"`
+	Stats           statList          `json:"message_stats,omitempty"`
+	Collection      collectionJSON    `json:"garbage_collection"`
+	Reductions      int               `json:"reductions"`
+	ReductionsRate  detail            `json:"reductions_details"`
+	*classicJSON
+	*quorumJSON
+	*queueDetailsJSON
+}
+
+// queueHead is what a queue is.
+type queueHead struct {
 	Name       string         `json:"name"`
 	VHost      string         `json:"vhost"`
 	Type       string         `json:"type"`
@@ -25,31 +55,111 @@ type queueJSON struct {
 	Arguments  map[string]any `json:"arguments"`
 	Node       string         `json:"node"`
 	State      string         `json:"state"`
-	counts
-	ReadyBytes int64             `json:"message_bytes_ready"`
-	Consumers  int               `json:"consumers"`
-	Policy     *string           `json:"policy"`
-	Operator   *string           `json:"operator_policy"`
-	Effective  policy.Definition `json:"effective_policy_definition"`
-	Owner      *ownerJSON        `json:"owner_pid_details,omitempty"`
+}
+
+// classicJSON is what RabbitMQ shows of classic queues alone.
+type classicJSON struct {
+	HeadTime      *int64         `json:"head_message_timestamp"`
+	ExclusiveTag  *string        `json:"exclusive_consumer_tag"`
+	Single        *string        `json:"single_active_consumer_tag"`
+	Slaves        *string        `json:"recoverable_slaves"`
+	ReadyInMemory int            `json:"messages_ready_ram"`
+	UnackedMemory int            `json:"messages_unacknowledged_ram"`
+	PagedOut      int            `json:"messages_paged_out"`
+	PagedOutBytes int64          `json:"message_bytes_paged_out"`
+	BackingQueue  map[string]any `json:"backing_queue_status"`
+}
+
+// quorumJSON is what it shows of quorum queues alone.
+type quorumJSON struct {
+	Leader    string         `json:"leader"`
+	Members   []string       `json:"members"`
+	Online    []string       `json:"online"`
+	OpenFiles map[string]int `json:"open_files"`
+	Dead      int            `json:"messages_dlx"`
+	DeadBytes int64          `json:"message_bytes_dlx"`
+	Single    *string        `json:"single_active_consumer_ctag"`
+}
+
+// queueDetailsJSON is what is shown of one queue and not in lists.
+type queueDetailsJSON struct {
+	Consumers  []consumerJSON `json:"consumer_details"`
+	Deliveries []any          `json:"deliveries"`
+	Incoming   []any          `json:"incoming"`
 }
 
 type ownerJSON struct {
 	Name string `json:"name"`
 }
 
-func (c *call) showQueue(q broker.QueueListing) queueJSON {
+// collectionJSON stands for the garbage collection of an Erlang process, which there is
+// none of: typed clients expect the fields.
+type collectionJSON struct {
+	FullSweep int `json:"fullsweep_after"`
+	MaxHeap   int `json:"max_heap_size"`
+	MinBinary int `json:"min_bin_vheap_size"`
+	MinHeap   int `json:"min_heap_size"`
+	Minor     int `json:"minor_gcs"`
+}
+
+const (
+	// queueMemory and messageMemory are about what a queue and an entry in it take, in
+	// bytes.
+	queueMemory   = 2048
+	messageMemory = 24
+	// idleAfter is for how long nothing must have happened to what is called idle.
+	idleAfter = 5 * time.Second
+)
+
+func (c *call) showQueueHead(q *broker.QueueListing) queueHead {
+	return queueHead{q.Name, q.VHost, q.Type, q.Durable, q.AutoDelete, q.Exclusive, showTable(q.Args), c.s.node(), "running"}
+}
+
+// showQueue is what is shown of a queue; w says of what there are to be samples.
+func (c *call) showQueue(q broker.QueueListing, w windows) queueJSON {
+	o := monitor.Object{Kind: monitor.Queue, ID: q.ID}
 	out := queueJSON{
-		Name: q.Name, VHost: q.VHost, Type: q.Type, Durable: q.Durable, AutoDelete: q.AutoDelete, Exclusive: q.Exclusive,
-		Arguments: showTable(q.Args), Node: c.s.node(), State: "running",
-		counts: counts{q.Ready + q.Unacked, q.Ready, q.Unacked}, ReadyBytes: q.ReadyBytes, Consumers: q.Consumers,
+		queueHead: c.showQueueHead(&q), lengths: showLengths(q.Ready, q.Unacked, c.figures(o, w.lengths)),
+		BytesSum: q.Bytes, ReadyBytes: q.ReadyBytes, UnackedBytes: q.UnackedBytes,
+		Persistent: q.Persistent, PersistentBytes: q.PersistentBytes,
+		InMemory: q.Ready + q.Unacked - q.Persistent, InMemoryBytes: q.Bytes - q.PersistentBytes,
+		Consumers: q.Consumers, Utilisation: max(round(q.Utilisation), 0), Capacity: max(round(q.Utilisation), 0),
+		Memory: queueMemory + messageMemory*int64(q.Ready+q.Unacked) + q.Bytes - q.PersistentBytes,
 		Policy: nameOf(q.Policy), Operator: nameOf(q.Operator), Effective: policy.Effective(q.Policy, q.Operator),
+	}
+	if !q.IdleSince.IsZero() && time.Since(q.IdleSince) > idleAfter {
+		out.IdleSince = rabbitTime(q.IdleSince)
 	}
 	if q.Owner != "" {
 		out.Owner = &ownerJSON{q.Owner}
 	}
+	f := c.figures(o, w.rates)
+	out.Stats = messageStats(&q.Counts, f)
+	var single *string
+	if q.Single != "" {
+		single = &q.Single
+	}
+	if q.Type == "quorum" {
+		node := c.s.node()
+		out.quorumJSON = &quorumJSON{Leader: node, Members: []string{node}, Online: []string{node}, OpenFiles: map[string]int{node: 0}, Single: single}
+		return out
+	}
+	transient := out.InMemory
+	out.classicJSON = &classicJSON{
+		Single: single, ReadyInMemory: min(transient, q.Ready), UnackedMemory: min(transient, q.Unacked),
+		BackingQueue: map[string]any{
+			"mode": "default", "version": 1, "len": q.Ready, "target_ram_count": "infinity",
+			"q1": 0, "q2": 0, "q3": 0, "q4": q.Ready, "delta": []any{"delta", "undefined", 0, 0, "undefined"},
+			"next_seq_id": q.Counts.Publish, "next_deliver_seq_id": q.Counts.DeliverGet(),
+			"avg_ingress_rate": round(f.rates.Of(monitor.Publish)), "avg_egress_rate": round(f.rates.Of(monitor.DeliverGet)),
+			"avg_ack_ingress_rate": round(f.rates.Of(monitor.Deliver) + f.rates.Of(monitor.Get)), "avg_ack_egress_rate": round(f.rates.Of(monitor.Ack)),
+		},
+	}
 	return out
 }
+
+// rabbitTime is a time as RabbitMQ writes it in idle_since.
+func rabbitTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000+00:00") }
 
 // nameOf is a policy's name; nil where none applies.
 func nameOf(p *policy.Policy) *string {
@@ -64,13 +174,40 @@ func listQueues(c *call) error {
 	if err != nil {
 		return err
 	}
+	w, err := c.windows()
+	if err != nil {
+		return err
+	}
 	var found []broker.QueueListing
 	for _, vhost := range vhosts {
 		if queues, err := c.b.Queues(vhost); err == nil {
 			found = append(found, queues...)
 		}
 	}
-	return listAs(c, found, c.showQueue)
+	if plain, totals := c.plain(); plain {
+		return listAs(c, found, func(q broker.QueueListing) plainQueue { return c.showPlainQueue(&q, totals) })
+	}
+	return listAs(c, found, func(q broker.QueueListing) queueJSON { return c.showQueue(q, w) })
+}
+
+// plainQueue is a queue without what changes.
+type plainQueue struct {
+	queueHead
+	*counts
+	Leader  string   `json:"leader,omitempty"`
+	Members []string `json:"members,omitempty"`
+	Online  []string `json:"online,omitempty"`
+}
+
+func (c *call) showPlainQueue(q *broker.QueueListing, totals bool) plainQueue {
+	out := plainQueue{queueHead: c.showQueueHead(q)}
+	if totals {
+		out.counts = &counts{q.Ready + q.Unacked, q.Ready, q.Unacked}
+	}
+	if q.Type == "quorum" {
+		out.Leader, out.Members, out.Online = out.Node, []string{out.Node}, []string{out.Node}
+	}
+	return out
 }
 
 func getQueue(c *call) error {
@@ -78,9 +215,30 @@ func getQueue(c *call) error {
 	if err != nil {
 		return err
 	}
+	w, err := c.windows()
+	if err != nil {
+		return err
+	}
 	q, err := c.b.Queue(vhost, c.r.PathValue("queue"))
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, c.showQueue(q))
+	if plain, totals := c.plain(); plain {
+		return c.one(c.showPlainQueue(&q, totals))
+	}
+	out := c.showQueue(q, w)
+	details := queueDetailsJSON{Consumers: []consumerJSON{}, Deliveries: []any{}, Incoming: []any{}}
+	consumers, err := c.b.QueueConsumers(vhost, q.Name)
+	if err != nil {
+		return err
+	}
+	for i := range consumers {
+		each := &consumers[i]
+		if each.Exclusive && out.classicJSON != nil {
+			out.ExclusiveTag = &each.Tag
+		}
+		details.Consumers = append(details.Consumers, c.showConsumer(each))
+	}
+	out.queueDetailsJSON = &details
+	return c.one(out)
 }

@@ -16,8 +16,10 @@ import (
 	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
-	"github.com/leveret-mq/leveret/monitor"
+	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/httpd/page"
+	"github.com/leveret-mq/leveret/monitor"
+	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -113,19 +115,28 @@ type Broker interface {
 	// Wait blocks until everything below lsn is on disk.
 	Wait(lsn wal.LSN) error
 
+	Channels() []broker.ChannelListing
+	Consumers(vhost string) ([]broker.ConsumerListing, error)
+	QueueConsumers(vhost, queue string) ([]broker.ConsumerListing, error)
+	Counts() (stats.Counts, stats.Churn)
+	VHostCounts(vhost string) stats.Counts
+	Resources() broker.Resources
+	Storage() store.Metrics
+
 	Connections() []broker.ConnectionListing
 	Connection(name string) (broker.ConnectionListing, error)
 }
 
 // Server answers requests. It may serve before there is a broker.
 type Server struct {
-	opts     Options
-	http     http.Server
-	broker   atomic.Pointer[Broker]
-	monitor  atomic.Pointer[monitor.Monitor]
-	stopping atomic.Bool
-	fetches  chan struct{} // one value for each request that holds messages
-	sessions page.Sessions[proof]
+	opts      Options
+	http      http.Server
+	broker    atomic.Pointer[Broker]
+	monitor   atomic.Pointer[monitor.Monitor]
+	listeners atomic.Pointer[[]Listener]
+	stopping  atomic.Bool
+	fetches   chan struct{} // one value for each request that holds messages
+	sessions  page.Sessions[proof]
 }
 
 // NewServer makes a server.

@@ -1,10 +1,9 @@
 package httpd
 
 import (
-	"net/http"
-
 	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/monitor"
 )
 
 // vhostPaths are what this file answers.
@@ -22,7 +21,40 @@ type vhostJSON struct {
 	Metadata    vhostMetadata     `json:"metadata"`
 	Tracing     bool              `json:"tracing"`
 	State       map[string]string `json:"cluster_state"`
-	counts
+	*vhostFigures
+}
+
+// vhostFigures are how it fares.
+type vhostFigures struct {
+	lengths
+	Stats        statList `json:"message_stats,omitempty"`
+	Received     uint64   `json:"recv_oct"`
+	ReceivedRate detail   `json:"recv_oct_details"`
+	Sent         uint64   `json:"send_oct"`
+	SentRate     detail   `json:"send_oct_details"`
+}
+
+func (c *call) vhostFigures(name string, w windows) *vhostFigures {
+	o := monitor.Object{Kind: monitor.VHost, Name: name}
+	counts := c.b.VHostCounts(name)
+	counts.PublishIn, counts.PublishOut = 0, 0 // those are exchanges' only
+	var sums monitor.Sums
+	m := c.s.monitor.Load()
+	if m != nil {
+		sums = m.Totals().VHosts[name]
+	}
+	ready, unacked := int(sums.Ready), int(sums.Unacked)
+	if m == nil || m.Totals().Queues <= sumsNow {
+		t := c.b.Totals(name)
+		ready, unacked = t.Ready, t.Unacked
+	}
+	data := c.figures(o, w.data)
+	return &vhostFigures{
+		lengths:  showLengths(ready, unacked, c.figures(o, w.lengths)),
+		Stats:    messageStats(&counts, c.figures(o, w.rates)),
+		Received: sums.ReceivedBytes, ReceivedRate: data.detail(monitor.ReceivedBytes, float64(sums.ReceivedBytes)),
+		Sent: sums.SentBytes, SentRate: data.detail(monitor.SentBytes, float64(sums.SentBytes)),
+	}
 }
 
 type vhostMetadata struct {
@@ -41,19 +73,38 @@ func (c *call) showVHost(v broker.VHost) vhostJSON {
 	if v.Tags == nil {
 		v.Tags = []string{}
 	}
-	t := c.b.Totals(v.Name)
 	return vhostJSON{v.Name, v.Description, v.Tags, "undefined", vhostMetadata{v.Description, v.Tags}, false,
-		map[string]string{c.s.node(): "running"}, counts{t.Ready + t.Unacked, t.Ready, t.Unacked}}
+		map[string]string{c.s.node(): "running"}, nil}
+}
+
+// showsVHosts is how vhosts are shown to who asks.
+func (c *call) showsVHosts() (func(broker.VHost) vhostJSON, error) {
+	w, err := c.windows()
+	if err != nil {
+		return nil, err
+	}
+	if plain, _ := c.plain(); plain {
+		return c.showVHost, nil
+	}
+	return func(v broker.VHost) vhostJSON {
+		out := c.showVHost(v)
+		out.vhostFigures = c.vhostFigures(v.Name, w)
+		return out
+	}, nil
 }
 
 func listVHosts(c *call) error {
-	var out []vhostJSON
+	show, err := c.showsVHosts()
+	if err != nil {
+		return err
+	}
+	var seen []broker.VHost
 	for _, v := range c.b.VHosts() {
 		if c.has(monitoring) || c.mayEnter(v.Name) {
-			out = append(out, c.showVHost(v))
+			seen = append(seen, v)
 		}
 	}
-	return list(c, out)
+	return listAs(c, seen, show)
 }
 
 func getVHost(c *call) error {
@@ -61,7 +112,11 @@ func getVHost(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, c.showVHost(v))
+	show, err := c.showsVHosts()
+	if err != nil {
+		return err
+	}
+	return c.one(show(v))
 }
 
 // putVHost makes a vhost, in which its maker may do everything.

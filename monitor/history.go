@@ -160,3 +160,27 @@ func (c *clock) pick(newest, oldest int, w Window, every time.Duration) []int {
 		}
 	}
 }
+
+// Add adds the rates of another object of the same kind.
+func (r *Rates) Add(o *Rates) {
+	for i := range r.v {
+		r.v[i] += o.v[i]
+	}
+}
+
+// Add adds the samples of another object of the same kind, as far as they are of the
+// same times.
+func (h *History) Add(o *History) {
+	if o.still {
+		return
+	}
+	if h.still {
+		h.still, h.cols = false, o.cols
+		return
+	}
+	for i, col := range h.cols {
+		for j := range min(len(col), len(o.cols[i])) {
+			col[j] += o.cols[i][j]
+		}
+	}
+}

@@ -139,6 +139,7 @@ func serve(ctx context.Context, cfg Config) error {
 
 	watch := monitor.New(b, monitor.Options{MaxSockets: cfg.MaxConnections})
 	health.SetMonitor(watch)
+	health.SetListeners(reachable(listeners, source, health.addr))
 	health.SetBroker(b)
 	stats := b.Stats()
 	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "data", cfg.DataDir,
