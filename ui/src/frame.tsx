@@ -153,7 +153,7 @@ function VHostChooser(): JSX.Element {
       <span class="sr">Virtual host</span>
       <select value={chosen} onChange={(e) => chooseVHost(e.currentTarget.value)} title="Lists show this virtual host">
         <option value="" selected={chosen === ""}>
-          All virtual hosts
+          All vhosts
         </option>
         {(vhosts.data ? names : chosen ? [chosen] : []).map((n) => (
           <option key={n} value={n} selected={n === chosen}>

@@ -74,6 +74,8 @@ export function Chart(p: {
   height?: number;
   /** Fill below the first so many lines. */
   fill?: boolean;
+  /** Its values are whole numbers. */
+  whole?: boolean;
   /** What is said where there is nothing to draw. */
   empty?: string;
 }): JSX.Element {
@@ -111,7 +113,14 @@ export function Chart(p: {
             space: 74,
             values: (_u, ticks) => ticks.map((t) => clock(t, ticks.length > 1 && ticks[1]! - ticks[0]! < 60)),
           },
-          { ...axis, size: 46, gap: 6, space: 34, values: (_u, ticks) => ticks.map((t) => p.format(t)) },
+          {
+            ...axis,
+            size: 46,
+            gap: 6,
+            space: 34,
+            ...(p.whole ? { incrs: whole } : {}),
+            values: (_u, ticks) => ticks.map((t) => p.format(t)),
+          },
         ],
         series: [
           {},
@@ -212,6 +221,9 @@ function nice(max: number | null): number {
                     : 10)
   );
 }
+
+/** The steps of an axis of whole numbers. */
+const whole = Array.from({ length: 13 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
 
 export function Dot(p: { color: string }): JSX.Element {
   return <i class="dot" style={{ color: `var(${p.color})` }} />;

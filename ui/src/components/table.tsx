@@ -18,6 +18,8 @@ export interface Column<T> {
   /** For lists cut here: what to sort by, where it is not the field. */
   by?(row: T): string | number;
   num?: boolean;
+  /** Left out where there is no room for all. */
+  extra?: boolean;
   /** Left out on a phone. */
   minor?: boolean;
   /** The row's name: the card's head on a phone. */
@@ -368,7 +370,7 @@ export function Grid<T>(p: {
           <tr>
             {p.columns.map((c) => {
               const sorted = view && c.sort && view.sort === c.sort;
-              const cls = [c.num && "num", c.minor && "minor", c.tight && "tight"].filter(Boolean).join(" ");
+              const cls = [c.num && "num", c.minor && "minor", c.extra && "extra", c.tight && "tight"].filter(Boolean).join(" ");
               return (
                 <th
                   key={c.label}
@@ -382,9 +384,11 @@ export function Grid<T>(p: {
                       onClick={() => p.change!(sorted ? { desc: !view.desc } : { sort: c.sort!, desc: c.num ?? false })}
                     >
                       {c.label}
-                      <span class="arrow" aria-hidden="true">
-                        {sorted ? (view.desc ? "▼" : "▲") : ""}
-                      </span>
+                      {sorted && (
+                        <span class="arrow" aria-hidden="true">
+                          {view.desc ? "▼" : "▲"}
+                        </span>
+                      )}
                     </button>
                   ) : (
                     c.label
@@ -404,6 +408,7 @@ export function Grid<T>(p: {
                   class={[
                     c.num && "num",
                     c.minor && "minor",
+                    c.extra && "extra",
                     c.head && "head",
                     c.full && "full",
                     c.clip && "clip",

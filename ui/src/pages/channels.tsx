@@ -37,13 +37,14 @@ function mode(c: Channel): JSX.Element | undefined {
 
 export const channelColumns: Column<Channel>[] = [
   { label: "Name", sort: "name", head: true, cell: (c) => <ChannelLink name={c.name} /> },
-  { label: "User", sort: "user", clip: true, minor: true, cell: (c) => c.user },
+  { label: "User", extra: true, sort: "user", clip: true, minor: true, cell: (c) => c.user },
   { label: "Virtual host", sort: "vhost", minor: true, cell: (c) => <VHost name={c.vhost ?? ""} /> },
   { label: "State", sort: "state", cell: (c) => <State state={c.state} /> },
   { label: "Mode", cell: mode },
   { label: "Consumers", sort: "consumer_count", num: true, cell: (c) => <Count n={c.consumer_count} /> },
   {
     label: "Prefetch",
+    extra: true,
     sort: "prefetch_count",
     num: true,
     minor: true,
@@ -77,6 +78,7 @@ export const channelColumns: Column<Channel>[] = [
   },
   {
     label: "Lately",
+    extra: true,
     minor: true,
     tight: true,
     cell: (c, at) => (

@@ -35,6 +35,7 @@ const columns: Column<Connection>[] = [
   { label: "State", sort: "state", cell: (c) => <State state={c.state} /> },
   {
     label: "TLS",
+    extra: true,
     sort: "ssl",
     minor: true,
     cell: (c) => (c.ssl ? <span class="badge green">{c.ssl_protocol || "TLS"}</span> : <span class="muted">no</span>),
@@ -54,6 +55,7 @@ const columns: Column<Connection>[] = [
   },
   {
     label: "Lately",
+    extra: true,
     minor: true,
     tight: true,
     cell: (c, at) => (

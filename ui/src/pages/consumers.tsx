@@ -54,7 +54,7 @@ export const consumerColumns: Column<Consumer>[] = [
       </span>
     ),
   },
-  { label: "Arguments", minor: true, cell: (c) => <Badges args={c.arguments} /> },
+  { label: "Arguments", extra: true, minor: true, cell: (c) => <Badges args={c.arguments} /> },
 ];
 
 export function ConsumersPage(_: PageProps): JSX.Element {

@@ -140,7 +140,7 @@ function PeekRow(p: { m: Peeked; open: boolean; toggle(): void }): JSX.Element {
         <td data-label="Routing key" class="clip mono full" title={m.routing_key}>
           {m.routing_key}
         </td>
-        <td data-label="Payload" class="full plain">
+        <td data-label="Payload" class="full plain fill">
           <span class="preview">{preview(m)}</span>
         </td>
         <td data-label="Size" class="num">
@@ -152,7 +152,7 @@ function PeekRow(p: { m: Peeked; open: boolean; toggle(): void }): JSX.Element {
       </tr>
       {p.open && (
         <tr class="detail">
-          <td colSpan={7} class="full plain">
+          <td colSpan={7} class="full plain detail">
             <MessageView
               m={m}
               more={[

@@ -35,9 +35,9 @@ export const broad = [
 
 export function depthSeries(l: Lengths | undefined): Series[] {
   return [
+    { label: "Total", color: "--c-total", points: lengths(l?.messages_details) },
     { label: "Ready", color: "--c-ready", points: lengths(l?.messages_ready_details) },
     { label: "Unacked", color: "--c-unacked", points: lengths(l?.messages_unacknowledged_details) },
-    { label: "Total", color: "--c-total", points: lengths(l?.messages_details) },
   ];
 }
 
@@ -87,7 +87,7 @@ export function OverviewPage(p: PageProps): JSX.Element {
             <Chart label="Message rates" series={flow} format={rate} />
           </Panel>
           <Panel title="Messages in queues">
-            <Chart label="Messages in queues" series={depth} format={short} />
+            <Chart label="Messages in queues" series={depth} format={short} whole />
           </Panel>
         </div>
         <div class="strip">

@@ -32,6 +32,7 @@ const columns: Column<Segment>[] = [
   { label: "Whole file", sort: "bytes", num: true, cell: (s) => bytes(s.bytes) },
   {
     label: "Share",
+    extra: true,
     minor: true,
     cell: (s) => (
       <div class="meter" style={{ width: "90px" }} title={`${bytes(s.queue_bytes)} of ${bytes(s.bytes)}`}>

@@ -91,7 +91,12 @@ export function QueuePage(p: PageProps): JSX.Element {
         <>
           <nav class="tabs" aria-label="Parts of the queue">
             {tabs.map(([t, label]) => (
-              <a key={t} href={withQuery(here, { tab: t })} {...(t === tab ? { "aria-current": "page" } : {})}>
+              <a
+                key={t}
+                ref={t === tab ? inSight : null}
+                href={withQuery(here, { tab: t })}
+                {...(t === tab ? { "aria-current": "page" } : {})}
+              >
                 {label}
                 {counts[t] !== undefined && <span class="count">{short(counts[t])}</span>}
               </a>
@@ -125,6 +130,11 @@ export function QueuePage(p: PageProps): JSX.Element {
       {dialog === "delete" && q && <Delete q={q} onClose={close} />}
     </>
   );
+}
+
+/** inSight scrolls the tab that is open into view, where there is no room for all. */
+function inSight(el: HTMLElement | null): void {
+  el?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 const flowing = [
@@ -169,7 +179,7 @@ function Overview(p: { q: Queue | undefined; span: Span }): JSX.Element {
       </div>
       <div class="cols">
         <Panel title="Messages">
-          <Chart label="Messages in the queue" series={depth} format={short} />
+          <Chart label="Messages in the queue" series={depth} format={short} whole />
         </Panel>
         <Panel title="Message rates, a second">
           <Chart label="Message rates" series={flow} format={rate} />

@@ -34,6 +34,7 @@ const columns: Column<Queue>[] = [
   { label: "Total", sort: "messages", num: true, cell: (q) => <Count n={q.messages} /> },
   {
     label: "Depth lately",
+    extra: true,
     minor: true,
     tight: true,
     cell: (q, at) => (
@@ -55,6 +56,7 @@ const columns: Column<Queue>[] = [
   },
   {
     label: "Ack /s",
+    extra: true,
     sort: "message_stats.ack_details.rate",
     num: true,
     cell: (q) => <Rate n={q.message_stats?.ack_details?.rate ?? 0} />,
