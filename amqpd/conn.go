@@ -35,7 +35,7 @@ const (
 // conn is a connection. Fields without another word are the reader's.
 type conn struct {
 	srv  *Server
-	opts *Options // srv's
+	opts *Options // srv's when the connection began
 	nc   net.Conn
 	sock net.Conn // what carries nc: nc itself, or the socket under TLS
 	raw  *rawIO   // reads and writes that do not block, nil where nc has none
@@ -130,7 +130,7 @@ type conn struct {
 func newConn(srv *Server, nc net.Conn) *conn {
 	c := &conn{
 		srv:        srv,
-		opts:       &srv.opts,
+		opts:       srv.opts.Load(),
 		nc:         nc,
 		sock:       socket(nc),
 		name:       nc.RemoteAddr().String() + " -> " + nc.LocalAddr().String(),

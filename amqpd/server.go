@@ -3,6 +3,7 @@ package amqpd
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -19,10 +20,10 @@ var ErrServerClosed = errors.New("amqp server closed")
 // Server serves one broker on any number of listeners.
 type Server struct {
 	broker *broker.Broker
-	opts   Options
-	start  []byte // connection.start's frame
-	invite []byte // likewise, for who has shown a certificate
-	limit  int    // of connections, 0 is none
+	log    *slog.Logger
+	opts   atomic.Pointer[Options] // of connections that begin
+	start  []byte                  // connection.start's frame
+	invite []byte                  // likewise, for who has shown a certificate
 
 	// largeBytes is from where on a body goes through a file.
 	largeBytes uint64
@@ -33,6 +34,7 @@ type Server struct {
 	listeners map[net.Listener]struct{} // mu
 	conns     map[*conn]struct{}        // mu
 	closed    bool                      // mu: Shutdown has begun
+	limit     int                       // mu: of connections, 0 is none
 	refused   int                       // mu: connections over the limit that were not told of
 	told      time.Time                 // mu: when they were last told of
 	running   sync.WaitGroup            // connections
@@ -55,14 +57,32 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 		o.ClusterName = "leveret@" + host
 	}
 	s := &Server{
-		broker: b, opts: o, largeBytes: b.LargeBytes(), start: startFrame(&o, ""), invite: startFrame(&o, " EXTERNAL"), limit: o.connectionLimit(maxOpenFiles()),
+		broker: b, log: o.Logger, largeBytes: b.LargeBytes(), start: startFrame(&o, ""), invite: startFrame(&o, " EXTERNAL"), limit: o.connectionLimit(maxOpenFiles()),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 		stop:      make(chan struct{}),
 	}
+	s.opts.Store(&o)
 	s.ticker.Add(1)
 	go s.tick()
 	return s, nil
+}
+
+// Configure gives the server other options. MaxConnections holds at once and ends no
+// connection; all others but ClusterName, LeveretVersion and Logger, which stay, hold
+// for connections that begin later.
+func (s *Server) Configure(o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	o = o.withDefaults()
+	was := s.opts.Load()
+	o.ClusterName, o.LeveretVersion, o.Logger = was.ClusterName, was.LeveretVersion, was.Logger
+	s.mu.Lock()
+	s.limit = o.connectionLimit(maxOpenFiles())
+	s.mu.Unlock()
+	s.opts.Store(&o)
+	return nil
 }
 
 // Serve accepts connections until Shutdown, and then returns ErrServerClosed.
@@ -90,7 +110,7 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 			// Out of file descriptors, most likely: others go on, and so do we.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.opts.Logger.Error("accept failed", "address", l.Addr().String(), "error", err, "retry_in", pause)
+			s.log.Error("accept failed", "address", l.Addr().String(), "error", err, "retry_in", pause)
 			select {
 			case <-time.After(pause):
 			case <-s.stop:
@@ -139,7 +159,7 @@ func (s *Server) warnFull(nc net.Conn) {
 	if now.Sub(s.told) < warnEvery {
 		return
 	}
-	s.opts.Logger.Warn("too many connections: refused", "refused", s.refused, "last", nc.RemoteAddr().String(),
+	s.log.Warn("too many connections: refused", "refused", s.refused, "last", nc.RemoteAddr().String(),
 		"connections", len(s.conns), "limit", s.limit)
 	s.told, s.refused = now, 0
 }
@@ -236,9 +256,9 @@ func (s *Server) setAlarm(reason string) {
 	case reason == "" && old != nil:
 		s.alarm.Store(nil)
 		close(old.over)
-		s.opts.Logger.Info("alarm over: publishers are read again", "reason", old.reason)
+		s.log.Info("alarm over: publishers are read again", "reason", old.reason)
 	case reason != "" && old == nil: // a second reason is told by nobody: one is enough
 		s.alarm.Store(&alarm{reason: reason, over: make(chan struct{})})
-		s.opts.Logger.Warn("alarm: publishers are not read", "reason", reason)
+		s.log.Warn("alarm: publishers are not read", "reason", reason)
 	}
 }

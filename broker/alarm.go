@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,25 @@ func (w *diskWatch) look(free uint64) (went uint64) {
 		return oldest - free
 	}
 	return 0
+}
+
+// Limits are what may be changed while the broker runs.
+type Limits struct {
+	// DiskFree and Memory are Options.DiskFreeLimit and Options.MemoryLimit without
+	// defaults: a negative one is none. How memory is shared out is said by Options
+	// alone: a change moves the alarm.
+	DiskFree, Memory int64
+	// LoopbackUsers are Options.LoopbackUsers.
+	LoopbackUsers []string
+}
+
+// Limits are those that hold.
+func (b *Broker) Limits() Limits { return *b.limits.Load() }
+
+// SetLimits changes limits. Alarms follow within a second; who is connected stays.
+func (b *Broker) SetLimits(l Limits) {
+	l.LoopbackUsers = slices.Clone(l.LoopbackUsers)
+	b.limits.Store(&l)
 }
 
 // shortages are the resources of which there is too little.
@@ -98,7 +118,8 @@ func (b *Broker) lookAtDisk(w *diskWatch) {
 	full := b.store.Full()
 	short := full
 	var free, went uint64
-	if limit := b.opts.DiskFreeLimit; limit >= 0 {
+	limit := b.Limits().DiskFree
+	if limit >= 0 {
 		var err error
 		free, err = b.opts.Store.FS.Free(b.dir)
 		if err == nil {
@@ -110,6 +131,6 @@ func (b *Broker) lookAtDisk(w *diskWatch) {
 		w.unknown = err != nil
 	}
 	if b.short.set(&b.short.disk, short) {
-		b.log.Warn("disk alarm changed", "low", short, "free", free, "went_in_a_second", went, "limit", b.opts.DiskFreeLimit, "full", full, "dir", b.dir)
+		b.log.Warn("disk alarm changed", "low", short, "free", free, "went_in_a_second", went, "limit", limit, "full", full, "dir", b.dir)
 	}
 }

@@ -39,6 +39,8 @@ type Options struct {
 	DefaultUser, DefaultPassword string
 	// DefaultVHost is the vhost that a new broker has. Default '/'.
 	DefaultVHost string
+	// Unseeded leaves a new broker without vhost and user, until Seed.
+	Unseeded bool
 	// LoopbackUsers may come from this machine only. Nil is guest alone.
 	LoopbackUsers []string
 	// Logger receives what an operator should know. Default: nothing is logged.
@@ -116,6 +118,7 @@ type Broker struct {
 
 	verifier *access.Verifier
 	admin    sync.Mutex // one change of users, permissions and vhosts at a time; before mu
+	limits   atomic.Pointer[Limits]
 	auditLog atomic.Pointer[audit.Log]
 	logins   logins
 
@@ -146,9 +149,6 @@ type Stats struct {
 	Queues   int           // durable ones
 	Messages int           // ready in them
 	Recovery time.Duration // from Open's beginning to its end
-	// FirstUser is the administrator that Open made, since the broker is new; empty
-	// where it is not.
-	FirstUser string
 }
 
 // Open opens the broker in a folder, which is made if it is missing. A broker
@@ -175,6 +175,7 @@ func Open(dir string, o Options) (*Broker, error) {
 		r.doomed.claim.Moving = true
 		return r
 	}
+	b.SetLimits(Limits{DiskFree: o.DiskFreeLimit, Memory: o.MemoryLimit, LoopbackUsers: o.LoopbackUsers})
 	b.expiry = newExpiries(b)
 	if err := b.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("broker in %s: %w", dir, err), st.Close())

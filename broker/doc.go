@@ -185,7 +185,7 @@
 //	                             what administrators change
 //	acting.go                    changes that stand in the audit log; logins that are counted
 //	parameters.go restore.go     what is kept for others; topology from definitions
-//	alarm.go memory.go           what is short: free disk space, memory
+//	alarm.go memory.go           what is short: free disk space, memory; limits that may change
 //	resources.go                 how much of it there is, for who administrates
 //	reserve.go                   room for a start on a full disk
 //	session.go vhost.go          a connection's standing; how topology changes

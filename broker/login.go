@@ -78,7 +78,7 @@ func (b *Broker) LookUpUser(name string, loopback bool) (*User, error) {
 // MayComeFrom tells whether a user may come from where it comes from: some may only
 // from this machine, be the password right or not.
 func (b *Broker) MayComeFrom(user string, loopback bool) bool {
-	return loopback || !slices.Contains(b.opts.LoopbackUsers, user)
+	return loopback || !slices.Contains(b.limits.Load().LoopbackUsers, user)
 }
 
 func errLogin() *amqp.Error {

@@ -105,7 +105,8 @@ func (b *Broker) watchMemory() {
 // sixteenth below the limit, so that it does not come and go.
 func (b *Broker) lookAtMemory(collect bool) (collected bool) {
 	var used int64
-	if limit := b.opts.MemoryLimit; limit > 0 {
+	limit := b.Limits().Memory
+	if limit > 0 {
 		most := limit
 		if b.overLimit {
 			most -= limit / 16
@@ -118,11 +119,13 @@ func (b *Broker) lookAtMemory(collect bool) (collected bool) {
 		if used <= most || collected {
 			b.overLimit = used > most
 		}
+	} else {
+		b.overLimit = false // the limit was taken away
 	}
 	failing := b.store.Pressed()
 	short := b.overLimit || failing
 	if b.short.set(&b.short.memory, short) {
-		b.log.Warn("memory alarm changed", "low", short, "used", used, "limit", b.opts.MemoryLimit, "spilling_fails", failing)
+		b.log.Warn("memory alarm changed", "low", short, "used", used, "limit", limit, "spilling_fails", failing)
 	}
 	return collected
 }

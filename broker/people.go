@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/catalog"
 )
@@ -29,15 +30,41 @@ func (b *Broker) begin() error {
 			}
 		}
 	}
+	if b.opts.Unseeded {
+		return nil
+	}
+	return b.Seed()
+}
+
+// Seed gives a broker that has had no user yet Options.DefaultUser, and where it has no
+// vhost either Options.DefaultVHost. It is for brokers that were opened with
+// Options.Unseeded.
+func (b *Broker) Seed() error {
 	if b.hadUsers {
 		return nil
 	}
-	if len(b.vhosts) == 0 {
+	b.mu.Lock()
+	users, vhosts := len(b.accounts), len(b.vhosts)
+	b.mu.Unlock()
+	if users > 0 {
+		b.hadUsers = true
+		return b.administrate(func(c *adminChange) error {
+			c.batch.Put(usersMade, nil)
+			return c.apply()
+		})
+	}
+	if vhosts == 0 {
 		if err := b.AddVHost(b.opts.DefaultVHost); err != nil {
 			return err
 		}
 	}
-	return b.administrate(b.makeDefaultUser)
+	if err := b.administrate(b.makeDefaultUser); err != nil {
+		return err
+	}
+	b.hadUsers = true
+	b.AuditLog().Append(audit.Actor{Interface: "boot"}.Event("user.created", ofUser(b.opts.DefaultUser),
+		map[string]any{"tags": []string{access.Administrator}, "cause": "the broker is new"}))
+	return nil
 }
 
 func (b *Broker) makeDefaultUser(c *adminChange) error {
@@ -56,18 +83,21 @@ func (b *Broker) makeDefaultUser(c *adminChange) error {
 	c.batch.Put(usersMade, nil)
 	a := newAccount(u)
 	b.verifier.Remember(&a.login, u.Hash, password)
-	if v := b.vhosts[b.opts.DefaultVHost]; v != nil {
+	if v := b.vhost(b.opts.DefaultVHost); v != nil {
 		all := access.Permissions{User: name, VHost: v.name, Configure: ".*", Write: ".*", Read: ".*"}
 		rights, err := all.Compile()
 		if err != nil {
 			return err
 		}
 		c.batch.Put(accessKey(v.name, name), accessRecord(all))
+		b.mu.Lock()
 		v.grants[name] = &grant{all: rights}
+		b.mu.Unlock()
 	}
 	c.batch.Put(catalog.Key(catalog.User, name), userRecord(u))
+	b.mu.Lock()
 	b.accounts[name] = a
-	b.stats.FirstUser = name
+	b.mu.Unlock()
 	return c.apply()
 }
 

@@ -103,7 +103,7 @@ func (b *Broker) keepReserve() {
 			return
 		}
 		wait = reserveEvery
-		if free, err := fsys.Free(b.dir); err != nil || free < uint64(max(b.opts.DiskFreeLimit, 0)+2*size) {
+		if free, err := fsys.Free(b.dir); err != nil || free < uint64(max(b.Limits().DiskFree, 0)+2*size) {
 			continue
 		}
 		err := makeReserve(fsys, b.dir, size)

@@ -25,8 +25,8 @@ type Resources struct {
 // Resources tells what there is at the moment. It asks the operating system.
 func (b *Broker) Resources() Resources {
 	r := Resources{
-		MemoryUsed: newProcess().used(), MemoryLimit: max(b.opts.MemoryLimit, 0),
-		DiskFree: -1, DiskLimit: max(b.opts.DiskFreeLimit, 0),
+		MemoryUsed: newProcess().used(), MemoryLimit: max(b.Limits().Memory, 0),
+		DiskFree: -1, DiskLimit: max(b.Limits().DiskFree, 0),
 		Dir: b.dir, Started: b.started,
 	}
 	if free, err := b.opts.Store.FS.Free(b.dir); err == nil {

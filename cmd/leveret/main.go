@@ -76,7 +76,7 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddGroup(&cobra.Group{ID: "broker", Title: "The broker:"}, &cobra.Group{ID: ctl.Group, Title: "A running broker, by its management API:"})
-	for _, cmd := range []*cobra.Command{newServe(), newLog(), newVersion()} {
+	for _, cmd := range []*cobra.Command{newServe(), newConfig(), newLog(), newVersion()} {
 		cmd.GroupID = "broker"
 		root.AddCommand(cmd)
 	}

@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
-	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/amqpd"
 	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
@@ -48,7 +48,7 @@ names as keys).`,
 			}
 			ctx, stop := stopSignals(cmd.Context())
 			defer stop()
-			return serve(ctx, cfg)
+			return serve(ctx, cfg, func() (Config, error) { return load(cmd, file) })
 		},
 	}
 	flags.bind(cmd.Flags())
@@ -80,8 +80,8 @@ func stopSignals(parent context.Context) (context.Context, context.CancelFunc) {
 // would nearly double the memory.
 const garbage = 40
 
-// serve runs the broker until ctx ends.
-func serve(ctx context.Context, cfg Config) error {
+// serve runs the broker until ctx ends. again reads the configuration once more.
+func serve(ctx context.Context, cfg Config, again func() (Config, error)) error {
 	level, err := cfg.level()
 	if err != nil {
 		return usageError{err}
@@ -89,7 +89,12 @@ func serve(ctx context.Context, cfg Config) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	minimum := new(slog.LevelVar)
+	minimum.Set(level)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: minimum}))
+	supervisor := newSystemd(log)
+	hangup, ignore := hangups()
+	defer ignore()
 
 	// The port comes first: it costs nothing, and a second broker started by
 	// mistake is told so. Clients that connect during recovery wait.
@@ -98,19 +103,21 @@ func serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer listeners.close()
-	defer reloadOnHangup(source, log)() // from now on: it must not end a recovery
 	health, err := serveHTTP(cfg.HTTPAddr, log)
 	if err != nil {
 		return err
 	}
 	defer health.end()
 
+	supervisor.busy("", "recovering")
+	defer supervisor.idle()
 	memoryLimit := cfg.memoryLimit(log)
 	b, err := broker.Open(cfg.DataDir, broker.Options{
 		Logger:        log,
 		DiskFreeLimit: cfg.diskFreeLimit(),
 		MemoryLimit:   memoryLimit,
 		DefaultUser:   cfg.DefaultUser, DefaultPassword: cfg.DefaultPass, DefaultVHost: cfg.DefaultVHost,
+		Unseeded:      true, // so that the audit log has it too
 		LoopbackUsers: cfg.loopbackUsers(),
 		Store: store.Options{
 			Logger:          log,
@@ -128,6 +135,9 @@ func serve(ctx context.Context, cfg Config) error {
 	}
 	trail := openAudit(cfg.DataDir, b, log)
 	defer func() { _ = trail.Close() }() // after what ends last has told of itself
+	if err := b.Seed(); err != nil {
+		return errors.Join(err, b.Close())
+	}
 	srv, err := amqpd.NewServer(b, cfg.server(log))
 	if err != nil {
 		return errors.Join(err, b.Close())
@@ -145,12 +155,13 @@ func serve(ctx context.Context, cfg Config) error {
 	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "data", cfg.DataDir,
 		"queues", stats.Queues, "messages", stats.Messages,
 		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
-
-	select {
-	case <-ctx.Done():
-		log.Info("stopping", "cause", "signal")
-	case err = <-served:
-	}
+	supervisor.ready("serving")
+	r := &running{cfg: cfg, again: again, log: log, level: minimum, source: source, srv: srv, b: b, told: supervisor}
+	alive := supervisor.watchdog(func() { b.VHosts() }) // which takes the broker's lock
+	err = r.wait(ctx, hangup, served)
+	cfg = r.cfg
+	supervisor.busy(daemon.SdNotifyStopping, "stopping")
+	alive()
 	health.Stop()
 	bounded, cancel := context.WithTimeout(context.Background(), time.Duration(cfg.ShutdownTimeout))
 	defer cancel()
@@ -168,6 +179,24 @@ func serve(ctx context.Context, cfg Config) error {
 	return err
 }
 
+// wait returns when ctx ends, or a listener fails, with the reason of that. Meanwhile
+// SIGHUP reads the configuration again.
+func (r *running) wait(ctx context.Context, hangup <-chan os.Signal, served <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			r.log.Info("stopping", "cause", "signal")
+			return nil
+		case err := <-served:
+			return err
+		case <-hangup:
+			r.told.reloading()
+			r.reload()
+			r.told.ready("serving")
+		}
+	}
+}
+
 // openAudit gives a broker its audit log. One that cannot be used is told of and no
 // reason not to start.
 func openAudit(dir string, b *broker.Broker, log *slog.Logger) *audit.Log {
@@ -176,10 +205,6 @@ func openAudit(dir string, b *broker.Broker, log *slog.Logger) *audit.Log {
 		log.Error("the audit log cannot be opened; the broker goes on without it and tries again", "err", err)
 	}
 	b.SetAudit(trail)
-	if first := b.Stats().FirstUser; first != "" {
-		trail.Append(audit.Event{Event: "user.created", Interface: "boot", Object: audit.Object{Type: "user", Name: first},
-			Detail: map[string]any{"tags": []string{access.Administrator}, "cause": "the data directory is new"}})
-	}
 	return trail
 }
 

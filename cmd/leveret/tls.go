@@ -3,14 +3,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/leveret-mq/leveret/internal/certs"
@@ -40,24 +35,26 @@ func (c *Config) amqpsAddr() string {
 func (c *Config) validateTLS() error {
 	switch {
 	case tlsVersions[c.TLSMinVersion] == 0:
-		return fmt.Errorf("--tls-min-version %q is neither 1.2 nor 1.3", c.TLSMinVersion)
+		return badOption("tls-min-version", "%q is neither 1.2 nor 1.3", c.TLSMinVersion)
 	case !slices.Contains(certs.Logins, certs.Login(c.TLSLoginFrom)):
-		return fmt.Errorf("--tls-login-from %q is none of %v", c.TLSLoginFrom, certs.Logins)
+		return badOption("tls-login-from", "%q is none of %v", c.TLSLoginFrom, certs.Logins)
 	case !c.encrypted():
-		if c.TLSCA != "" || c.TLSVerify != string(certs.VerifyNone) {
-			return errors.New("--tls-ca and --tls-verify mean nothing without --tls-cert and --tls-key")
+		if c.TLSCA != "" {
+			return badOption("tls-ca", "means nothing without --tls-cert and --tls-key")
+		}
+		if c.TLSVerify != string(certs.VerifyNone) {
+			return badOption("tls-verify", "means nothing without --tls-cert and --tls-key")
 		}
 		return nil
-	case c.TLSCert == "" || c.TLSKey == "":
-		return errors.New("TLS needs both --tls-cert and --tls-key")
+	case c.TLSCert == "":
+		return badOption("tls-cert", "is not given: TLS needs both --tls-cert and --tls-key")
+	case c.TLSKey == "":
+		return badOption("tls-key", "is not given: TLS needs both --tls-cert and --tls-key")
 	}
 	if err := c.certificates().Validate(); err != nil {
-		return fmt.Errorf("--tls-verify %s: %w (--tls-ca)", c.TLSVerify, err)
+		return badOption("tls-verify", "%s: %v (--tls-ca)", c.TLSVerify, err)
 	}
-	if _, _, err := net.SplitHostPort(c.amqpsAddr()); err != nil {
-		return fmt.Errorf("--amqps-addr %q is not HOST:PORT: %w", c.AMQPSAddr, err)
-	}
-	return nil
+	return checkAddr("amqps-addr", c.amqpsAddr())
 }
 
 // listener is one of AMQP's, with what it is called.
@@ -125,35 +122,4 @@ func tellCertificate(log *slog.Logger, what string, source *certs.Source) {
 		what += ", and ends soon"
 	}
 	log.Log(context.Background(), level, what, "subject", source.Subject(), "until", source.NotAfter().UTC().Format(time.RFC3339))
-}
-
-// reloadOnHangup reads the certificates again at each SIGHUP. What cannot be used
-// changes nothing. Without TLS the signal is told of and does nothing: it must not
-// end a broker that somebody takes for one with certificates.
-func reloadOnHangup(source *certs.Source, log *slog.Logger) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-done:
-				return
-			case <-hangups:
-			}
-			if source == nil {
-				log.Info("SIGHUP: there are no certificates to read again")
-			} else if err := source.Reload(); err != nil {
-				log.Error("certificates cannot be used: the former ones stay", "error", err)
-			} else {
-				tellCertificate(log, "certificate reloaded", source)
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(hangups)
-		close(done)
-		<-ended
-	}
 }

@@ -17,10 +17,20 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Set, String and Type make duration a flag.
+// Set, Type and String make duration a flag.
 func (d *duration) Set(s string) error { return d.UnmarshalText([]byte(s)) }
-func (d *duration) String() string     { return time.Duration(*d).String() }
 func (d *duration) Type() string       { return "duration" }
+
+// String is the duration without what is zero at its end.
+func (d *duration) String() string {
+	s := time.Duration(*d).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
 
 // size is a number of bytes: digits, then nothing or one of the units below, in
 // flags; in TOML such a string.
@@ -53,10 +63,22 @@ func (s *size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Set, String and Type make size a flag.
+// Set, Type and String make size a flag.
 func (s *size) Set(v string) error { return s.UnmarshalText([]byte(v)) }
-func (s *size) String() string     { return strconv.FormatInt(int64(*s), 10) }
 func (s *size) Type() string       { return "size" }
+
+// String is the size in the largest unit that it is a multiple of.
+func (s *size) String() string {
+	for _, u := range []struct {
+		name   string
+		factor size
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}} {
+		if *s > 0 && *s%u.factor == 0 {
+			return strconv.FormatInt(int64(*s/u.factor), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
 
 // share is a number of bytes as size is one, or a part of the memory that there
 // is: "40%".

@@ -56,11 +56,11 @@ func (o Options) Validate() error {
 
 // Source is the TLS configuration of a listener, which may be read anew.
 type Source struct {
-	opts    Options
 	current atomic.Pointer[loaded]
 }
 
 type loaded struct {
+	opts   Options
 	config *tls.Config
 	leaf   *x509.Certificate
 }
@@ -70,8 +70,8 @@ func Load(o Options) (*Source, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{opts: o}
-	if err := s.Reload(); err != nil {
+	s := &Source{}
+	if err := s.Replace(o); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -80,7 +80,15 @@ func Load(o Options) (*Source, error) {
 // Reload reads the files again. New handshakes see what they say; where they
 // cannot be used, the error says why and all stays as it was.
 func (s *Source) Reload() error {
-	next, err := load(s.opts)
+	return s.Replace(s.current.Load().opts)
+}
+
+// Replace is Reload with other options.
+func (s *Source) Replace(o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	next, err := load(o)
 	if err != nil {
 		return err
 	}
@@ -91,7 +99,7 @@ func (s *Source) Reload() error {
 // Config is for tls.NewListener. It follows Reload.
 func (s *Source) Config() *tls.Config {
 	return &tls.Config{
-		MinVersion:         max(s.opts.MinVersion, tls.VersionTLS12),
+		MinVersion:         tls.VersionTLS12, // that of the options is in what follows
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.current.Load().config, nil },
 	}
 }
@@ -134,7 +142,7 @@ func load(o Options) (*loaded, error) {
 	case VerifyRequired:
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	return &loaded{config, leaf}, nil
+	return &loaded{o, config, leaf}, nil
 }
 
 // authorities reads the certificates of a PEM file, each of which must be good.

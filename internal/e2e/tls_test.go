@@ -119,7 +119,7 @@ func TestTLSOptionsThatCannotWorkAreRefused(t *testing.T) {
 	}{
 		{[]string{"--tls-cert", cert}, 2, "TLS needs both --tls-cert and --tls-key"},
 		{[]string{"--amqps-addr", "127.0.0.1:0"}, 2, "TLS needs both --tls-cert and --tls-key"},
-		{[]string{"--tls-verify", "required"}, 2, "--tls-ca and --tls-verify mean nothing without --tls-cert and --tls-key"},
+		{[]string{"--tls-verify", "required"}, 2, "--tls-verify means nothing without --tls-cert and --tls-key"},
 		{[]string{"--tls-cert", cert, "--tls-key", key, "--tls-verify", "required"}, 2, "no file with the authorities"},
 		{[]string{"--tls-cert", cert, "--tls-key", key, "--tls-min-version", "1.1"}, 2, `--tls-min-version "1.1" is neither 1.2 nor 1.3`},
 		{[]string{"--tls-cert", cert, "--tls-key", key, "--tls-login-from", "nick"}, 2, `--tls-login-from "nick" is none of`},
