@@ -35,6 +35,25 @@ func Load(b Broker, path string) (Report, error) {
 	return r, nil
 }
 
+// Check tells what of the files of Load cannot be read, or says nothing that can be
+// imported. What a broker would have to say of it is not known.
+func Check(path string) error {
+	files, err := filesAt(path)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if _, err := Parse(text, ""); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
 func filesAt(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {

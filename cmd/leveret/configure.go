@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/leveret-mq/leveret/definitions"
 	"github.com/leveret-mq/leveret/internal/certs"
 )
 
@@ -98,11 +97,7 @@ func (c *Config) lookAtFiles(out io.Writer) (failed error) {
 		}
 	}
 	if c.LoadDefinitions != "" {
-		text, err := os.ReadFile(c.LoadDefinitions)
-		if err == nil && !json.Valid(text) {
-			err = fmt.Errorf("%s is no JSON", c.LoadDefinitions)
-		}
-		if err != nil {
+		if err := definitions.Check(c.LoadDefinitions); err != nil {
 			failed = errors.Join(failed, badOption("load-definitions", "cannot be used: %v", err))
 		}
 	}

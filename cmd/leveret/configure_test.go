@@ -158,6 +158,8 @@ func TestTheFilesThatAConfigurationNamesAreLookedAt(t *testing.T) {
 		quote("tls-cert", cert) + quote("tls-key", other):                                "line 1: tls-cert cannot be used: certificate " + cert,
 		quote("tls-cert", cert+"x") + quote("tls-key", key):                              "no such file",
 		good + "tls-verify = 'required'\n" + quote("tls-ca", filepath.Join(dir, "none")): "no such file",
+		quote("load-definitions", cert):                                                  "line 1: load-definitions cannot be used: " + cert,
+		quote("load-definitions", "/none"):                                               "no such file",
 		good + "tls-verify = 'required'\n":                                               "line 3: tls-verify required: clients' certificates are required",
 	} {
 		if _, problems, err := check(t, text); err == nil || len(problems) != 1 || !strings.Contains(problems[0], want) {

@@ -20,6 +20,7 @@ import (
 	"github.com/leveret-mq/leveret/amqpd"
 	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/definitions"
 	"github.com/leveret-mq/leveret/httpd"
 	"github.com/leveret-mq/leveret/internal/certs"
 	"github.com/leveret-mq/leveret/internal/ram"
@@ -135,6 +136,11 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 	}
 	trail := openAudit(cfg.DataDir, b, log)
 	defer func() { _ = trail.Close() }() // after what ends last has told of itself
+	if cfg.LoadDefinitions != "" {
+		if err := loadDefinitions(b, cfg.LoadDefinitions, log); err != nil {
+			return errors.Join(err, b.Close())
+		}
+	}
 	if err := b.Seed(); err != nil {
 		return errors.Join(err, b.Close())
 	}
@@ -195,6 +201,20 @@ func (r *running) wait(ctx context.Context, hangup <-chan os.Signal, served <-ch
 			r.told.ready("serving")
 		}
 	}
+}
+
+// loadDefinitions imports a file before anybody is let in. A new broker that has users
+// and vhosts from there gets no others.
+func loadDefinitions(b *broker.Broker, path string, log *slog.Logger) error {
+	report, err := definitions.Load(b.ActingFor(audit.Actor{Interface: "boot"}), path)
+	if err != nil {
+		return fmt.Errorf("definitions %s cannot be imported: %w; correct the file, or start without --load-definitions", path, err)
+	}
+	for _, warning := range report.Warnings {
+		log.Warn("definitions: "+warning, "file", path)
+	}
+	log.Info("definitions imported", "file", path)
+	return nil
 }
 
 // openAudit gives a broker its audit log. One that cannot be used is told of and no
