@@ -105,9 +105,11 @@ var resources = merge(
 	messagePaths,
 	nodePaths,
 	overviewPaths,
+	parameterPaths,
 	permissionPaths,
 	policyPaths,
 	queuePaths,
+	singlePaths,
 	storagePaths,
 	userPaths,
 	vhostPaths,
@@ -336,7 +338,7 @@ func (c *call) failure(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.Is(err, broker.ErrNoVHost), errors.Is(err, broker.ErrNoUser), errors.Is(err, broker.ErrNoPermissions),
-		errors.Is(err, broker.ErrNoPolicy), errors.Is(err, broker.ErrNoQueue), errors.Is(err, broker.ErrNoExchange), errors.Is(err, broker.ErrNoConnection):
+		errors.Is(err, broker.ErrNoPolicy), errors.Is(err, broker.ErrNoParameter), errors.Is(err, broker.ErrNoQueue), errors.Is(err, broker.ErrNoExchange), errors.Is(err, broker.ErrNoConnection):
 		return errNotFound
 	case errors.As(err, &bad) && (bad.Code == amqp.CodeInternalError || bad.Code == amqp.CodeConnectionForced):
 		return &failure{http.StatusServiceUnavailable, "service_unavailable", bad.Text}
@@ -398,14 +400,33 @@ func (c *call) body() (map[string]any, error) { return c.bodyUpTo(maxBody) }
 
 // bodyUpTo is body for one that may have another size.
 func (c *call) bodyUpTo(most int64) (map[string]any, error) {
+	text, err := c.read(most)
+	if err != nil {
+		return nil, err
+	}
+	return parseBody(text)
+}
+
+// read reads the request's body.
+func (c *call) read(most int64) ([]byte, error) {
 	text, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, most))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return text, nil
+}
+
+// unreadable says why a body could not be read.
+func unreadable(err error) error {
 	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, &failure{http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf("a body has at most %d bytes", most)}
-	case err != nil:
-		return nil, badRequest("the body could not be read")
-	case len(bytes.TrimSpace(text)) == 0:
+	if errors.As(err, &tooLarge) {
+		return &failure{http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf("a body has at most %d bytes", tooLarge.Limit)}
+	}
+	return badRequest("the body could not be read")
+}
+
+func parseBody(text []byte) (map[string]any, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
 		return map[string]any{}, nil
 	}
 	d := json.NewDecoder(bytes.NewReader(text))

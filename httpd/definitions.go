@@ -3,7 +3,6 @@ package httpd
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -24,6 +23,7 @@ const (
 var definitionPaths = map[string]resource{
 	"/api/definitions":         {get: action{administrator, getDefinitions}, post: action{administrator, postDefinitions}},
 	"/api/definitions/{vhost}": {get: action{administrator, getDefinitions}, post: action{administrator, postDefinitions}},
+	"/api/all-configuration":   {get: action{administrator, getDefinitions}, post: action{administrator, postDefinitions}}, // its old name
 }
 
 // getDefinitions exports, as a file to download where the request names one.
@@ -98,7 +98,7 @@ func (c *call) file() ([]byte, error) {
 				return nil, badRequest("the form has no file")
 			}
 			if err != nil {
-				return nil, c.unreadable(err)
+				return nil, unreadable(err)
 			}
 			if part.FormName() == "file" {
 				from = part
@@ -108,16 +108,7 @@ func (c *call) file() ([]byte, error) {
 	}
 	text, err := io.ReadAll(from)
 	if err != nil {
-		return nil, c.unreadable(err)
+		return nil, unreadable(err)
 	}
 	return text, nil
-}
-
-// unreadable says why a body could not be read.
-func (c *call) unreadable(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return &failure{http.StatusRequestEntityTooLarge, "payload_too_large", fmt.Sprintf("a body has at most %d bytes", tooLarge.Limit)}
-	}
-	return badRequest("the body could not be read")
 }

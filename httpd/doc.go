@@ -44,7 +44,13 @@
 //
 // Lists can be had by page, filtered by name, sorted and cut to columns. They are
 // put together a few objects at a time, so that they hold nobody up, and are
-// written as they are made. A request's body has at most 1 MiB.
+// written as they are made. A request's body has at most 1 MiB; one that publishes has
+// 16 MiB, and definitions (package definitions; a JSON body, or a file in a form) 64 MiB.
+//
+// Parameters are those of package definitions; what RabbitMQ's plugins would make of
+// others there is nobody to do, so that they are refused, though imported ones are kept.
+// What concerns the nodes of a cluster (start, rebalance, sync) is done at once, for
+// there is nothing to do.
 //
 // # The page
 //
@@ -84,4 +90,7 @@
 //	declare.go queues, exchanges and bindings that are made and deleted
 //	messages.go
 //	           messages that are published and fetched
+//	definitions.go parameters.go
+//	           export and import; parameters, the cluster's name
+//	single.go  what is there since RabbitMQ may be many nodes
 package httpd

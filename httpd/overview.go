@@ -23,9 +23,6 @@ const rabbitmqVersion = "3.13.7"
 // node is what answers call this broker.
 func (s *Server) node() string { return "leveret@localhost" }
 
-// clusterName is what the cluster of one node is called.
-func (c *call) clusterName() string { return c.s.node() }
-
 // Listener is where the process can be reached.
 type Listener struct {
 	Protocol string // RabbitMQ's word: amqp, amqp/ssl, http, http/prometheus

@@ -108,6 +108,7 @@ type Broker interface {
 	GlobalParameters() []broker.GlobalParameter
 	SetGlobalParameter(p broker.GlobalParameter) (created bool, err error)
 	DeleteGlobalParameter(name string) error
+	Logins() []broker.LoginCount
 	Restore(vhost string) (*broker.Session, error)
 
 	// LargeBytes is from where on a body is published by an upload.

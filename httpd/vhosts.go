@@ -73,7 +73,10 @@ func (c *call) showVHost(v broker.VHost) vhostJSON {
 	if v.Tags == nil {
 		v.Tags = []string{}
 	}
-	return vhostJSON{v.Name, v.Description, v.Tags, "undefined", vhostMetadata{v.Description, v.Tags}, false,
+	if v.QueueType == "" {
+		v.QueueType = "undefined"
+	}
+	return vhostJSON{v.Name, v.Description, v.Tags, v.QueueType, vhostMetadata{v.Description, v.Tags}, false,
 		map[string]string{c.s.node(): "running"}, nil}
 }
 
@@ -132,6 +135,15 @@ func putVHost(c *call) error {
 	if body["tags"] != nil {
 		if v.Tags, err = tags(body["tags"]); err != nil {
 			return err
+		}
+	}
+	for _, key := range []string{"defaultqueuetype", "default_queue_type"} { // of RabbitMQ 3.11, and later
+		name, err := text(body, key)
+		if err != nil {
+			return err
+		}
+		if name != "" && name != "undefined" {
+			v.QueueType = name
 		}
 	}
 	if len(body) == 0 { // which says nothing of what is there
