@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/httpd/page"
+	"github.com/leveret-mq/leveret/internal/limit"
 	"github.com/leveret-mq/leveret/monitor"
 	"github.com/leveret-mq/leveret/store"
 	"github.com/leveret-mq/leveret/wal"
@@ -206,7 +206,7 @@ func (s *Server) Stop() { s.stopping.Store(true) }
 
 // Serve answers requests until Shutdown, and returns nil then. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	err := s.http.Serve(&limited{Listener: ln, free: make(chan struct{}, s.opts.MaxConnections), closed: make(chan struct{})})
+	err := s.http.Serve(limit.Listener(ln, s.opts.MaxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -222,44 +222,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return errors.Join(err, s.http.Close())
 	}
 	return nil
-}
-
-// limited is a listener that accepts while fewer connections are open than free
-// has places.
-type limited struct {
-	net.Listener
-	free   chan struct{} // one value for each connection that is open
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.free <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		<-l.free
-		return nil, err
-	}
-	return &limitedConn{Conn: nc, l: l}, nil
-}
-
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	l    *limited
-	once sync.Once
-}
-
-func (c *limitedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { <-c.l.free })
-	return err
 }

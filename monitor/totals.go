@@ -17,6 +17,8 @@ type Sums struct {
 	PersistentBytes          int64
 	Capacity                 float64 // of queues with consumers, QueueSample.Utilisation
 
+	// Publishers are channels that have published.
+	Publishers int
 	// Of channels.
 	ChannelUnacked, Unconfirmed, Uncommitted, AcksUncommitted, Prefetch, GlobalPrefetch int64
 
@@ -119,6 +121,7 @@ func (s *Sums) add(o *Sums) {
 	s.Channels += o.Channels
 	s.Connections += o.Connections
 	s.Consumers += o.Consumers
+	s.Publishers += o.Publishers
 	s.Ready += o.Ready
 	s.Unacked += o.Unacked
 	s.ReadyBytes += o.ReadyBytes
@@ -167,6 +170,9 @@ func (m *Monitor) sampleChannels(tick int, seconds float64) {
 	m.src.EachChannel(func(c broker.ChannelSample) bool {
 		v, name = m.vhost(v, name, c.VHost), c.VHost
 		v.Channels++
+		if c.Counts.Publish > 0 {
+			v.Publishers++
+		}
 		v.ChannelUnacked += int64(c.Unacked)
 		v.GlobalPrefetch += int64(c.GlobalPrefetch)
 		v.Unconfirmed += int64(c.Unconfirmed)

@@ -48,7 +48,7 @@ func (s *session) start(ctx context.Context, dir string) (*process, error) {
 	}
 	p := &process{addr: ln.Addr().String(), exited: make(chan struct{})}
 	ln.Close()
-	p.cmd = exec.Command(s.Binary, "serve", "--data-dir", dir, "--amqp-addr", p.addr, "--http-addr", "", "--log-level", "warn")
+	p.cmd = exec.Command(s.Binary, "serve", "--data-dir", dir, "--amqp-addr", p.addr, "--http-addr", "", "--metrics-addr", "", "--log-level", "warn")
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -40,6 +40,10 @@ type Config struct {
 	// none. The default port is RabbitMQ's for management, on this machine alone:
 	// /health asks for no login, and passwords would pass in the clear.
 	HTTPAddr string
+	// MetricsAddr is the HOST:PORT that Prometheus scrapes; empty: there is none. The
+	// default port is RabbitMQ's, on this machine alone, since nobody is asked for a
+	// login there.
+	MetricsAddr string
 	// DefaultUser is the administrator that a new data directory gets, with all
 	// permissions in DefaultVHost, its vhost, and DefaultPass its password; they mean
 	// nothing later. The default is RabbitMQ's: guest, with the password guest, in /.
@@ -108,6 +112,7 @@ func defaultConfig() Config {
 		TLSMinVersion:   "1.2",
 		TLSLoginFrom:    string(certs.LoginDN),
 		HTTPAddr:        "127.0.0.1:15672",
+		MetricsAddr:     "127.0.0.1:15692",
 		DefaultVHost:    "/",
 		LoopbackUsers:   "guest",
 		LogLevel:        "info",
@@ -141,6 +146,7 @@ func (c *Config) bind(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSMinVersion, "tls-min-version", c.TLSMinVersion, "least `version` of TLS: 1.2 or 1.3")
 	fs.StringVar(&c.TLSLoginFrom, "tls-login-from", c.TLSLoginFrom, "the `name` in a client's certificate that is its user's: distinguished_name, common_name, san_dns, san_email, san_uri or san_ip")
 	fs.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "listener for GET /health and the management API, `HOST:PORT`; empty: none")
+	fs.StringVar(&c.MetricsAddr, "metrics-addr", c.MetricsAddr, "listener for Prometheus, /metrics, `HOST:PORT`; empty: none")
 	fs.StringVar(&c.DefaultUser, "default-user", c.DefaultUser, "`name` of the administrator that a new data directory gets; guest if not given")
 	fs.StringVar(&c.DefaultPass, "default-pass", c.DefaultPass, "`password` of that user; better by the environment or the file, which other users of the machine do not see")
 	fs.StringVar(&c.DefaultVHost, "default-vhost", c.DefaultVHost, "`name` of the vhost that a new data directory gets")

@@ -83,6 +83,7 @@ func TestBadConfigurationIsOneClearLine(t *testing.T) {
 		"no such file":  {[]string{"--config", filepath.Join(dir, "missing.toml")}, "no such file"},
 		"no port":       {[]string{"--amqp-addr", "localhost"}, "not HOST:PORT"},
 		"http no port":  {[]string{"--http-addr", "localhost"}, "--http-addr \"localhost\" is not HOST:PORT"},
+		"metrics":       {[]string{"--metrics-addr", "localhost"}, "--metrics-addr \"localhost\" is not HOST:PORT"},
 		"no password":   {[]string{"--default-user", "admin"}, "--default-user admin has no password"},
 		"log level":     {[]string{"--log-level", "loud"}, "none of debug, info, warn, error"},
 		"empty dir":     {[]string{"--data-dir", ""}, "--data-dir is empty"},

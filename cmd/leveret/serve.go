@@ -21,6 +21,7 @@ import (
 	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/definitions"
+	"github.com/leveret-mq/leveret/exporter"
 	"github.com/leveret-mq/leveret/httpd"
 	"github.com/leveret-mq/leveret/internal/certs"
 	"github.com/leveret-mq/leveret/internal/ram"
@@ -109,6 +110,11 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 		return err
 	}
 	defer health.end()
+	metrics, err := serveMetrics(cfg.MetricsAddr, log)
+	if err != nil {
+		return err
+	}
+	defer metrics.end()
 
 	supervisor.busy("", "recovering")
 	defer supervisor.idle()
@@ -157,8 +163,9 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 	health.SetMonitor(watch)
 	health.SetListeners(reachable(listeners, source, health.addr))
 	health.SetBroker(b)
+	metrics.SetSource(exporter.Watched(b, watch))
 	stats := b.Stats()
-	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "data", cfg.DataDir,
+	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "metrics", metrics.addr, "data", cfg.DataDir,
 		"queues", stats.Queues, "messages", stats.Messages,
 		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
 	supervisor.ready("serving")

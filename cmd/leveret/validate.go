@@ -26,6 +26,9 @@ func (c *Config) Validate() error {
 	if c.HTTPAddr != "" {
 		failed = errors.Join(failed, checkAddr("http-addr", c.HTTPAddr))
 	}
+	if c.MetricsAddr != "" {
+		failed = errors.Join(failed, checkAddr("metrics-addr", c.MetricsAddr))
+	}
 	_, err := c.level()
 	failed = errors.Join(failed, err)
 	check(c.DefaultUser == "" || c.DefaultPass != "", "default-user",

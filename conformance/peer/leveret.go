@@ -35,7 +35,7 @@ func Leveret(binary string, o conformance.Options) (*Broker, error) {
 		return nil, err
 	}
 	amqp, http, amqps := "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1], "127.0.0.1:"+ports[2]
-	args := append([]string{"serve", "--data-dir", filepath.Join(folder, "data"), "--amqp-addr", amqp, "--http-addr", http,
+	args := append([]string{"serve", "--data-dir", filepath.Join(folder, "data"), "--amqp-addr", amqp, "--http-addr", http, "--metrics-addr", "",
 		"--amqps-addr", amqps, "--tls-cert", certs.cert, "--tls-key", certs.key, "--tls-ca", certs.ca,
 		"--tls-verify", "optional", "--tls-login-from", "common_name"}, o.Leveret...)
 	b := &Broker{

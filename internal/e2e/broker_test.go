@@ -131,7 +131,7 @@ func launch(dir, addr string, args ...string) (*process, error) {
 }
 
 func serveArgs(dir, addr string, more ...string) []string {
-	return append([]string{"serve", "--data-dir", dir, "--amqp-addr", addr, "--http-addr", "127.0.0.1:0"}, more...)
+	return append([]string{"serve", "--data-dir", dir, "--amqp-addr", addr, "--http-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0"}, more...)
 }
 
 func (p *process) start() error {

@@ -162,7 +162,7 @@ func (b *broker) start() error {
 				return err
 			}
 		}
-		b.cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", b.http)
+		b.cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", b.http, "--metrics-addr", "")
 	}
 	out, err := b.cmd.StderrPipe()
 	if err != nil {

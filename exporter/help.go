@@ -1,0 +1,46 @@
+package exporter
+
+// Help texts that several answers share: a sum on /metrics, a line an object elsewhere.
+const (
+	readyHelp           = "Messages that are ready to be delivered."
+	unackedHelp         = "Messages that were delivered and are not acknowledged."
+	depthHelp           = "Messages in queues: ready and unacknowledged ones."
+	consumersHelp       = "Consumers of queues."
+	capacityHelp        = "Share of the time in which consumers could take a message at once; a sum over queues on /metrics."
+	utilisationHelp     = "The same as consumer capacity."
+	ramHelp             = "Messages that are in memory and need not outlive the process."
+	ramBytesHelp        = "Bytes of the bodies of messages that need not outlive the process."
+	persistentHelp      = "Messages that outlive a restart."
+	persistentBytesHelp = "Bytes of the bodies of messages that outlive a restart."
+	bytesHelp           = "Bytes of the bodies of all messages."
+	readyBytesHelp      = "Bytes of the bodies of ready messages."
+	unackedBytesHelp    = "Bytes of the bodies of unacknowledged messages."
+
+	channelConsumersHelp = "Consumers of channels."
+	channelUnackedHelp   = "Deliveries of channels that are not acknowledged."
+	unconfirmedHelp      = "Publishes that are not confirmed yet."
+	uncommittedHelp      = "Publishes in transactions that are not committed."
+	acksUncommittedHelp  = "Acknowledgements in transactions that are not committed."
+	prefetchHelp         = "Most unacknowledged deliveries of each coming consumer of a channel; 0 is any number."
+	globalPrefetchHelp   = "Most unacknowledged deliveries of a channel; 0 is any number."
+
+	publishedHelp      = "Messages that clients published."
+	confirmedHelp      = "Messages that were confirmed to their publishers."
+	returnedHelp       = "Mandatory messages that reached no queue and were returned."
+	droppedHelp        = "Messages that reached no queue and were dropped."
+	getAckHelp         = "Messages fetched with basic.get, to be acknowledged."
+	getHelp            = "Messages fetched with basic.get, without acknowledgement."
+	deliveredAckHelp   = "Messages delivered to consumers, to be acknowledged."
+	deliveredHelp      = "Messages delivered to consumers without acknowledgement."
+	redeliveredHelp    = "Messages delivered again."
+	ackedHelp          = "Messages that clients acknowledged."
+	getEmptyHelp       = "Calls of basic.get that found no message."
+	queuePublishedHelp = "Messages that clients published and that were routed to queues, counted for each queue."
+
+	inBytesHelp            = "Bytes received from clients."
+	outBytesHelp           = "Bytes sent to clients."
+	inPacketsHelp          = "Reads from clients' connections that got something."
+	outPacketsHelp         = "Writes to clients' connections."
+	pendingHelp            = "Bytes that wait to be written to clients."
+	connectionChannelsHelp = "Channels of connections."
+)
