@@ -241,10 +241,11 @@ export function ExchangeLink(p: { vhost: string; name: string }): JSX.Element {
   );
 }
 
+/** ChannelLink names a channel by its client's end and its number. */
 export function ChannelLink(p: { name: string }): JSX.Element {
   return (
     <a class="name" href={link("channels", p.name)} title={p.name}>
-      {p.name}
+      {p.name.replace(/ -> \S+/, "")}
     </a>
   );
 }

@@ -30,7 +30,7 @@ function columns(remove: (b: Binding) => void): Column<Binding>[] {
         </>
       ),
     },
-    { label: "Virtual host", sort: "vhost", minor: true, cell: (b) => <VHost name={b.vhost} /> },
+    { label: "Vhost", sort: "vhost", minor: true, cell: (b) => <VHost name={b.vhost} /> },
     {
       label: "Routing key",
       sort: "routing_key",
@@ -68,7 +68,7 @@ const searched = (b: Binding) => `${b.source} ${b.destination} ${b.routing_key}`
 export function BindingsPage(_: PageProps): JSX.Element {
   const vhost = useVHost();
   const [removing, remove] = useState<Binding | undefined>();
-  const shown = columns(remove).filter((c) => vhost === "" || c.label !== "Virtual host");
+  const shown = columns(remove).filter((c) => vhost === "" || c.label !== "Vhost");
   return (
     <>
       <Head title="Bindings" sub="To make one, open the queue or the exchange." />
@@ -98,7 +98,7 @@ export function BindingTable(p: {
 }): JSX.Element {
   const [removing, remove] = useState<Binding | undefined>();
   const shown = columns(remove)
-    .filter((c) => c.label !== p.without && c.label !== "Virtual host")
+    .filter((c) => c.label !== p.without && c.label !== "Vhost")
     .map((c) => (p.without === "From" && c.label === "To" ? { ...c, head: true } : c));
   return (
     <>

@@ -38,7 +38,7 @@ function mode(c: Channel): JSX.Element | undefined {
 export const channelColumns: Column<Channel>[] = [
   { label: "Name", sort: "name", head: true, cell: (c) => <ChannelLink name={c.name} /> },
   { label: "User", extra: true, sort: "user", clip: true, minor: true, cell: (c) => c.user },
-  { label: "Virtual host", sort: "vhost", minor: true, cell: (c) => <VHost name={c.vhost ?? ""} /> },
+  { label: "Vhost", sort: "vhost", minor: true, cell: (c) => <VHost name={c.vhost ?? ""} /> },
   { label: "State", sort: "state", cell: (c) => <State state={c.state} /> },
   { label: "Mode", cell: mode },
   { label: "Consumers", sort: "consumer_count", num: true, cell: (c) => <Count n={c.consumer_count} /> },

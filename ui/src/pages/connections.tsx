@@ -31,7 +31,7 @@ const columns: Column<Connection>[] = [
     ),
   },
   { label: "User", sort: "user", clip: true, cell: (c) => c.user },
-  { label: "Virtual host", sort: "vhost", cell: (c) => <VHost name={c.vhost ?? ""} /> },
+  { label: "Vhost", sort: "vhost", cell: (c) => <VHost name={c.vhost ?? ""} /> },
   { label: "State", sort: "state", cell: (c) => <State state={c.state} /> },
   {
     label: "TLS",
@@ -163,7 +163,7 @@ export function ConnectionPage(p: PageProps): JSX.Element {
             <Local
               rows={channels.data}
               live={channels}
-              columns={channelColumns.filter((x) => !["User", "Virtual host"].includes(x.label))}
+              columns={channelColumns.filter((x) => !["User", "Vhost"].includes(x.label))}
               rowKey={(x: Channel) => x.name}
               noun="channel"
               sort="number"

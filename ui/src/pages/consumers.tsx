@@ -24,7 +24,7 @@ export const consumerColumns: Column<Consumer>[] = [
     full: true,
     cell: (c) => c.queue && <QueueLink vhost={c.queue.vhost} name={c.queue.name} />,
   },
-  { label: "Virtual host", sort: "queue.vhost", minor: true, cell: (c) => <VHost name={c.queue?.vhost ?? ""} /> },
+  { label: "Vhost", sort: "queue.vhost", minor: true, cell: (c) => <VHost name={c.queue?.vhost ?? ""} /> },
   {
     label: "Channel",
     sort: "channel_details.name",

@@ -13,7 +13,7 @@ import { DeclareExchange } from "./declare.tsx";
 
 const columns: Column<Exchange>[] = [
   { label: "Name", sort: "name", head: true, cell: (x) => <ExchangeLink vhost={x.vhost} name={x.name} /> },
-  { label: "Virtual host", sort: "vhost", cell: (x) => <VHost name={x.vhost} /> },
+  { label: "Vhost", sort: "vhost", cell: (x) => <VHost name={x.vhost} /> },
   { label: "Type", sort: "type", cell: (x) => x.type },
   {
     label: "Features",
@@ -67,7 +67,7 @@ export function ExchangesPage(_: PageProps): JSX.Element {
       <Panel flush>
         <Remote
           path={within("/api/exchanges", vhost)}
-          columns={vhost === "" ? columns : columns.filter((c) => c.label !== "Virtual host")}
+          columns={vhost === "" ? columns : columns.filter((c) => c.label !== "Vhost")}
           rowKey={(x: Exchange) => `${x.vhost}/${x.name}`}
           noun="exchange"
           sort="name"

@@ -243,7 +243,7 @@ function Consumers(p: { q: Queue | undefined; live: Live<unknown> }): JSX.Elemen
       <Local
         rows={p.q?.consumer_details ?? (p.q ? [] : undefined)}
         live={p.live}
-        columns={consumerColumns.filter((c) => c.label !== "Queue" && c.label !== "Virtual host")}
+        columns={consumerColumns.filter((c) => c.label !== "Queue" && c.label !== "Vhost")}
         rowKey={(c: Consumer) => `${c.channel_details?.name} ${c.consumer_tag}`}
         noun="consumer"
         searchText={(c) => `${c.consumer_tag} ${c.channel_details?.name ?? ""}`}

@@ -13,7 +13,7 @@ import { DeclareQueue } from "./declare.tsx";
 
 const columns: Column<Queue>[] = [
   { label: "Name", sort: "name", head: true, cell: (q) => <QueueLink vhost={q.vhost} name={q.name} /> },
-  { label: "Virtual host", sort: "vhost", cell: (q) => <VHost name={q.vhost} /> },
+  { label: "Vhost", sort: "vhost", cell: (q) => <VHost name={q.vhost} /> },
   {
     label: "Features",
     minor: true,
@@ -77,7 +77,7 @@ export function QueuesPage(_: PageProps): JSX.Element {
       <Panel flush>
         <Remote
           path={within("/api/queues", vhost)}
-          columns={vhost === "" ? columns : columns.filter((c) => c.label !== "Virtual host")}
+          columns={vhost === "" ? columns : columns.filter((c) => c.label !== "Vhost")}
           rowKey={(q: Queue) => `${q.vhost}/${q.name}`}
           noun="queue"
           sort="name"
