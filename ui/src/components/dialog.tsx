@@ -21,9 +21,9 @@ export function Dialog(p: {
     if (!d) return;
     const before = document.activeElement;
     d.showModal();
-    const first = d.querySelector<HTMLElement>(
-      '[autofocus], .body input:not([type="hidden"]):not(:disabled), .body select, .body textarea, .body button',
-    );
+    const first =
+      d.querySelector<HTMLElement>("[autofocus]") ??
+      d.querySelector<HTMLElement>(".body input:not(:disabled), .body select, .body textarea, .body button");
     first?.focus();
     return () => {
       d.close();
