@@ -1,6 +1,7 @@
 // Command leveret is the broker: `leveret serve` runs it, `leveret log` looks at
-// its data directory, `leveret version` names it. This package binds flags, environment and configuration file to the
-// packages that do the work, and nothing else.
+// its data directory, `leveret version` names it; the others, of package ctl, ask a
+// running one. Called as rabbitmqctl it is that. This package binds flags, environment
+// and configuration file to the packages that do the work, and nothing else.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leveret-mq/leveret/internal/ctl"
+	"github.com/leveret-mq/leveret/internal/rabbitmqctl"
 )
 
 // version is set by the Makefile through the linker.
@@ -31,6 +33,9 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func main() {
+	if rabbitmqctl.Called(os.Args[0]) {
+		os.Exit(rabbitmqctl.Run(os.Args[0], os.Args[1:], version, rabbitmqctl.Streams{In: os.Stdin, Out: os.Stdout, Errs: os.Stderr}))
+	}
 	os.Exit(run(os.Args[1:]))
 }
 

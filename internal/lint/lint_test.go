@@ -29,7 +29,7 @@ var layers = [][]string{
 	{"amqpd"},
 	{"httpd/page"},
 	{"httpd", "exporter"},
-	{"internal/ctl"},
+	{"internal/ctl", "internal/rabbitmqctl"},
 	{"bench"},
 	{"bench/figures"},
 	{"conformance"},

@@ -11,8 +11,10 @@ type User struct {
 	Password *string `json:"password,omitempty"`
 	// PasswordHash is a hash in base64 in RabbitMQ's way; "" lets nobody log in with a
 	// password.
-	PasswordHash *string  `json:"password_hash,omitempty"`
-	Tags         []string `json:"tags"`
+	PasswordHash *string `json:"password_hash,omitempty"`
+	// Algorithm is that of the hash; "" lets the broker take its default.
+	Algorithm string   `json:"hashing_algorithm,omitempty"`
+	Tags      []string `json:"tags"`
 }
 
 // PutUser makes a user, or changes its password and tags.
@@ -29,7 +31,7 @@ func (c *Client) UserOf(ctx context.Context, name string) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return User{PasswordHash: new(o.Text("password_hash")), Tags: Tags(o)}, nil
+	return User{PasswordHash: new(o.Text("password_hash")), Algorithm: o.Text("hashing_algorithm"), Tags: Tags(o)}, nil
 }
 
 // Tags are a user's or a vhost's.
