@@ -63,14 +63,58 @@ func (m *modelQueue) sealed() []uint64 {
 	return s
 }
 
+// checkPositions wants each message to be found by its place, and seen as it is.
+func (p *pair) checkPositions(t *rapid.T) {
+	q, k := p.q, 0
+	from := uint64(0)
+	for _, seq := range p.m.seqs("") {
+		msg := p.m.live[seq]
+		if msg.state == "aside" {
+			continue
+		}
+		if got, ok := q.Seek(k); !ok || got != seq {
+			t.Fatalf("at position %d is %d, %v; want %d", k, got, ok, seq)
+		}
+		s, ok := q.Sighted(from)
+		claimed := msg.state == "claimed"
+		again := s.Redelivered
+		if !claimed {
+			again = msg.delivered
+		}
+		if want := (Sight{Seq: seq, Claimed: claimed, Redelivered: again, Count: msg.count}); !ok || s != want {
+			t.Fatalf("from %d on %+v, %v is seen; want %+v", from, s, ok, want)
+		}
+		if claimed && seq >= q.AllReadyFrom() {
+			t.Fatalf("%d is claimed, and %d is said to be the end of such ones", seq, q.AllReadyFrom())
+		}
+		from = seq + 1
+		k++
+	}
+	if _, ok := q.Seek(k); ok {
+		t.Fatalf("there is something at position %d", k)
+	}
+	if s, ok := q.Sighted(from); ok {
+		t.Fatalf("behind all is %+v", s)
+	}
+}
+
 func (p *pair) check(t *rapid.T) {
 	q, m := p.q, p.m
 	var bytes, sealedBytes, sealedBody int64
+	var unackedBytes, transientBytes int64
+	transient := 0
 	sealed, bare := uint64(0), false
 	for _, seq := range m.seqs("") {
 		msg := m.live[seq]
 		if msg.state == "ready" {
 			bytes += msg.entry.Body()
+		}
+		if msg.state == "claimed" {
+			unackedBytes += msg.entry.Body()
+		}
+		if !msg.entry.Logged() {
+			transient++
+			transientBytes += msg.entry.Body()
 		}
 		if bare = bare || msg.bare; msg.segment != 0 {
 			sealed++
@@ -88,6 +132,13 @@ func (p *pair) check(t *rapid.T) {
 		t.Fatalf("ready %d (%d bytes), unacked %d, aside %d; want %d (%d), %d, %d", q.Ready(), q.ReadyBytes(), q.Unacked(), q.Aside(),
 			len(m.seqs("ready")), bytes, len(m.seqs("claimed")), len(m.seqs("aside")))
 	}
+	if got := q.UnackedBytes(); got != unackedBytes && !p.guessed {
+		t.Fatalf("%d bytes are claimed, want %d", got, unackedBytes)
+	}
+	if n, size := q.Transient(); n != transient || size != transientBytes {
+		t.Fatalf("%d messages of %d bytes are transient, want %d of %d", n, size, transient, transientBytes)
+	}
+	p.checkPositions(t)
 	if q.Next() != m.next {
 		t.Fatalf("next is %d, want %d", q.Next(), m.next)
 	}

@@ -247,22 +247,7 @@ func (c *Claim) parse() {
 	bad := false
 	for i := range c.Items {
 		it := &c.Items[i]
-		blob, expires := it.Body, it.Expires
-		var err error
-		if it.Time == fromSegment {
-			it.Message, it.Time, err = record.ParsePayload(blob)
-		} else {
-			if it.Time == fromDisk {
-				err = record.CheckBlob(blob)
-			}
-			if err == nil {
-				err = it.parseBlob(blob)
-			}
-		}
-		if it.Large != nil { // whose file does not say when it expires
-			it.Body, it.Expires = nil, expires
-		}
-		if err != nil {
+		if err := it.parse(); err != nil {
 			c.q.setAside(it.Seq, err)
 			it.Time = damaged
 			bad = true
@@ -271,6 +256,25 @@ func (c *Claim) parse() {
 	if bad {
 		c.Items = slices.DeleteFunc(c.Items, func(it Item) bool { return it.Time == damaged })
 	}
+}
+
+// parse takes what take or item has found apart.
+func (it *Item) parse() (err error) {
+	blob, expires := it.Body, it.Expires
+	if it.Time == fromSegment {
+		it.Message, it.Time, err = record.ParsePayload(blob)
+	} else {
+		if it.Time == fromDisk {
+			err = record.CheckBlob(blob)
+		}
+		if err == nil {
+			err = it.parseBlob(blob)
+		}
+	}
+	if it.Large != nil { // whose file does not say when it expires
+		it.Body, it.Expires = nil, expires
+	}
+	return err
 }
 
 // Unclaim makes Items[from:] ready again in their places, as if they had never

@@ -475,6 +475,8 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 			"claim2":     m.claim,
 			"consuming":  m.consuming,
 			"expire":     m.expire,
+			"peek":       m.peek,
+			"peek2":      m.peek,
 			"checkpoint": m.checkpoint,
 			"retire":     m.retire,
 			"compact":    m.compact,

@@ -62,20 +62,30 @@ func (a *readAhead) read(q *Queue) bool {
 	if a.spent >= readClaim {
 		return false
 	}
+	addr, ok, err := a.attempt(q)
+	if !ok {
+		return true // somebody else took it
+	}
+	return a.judge(q, addr, err)
+}
+
+// attempt is what of read touches files: it says at what address the message is, or
+// that there is nothing to read any more.
+func (a *readAhead) attempt(q *Queue) (addr uint64, ok bool, err error) {
 	if l := q.largeAt(a.seq); l != nil {
 		err := l.load()
 		l.Release()
-		return a.judge(q, largeBit|l.number, err)
+		return largeBit | l.number, true, err
 	}
 	a.size = min(max(2*a.size, readFirst), readMost)
 	p, ok := a.plan(q, math.MaxUint64)
 	if !ok {
-		return true // somebody else took it
+		return 0, false, nil
 	}
-	err := a.fetch(q.s, p, p.end)
+	err = a.fetch(q.s, p, p.end)
 	if limit := q.s.fileEnd(p.from); p.chunk == nil && err != nil && limit < p.end { // one read, one file
 		if p, ok = a.plan(q, limit); !ok {
-			return true
+			return 0, false, nil
 		}
 		err = a.fetch(q.s, p, p.end)
 	}
@@ -85,7 +95,7 @@ func (a *readAhead) read(q *Queue) bool {
 	if p.chunk != nil {
 		q.s.arena.Release(p.chunk, 1)
 	}
-	return a.judge(q, p.from, err)
+	return p.from, true, err
 }
 
 // judge says what follows from an attempt to read the message that stopped take,
