@@ -133,6 +133,6 @@
 //	channel.go exchange.go queue.go basic.go tx.go
 //	                                  methods, a file a class
 //	tls.go                            encrypted connections, logins by certificate
-//	describe.go                       what operators see of a connection
+//	describe.go counting.go           what operators see of a connection and its channels
 //	pools.go rawio_*.go nofile_*.go   buffers, sockets, descriptors
 package amqpd

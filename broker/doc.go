@@ -196,6 +196,8 @@
 //	expiry.go ttl.go             the clock, x-expires; messages that expire
 //	delay.go                     exchanges that delay messages
 //	replyto.go                   direct reply-to
+//	counting.go sampling.go channels.go
+//	                             what is counted; for who looks again and again; channels, consumers
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
 //	local.go lanes.go            a queue on the store; one of several priorities
@@ -203,6 +205,7 @@
 //	bury.go refuse.go            what leaves a queue otherwise; of it, what consumers refuse
 //	letter.go carry.go           dead letters; those that cannot go at once
 //	consumer.go get.go           consumers and their turns; taking one message
+//	peek.go                      looking at messages; where they lie
 //	large.go                     bodies that go through files
 //	errors.go                    refusals
 package broker

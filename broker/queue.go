@@ -63,6 +63,9 @@ type Queue interface {
 	deliver(r *runner)
 	get(noAck bool, fn func(d *Delivery, remaining int)) (bool, error)
 	purge() (removed int, lsn wal.LSN, err error)
+	// peek and footprint are for who looks: see Session.Peek and Broker.Footprint.
+	peek(position, most int, which Which, fn func(p *Peeked) bool) (next int)
+	footprint() Footprint
 	// retire ends the queue: nothing is offered from now on, and remove, where
 	// it is called, puts the deletion into a batch. It returns the consumers
 	// that were left.

@@ -190,6 +190,7 @@ each other.
 	queue.go       queues, limits, their registry
 	claim.go       handing out                   read.go        from the log's files
 	expiry.go      what has expired              listed.go      reading by number
+	peek.go        looking                       footprint.go   where a queue's messages lie
 	mark.go        what may have been delivered
 	sealed.go      from segments                 live.go        what the log's files hold
 	segments.go    the table of segments         trouble.go     what cannot be read

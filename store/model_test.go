@@ -477,6 +477,7 @@ func TestStoreEqualsAPlainModel(t *testing.T) {
 			"expire":     m.expire,
 			"peek":       m.peek,
 			"peek2":      m.peek,
+			"footprint":  m.footprint,
 			"checkpoint": m.checkpoint,
 			"retire":     m.retire,
 			"compact":    m.compact,

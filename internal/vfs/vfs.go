@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"io"
+	"time"
 )
 
 // FS is the file system below the storage engine. Names are paths as the
@@ -51,6 +52,11 @@ type File interface {
 	// to read it back (fdatasync). After an error nothing may be assumed of
 	// what was written since the last success.
 	Sync() error
+}
+
+// Dated is a File that knows when it was written last.
+type Dated interface {
+	Modified() (time.Time, error)
 }
 
 // ErrLocked says that a lock is held elsewhere.
