@@ -106,6 +106,7 @@ var resources = merge(
 	nodePaths,
 	overviewPaths,
 	parameterPaths,
+	peekPaths,
 	permissionPaths,
 	policyPaths,
 	queuePaths,

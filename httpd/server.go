@@ -98,6 +98,7 @@ type Broker interface {
 	Totals(vhost string) broker.Totals
 	Queues(vhost string) ([]broker.QueueListing, error)
 	Queue(vhost, name string) (broker.QueueListing, error)
+	Footprint(vhost, queue string) (broker.Footprint, error)
 	Exchanges(vhost string) ([]broker.ExchangeListing, error)
 	Exchange(vhost, name string) (broker.ExchangeListing, error)
 	Bindings(vhost string) ([]broker.BindingListing, error)
