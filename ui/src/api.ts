@@ -29,8 +29,20 @@ export function onSignedOut(fn: () => void): void {
 
 const header = { "X-Leveret-Page": "1" };
 
-async function send(method: string, path: string, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response> {
-  const init: RequestInit = { method, headers: { ...header, ...headers }, cache: "no-store", credentials: "same-origin", redirect: "error" };
+async function send(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+  signal?: AbortSignal,
+): Promise<Response> {
+  const init: RequestInit = {
+    method,
+    headers: { ...header, ...headers },
+    cache: "no-store",
+    credentials: "same-origin",
+    redirect: "error",
+  };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
     init.headers = { ...init.headers, "Content-Type": "application/json" };

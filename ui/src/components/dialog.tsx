@@ -96,9 +96,10 @@ export function FormDialog(p: {
       const said = await p.run();
       answered();
       if (said) toast(said);
-      refreshAll();
       if (!p.stay) p.onClose();
-      p.onDone?.();
+      if (p.onDone)
+        p.onDone(); // it leads elsewhere: what is shown here may be no more
+      else refreshAll();
     } catch (err) {
       setError(say(err));
     } finally {

@@ -297,6 +297,8 @@ function Search(p: { noun: string; view: View; change(c: Partial<View>): void })
   const [typed, type] = useState(p.view.name);
   const timer = useRef(0);
   const sent = useRef(p.view.name);
+  const change = useRef(p.change); // of now: while the timer runs, other things may change
+  change.current = p.change;
   useEffect(() => {
     if (p.view.name !== sent.current) {
       sent.current = p.view.name;
@@ -311,7 +313,7 @@ function Search(p: { noun: string; view: View; change(c: Partial<View>): void })
     timer.current = window.setTimeout(() => {
       if (place().parts.join("/") !== from) return; // another page by now
       sent.current = name;
-      p.change({ name });
+      change.current({ name });
     }, wait);
   };
   return (

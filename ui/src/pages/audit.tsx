@@ -31,15 +31,47 @@ interface Page {
 }
 
 const kinds = [
-  ["", "everything"], ["login", "logins"], ["access", "refused requests"], ["user", "users"], ["permission", "permissions"], ["topic_permission", "topic permissions"], ["vhost", "virtual hosts"],
-  ["policy", "policies"], ["operator_policy", "operator policies"], ["limit", "limits"], ["queue", "queues"], ["exchange", "exchanges"], ["binding", "bindings"], ["connection", "connections"], ["parameter", "parameters"], ["definitions", "definitions"],
+  ["", "everything"],
+  ["login", "logins"],
+  ["access", "refused requests"],
+  ["user", "users"],
+  ["user_limit", "limits of users"],
+  ["permission", "permissions"],
+  ["topic_permission", "topic permissions"],
+  ["vhost", "virtual hosts"],
+  ["vhost_limit", "limits of virtual hosts"],
+  ["policy", "policies"],
+  ["operator_policy", "operator policies"],
+  ["queue", "queues"],
+  ["exchange", "exchanges"],
+  ["binding", "bindings"],
+  ["connection", "connections"],
+  ["parameter", "parameters"],
+  ["definitions", "definitions"],
 ] as const;
 
 const columns: Column<Entry>[] = [
-  { label: "Time", cell: (e) => <time class="nowrap" dateTime={e.time} title={e.time}>{moment(e.time)}</time> },
+  {
+    label: "Time",
+    cell: (e) => (
+      <time class="nowrap" dateTime={e.time} title={e.time}>
+        {moment(e.time)}
+      </time>
+    ),
+  },
   { label: "Event", head: true, cell: (e) => <span class={"badge " + tone(e.event)}>{e.event}</span> },
   { label: "Object", cell: (e) => <Thing of={e.object} /> },
-  { label: "User", cell: (e) => e.user || <span class="muted">–</span> },
+  {
+    label: "User",
+    cell: (e) =>
+      e.user ? (
+        <span class="name" title={e.user}>
+          {e.user}
+        </span>
+      ) : (
+        <span class="muted">–</span>
+      ),
+  },
   { label: "From", cell: (e) => <span class="nowrap">{[e.interface, e.from].filter(Boolean).join(" ") || "–"}</span> },
   { label: "Details", full: true, cell: (e) => <Detail of={e.detail} /> },
 ];
@@ -85,15 +117,31 @@ function Log(p: { type: string }): JSX.Element {
           <label class="row">
             <span class="muted">Show</span>
             <select value={p.type} onChange={(e) => setQuery({ type: e.currentTarget.value })}>
-              {kinds.map(([k, what]) => <option key={k} value={k} selected={k === p.type}>{what}</option>)}
+              {kinds.map(([k, what]) => (
+                <option key={k} value={k} selected={k === p.type}>
+                  {what}
+                </option>
+              ))}
             </select>
           </label>
         </div>
-        {newest.error && newest.error.status !== 0 && <div class="error" role="alert">{say(newest.error)}</div>}
+        {newest.error && newest.error.status !== 0 && (
+          <div class="error" role="alert">
+            {say(newest.error)}
+          </div>
+        )}
         {rows.length > 0 && <Grid columns={columns} rows={rows} rowKey={(e) => String(e.index)} noun="entry" />}
-        {page && rows.length === 0 && <div class="empty"><p>Nothing of this kind has happened.</p></div>}
+        {page && rows.length === 0 && (
+          <div class="empty">
+            <p>Nothing of this kind has happened.</p>
+          </div>
+        )}
         {next !== null && (
-          <div class="pager"><button type="button" class="button small" disabled={busy} aria-busy={busy} onClick={load}>Older entries</button></div>
+          <div class="pager">
+            <button type="button" class="button small" disabled={busy} aria-busy={busy} onClick={load}>
+              Older entries
+            </button>
+          </div>
         )}
       </Panel>
     </>
@@ -105,7 +153,13 @@ function nextOf(p: Page | undefined): number | null {
 }
 
 function tone(event: string): string {
-  return /refused|failed/.test(event) ? "red" : /deleted|cleared|closed|purged/.test(event) ? "amber" : /created|imported/.test(event) ? "green" : "";
+  return /refused|failed/.test(event)
+    ? "red"
+    : /deleted|cleared|closed|purged/.test(event)
+      ? "amber"
+      : /created|imported/.test(event)
+        ? "green"
+        : "";
 }
 
 function Thing(p: { of: Entry["object"] }): JSX.Element {
@@ -113,7 +167,10 @@ function Thing(p: { of: Entry["object"] }): JSX.Element {
   if (!o?.type) return <span class="muted">–</span>;
   return (
     <>
-      <span class="muted">{o.type.replaceAll("_", " ")}</span> <span class="name" title={o.name}>{o.name}</span>
+      <span class="muted">{o.type.replaceAll("_", " ")}</span>{" "}
+      <span class="name" title={o.name}>
+        {o.name}
+      </span>
       {o.vhost !== undefined && o.vhost !== "" && o.type !== "vhost" && <span class="muted"> in {o.vhost}</span>}
     </>
   );
@@ -122,5 +179,13 @@ function Thing(p: { of: Entry["object"] }): JSX.Element {
 function Detail(p: { of: Entry["detail"] }): JSX.Element {
   const rows = Object.entries(p.of ?? {});
   if (rows.length === 0) return <span class="muted">–</span>;
-  return <>{rows.map(([k, v]) => <span key={k} class="badge" title={`${k}: ${text(v)}`}>{k}: {text(v)}</span>)}</>;
+  return (
+    <span class="badges">
+      {rows.map(([k, v]) => (
+        <span key={k} class="badge" title={`${k}: ${text(v)}`}>
+          {k}: {text(v)}
+        </span>
+      ))}
+    </span>
+  );
 }

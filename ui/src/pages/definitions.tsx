@@ -13,8 +13,16 @@ import type { PageProps } from "../routes.tsx";
 import { useVHostNames } from "./user.tsx";
 
 const parts = [
-  ["vhosts", "Virtual hosts"], ["users", "Users"], ["permissions", "Permissions"], ["topic_permissions", "Topic permissions"], ["parameters", "Parameters"],
-  ["global_parameters", "Global parameters"], ["policies", "Policies"], ["queues", "Queues"], ["exchanges", "Exchanges"], ["bindings", "Bindings"],
+  ["vhosts", "Virtual hosts"],
+  ["users", "Users"],
+  ["permissions", "Permissions"],
+  ["topic_permissions", "Topic permissions"],
+  ["parameters", "Parameters"],
+  ["global_parameters", "Global parameters"],
+  ["policies", "Policies"],
+  ["queues", "Queues"],
+  ["exchanges", "Exchanges"],
+  ["bindings", "Bindings"],
 ] as const;
 
 type Definitions = Record<string, unknown>;
@@ -33,7 +41,10 @@ export function DefinitionsPage(_: PageProps): JSX.Element {
     setBusy(true);
     try {
       const all = await api.get<Definitions>(from === "" ? "/api/definitions" : path("definitions", from));
-      save(`leveret${from === "" ? "" : "-" + (from.replace(/[^\w.-]+/g, "_") || "vhost")}-definitions.json`, JSON.stringify(all, null, 2) + "\n");
+      save(
+        `leveret${from === "" ? "" : "-" + (from.replace(/[^\w.-]+/g, "_") || "vhost")}-definitions.json`,
+        JSON.stringify(all, null, 2) + "\n",
+      );
     } catch (err) {
       toast(say(err), true);
     } finally {
@@ -57,34 +68,74 @@ export function DefinitionsPage(_: PageProps): JSX.Element {
 
   return (
     <>
-      <Head title="Definitions" sub="Users, virtual hosts, permissions, policies, queues, exchanges and bindings as one JSON file. Messages are not in it; RabbitMQ’s files are understood." />
+      <Head
+        title="Definitions"
+        sub="Users, virtual hosts, permissions, policies, queues, exchanges and bindings as one JSON file. Messages are not in it; RabbitMQ’s files are understood."
+      />
       <div class="cols">
         <Panel title="Export">
           <div class="form">
-            <Choose label="Of" value={from} options={choices} onChange={setFrom} hint={from === "" ? "Passwords are in it as hashes." : "Without users and permissions."} />
-            <div class="row"><button type="button" class="button primary" disabled={busy} aria-busy={busy} onClick={download}>Download</button></div>
+            <Choose
+              label="Of"
+              value={from}
+              options={choices}
+              onChange={setFrom}
+              hint={from === "" ? "Passwords are in it as hashes." : "Without users and permissions."}
+            />
+            <div class="row">
+              <button type="button" class="button primary" disabled={busy} aria-busy={busy} onClick={download}>
+                Download
+              </button>
+            </div>
           </div>
         </Panel>
         <Panel title="Import">
           <div class="form">
             <div class="field">
               <label for="definitions-file">File</label>
-              <input id="definitions-file" type="file" accept="application/json,.json" onChange={(e) => chosen(e.currentTarget)} />
+              <input
+                id="definitions-file"
+                type="file"
+                accept="application/json,.json"
+                onChange={(e) => chosen(e.currentTarget)}
+              />
             </div>
             <Choose label="Into" value={to} options={choices} onChange={setTo} />
-            {wrong && <div class="error" role="alert">{wrong}</div>}
-            {file && <Facts rows={parts.map(([key, what]) => {
-              const list = file.content[key];
-              return Array.isArray(list) && [what, count(list.length)] as const;
-            })} />}
-            <div class="row"><button type="button" class="button primary" disabled={!file} onClick={() => ask(true)}>Import…</button></div>
+            {wrong && (
+              <div class="error" role="alert">
+                {wrong}
+              </div>
+            )}
+            {file && (
+              <Facts
+                rows={parts.map(([key, what]) => {
+                  const list = file.content[key];
+                  return Array.isArray(list) && ([what, count(list.length)] as const);
+                })}
+              />
+            )}
+            <div class="row">
+              <button type="button" class="button primary" disabled={!file} onClick={() => ask(true)}>
+                Import…
+              </button>
+            </div>
           </div>
         </Panel>
       </div>
       {asked && file && (
-        <FormDialog title={`Import ${file.name}?`} action="Import" onClose={() => ask(false)}
-          run={async () => { await api.post(to === "" ? "/api/definitions" : path("definitions", to), file.content); return `${file.name} was imported.`; }}>
-          <p>What the file names is made, or changed to what the file says of it: users get its passwords and tags. Queues, exchanges and bindings that are there stay as they are, and nothing is deleted.</p>
+        <FormDialog
+          title={`Import ${file.name}?`}
+          action="Import"
+          onClose={() => ask(false)}
+          run={async () => {
+            await api.post(to === "" ? "/api/definitions" : path("definitions", to), file.content);
+            return `${file.name} was imported.`;
+          }}
+        >
+          <p>
+            What the file names is made, or changed to what the file says of it: users get its passwords and tags. Queues,
+            exchanges and bindings that are there stay as they are, and nothing is deleted.
+          </p>
         </FormDialog>
       )}
     </>

@@ -9,20 +9,38 @@ import { Text } from "../components/form.tsx";
 import { count } from "../format.ts";
 
 /** LimitsPanel shows limits and changes them; `at` is where the API has them. */
-export function LimitsPanel(p: { at: [string, string]; limits: Record<string, number> | undefined; names: readonly (readonly [string, string])[] }): JSX.Element {
+export function LimitsPanel(p: {
+  at: [string, string];
+  limits: Record<string, number> | undefined;
+  names: readonly (readonly [string, string])[];
+}): JSX.Element {
   const [open, set] = useState(false);
   return (
-    <Panel title="Limits" tools={<button type="button" class="button small" onClick={() => set(true)}>Set limits…</button>}>
-      <Facts rows={p.names.map(([name, what]) => {
-        const n = p.limits?.[name];
-        return [what, n === undefined || n < 0 ? <span class="muted">no limit</span> : count(n)] as const;
-      })} />
+    <Panel
+      title="Limits"
+      tools={
+        <button type="button" class="button small" onClick={() => set(true)}>
+          Set limits…
+        </button>
+      }
+    >
+      <Facts
+        rows={p.names.map(([name, what]) => {
+          const n = p.limits?.[name];
+          return [what, n === undefined || n < 0 ? <span class="muted">no limit</span> : count(n)] as const;
+        })}
+      />
       {open && <LimitsDialog {...p} onClose={() => set(false)} />}
     </Panel>
   );
 }
 
-function LimitsDialog(p: { at: [string, string]; limits: Record<string, number> | undefined; names: readonly (readonly [string, string])[]; onClose(): void }): JSX.Element {
+function LimitsDialog(p: {
+  at: [string, string];
+  limits: Record<string, number> | undefined;
+  names: readonly (readonly [string, string])[];
+  onClose(): void;
+}): JSX.Element {
   const before = (name: string) => {
     const n = p.limits?.[name];
     return n === undefined || n < 0 ? "" : String(n);
@@ -40,7 +58,15 @@ function LimitsDialog(p: { at: [string, string]; limits: Record<string, number> 
   return (
     <FormDialog title={`Limits of ${p.at[1]}`} action="Set limits" onClose={p.onClose} run={run}>
       {p.names.map(([name, what]) => (
-        <Text key={name} label={what} type="number" min={0} value={values[name] ?? ""} onChange={(v) => set({ ...values, [name]: v })} hint={name} />
+        <Text
+          key={name}
+          label={what}
+          type="number"
+          min={0}
+          value={values[name] ?? ""}
+          onChange={(v) => set({ ...values, [name]: v })}
+          hint={name}
+        />
       ))}
       <p class="note">An empty field is no limit. What is over a new limit stays until it closes.</p>
     </FormDialog>

@@ -28,8 +28,16 @@ export function Login({ onLogin, note }: { onLogin: (who: Session) => void; note
       <form class="panel" onSubmit={submit} aria-labelledby="login-title">
         <img src="favicon.svg" alt="" width="48" height="48" />
         <h1 id="login-title">Leveret</h1>
-        {note && !failure && <p class="note" role="status">{note}</p>}
-        {failure && <p class="error" role="alert">{failure}</p>}
+        {note && !failure && (
+          <p class="note" role="status">
+            {note}
+          </p>
+        )}
+        {failure && (
+          <p class="error" role="alert">
+            {failure}
+          </p>
+        )}
         <label class="field">
           <span>User</span>
           <input name="username" required autocomplete="username" autocapitalize="none" spellcheck={false} ref={first} />
@@ -38,7 +46,9 @@ export function Login({ onLogin, note }: { onLogin: (who: Session) => void; note
           <span>Password</span>
           <input name="password" type="password" required autocomplete="current-password" />
         </label>
-        <button class="button primary" type="submit" disabled={busy}>Log in</button>
+        <button class="button primary" type="submit" disabled={busy}>
+          Log in
+        </button>
       </form>
     </main>
   );

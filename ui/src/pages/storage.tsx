@@ -65,7 +65,12 @@ const columns: Column<Row>[] = [
   { label: "Size", num: true, cell: (t) => bytes(t.bytes) },
   { label: "Live", num: true, cell: (t) => bytes(t.live) },
   { label: "In use", num: true, minor: true, cell: (t) => (t.bytes ? percent((t.live ?? 0) / t.bytes) : "–") },
-  { label: "Compression", num: true, minor: true, cell: (t) => (t.live && t.raw && t.raw > t.live ? times(t.raw / t.live) : "–") },
+  {
+    label: "Compression",
+    num: true,
+    minor: true,
+    cell: (t) => (t.live && t.raw && t.raw > t.live ? times(t.raw / t.live) : "–"),
+  },
 ];
 
 export function StoragePage(_: PageProps): JSX.Element {
@@ -74,23 +79,40 @@ export function StoragePage(_: PageProps): JSX.Element {
   const step = { "60": 5, "600": 5, "3600": 30, "86400": 600 }[span];
   const live = useLive<Storage>(`/api/storage?lengths_age=${span}&lengths_incr=${step}`);
   const s = live.data;
-  const latency = useMemo((): Series[] => [
-    { label: "half within", color: "--c-publish", points: seconds(s?.samples?.["fsync_p50_ms"]) },
-    { label: "99 % within", color: "--c-redeliver", points: seconds(s?.samples?.["fsync_p99_ms"]) },
-  ], [s]);
-  const sizes = useMemo((): Series[] => [
-    { label: "log", color: "--c-ready", points: seconds(s?.samples?.["log_bytes"]) },
-    { label: "segments", color: "--c-unacked", points: seconds(s?.samples?.["segment_bytes"]) },
-  ], [s]);
+  const latency = useMemo(
+    (): Series[] => [
+      { label: "half within", color: "--c-publish", points: seconds(s?.samples?.["fsync_p50_ms"]) },
+      { label: "99 % within", color: "--c-redeliver", points: seconds(s?.samples?.["fsync_p99_ms"]) },
+    ],
+    [s],
+  );
+  const sizes = useMemo(
+    (): Series[] => [
+      { label: "log", color: "--c-ready", points: seconds(s?.samples?.["log_bytes"]) },
+      { label: "segments", color: "--c-unacked", points: seconds(s?.samples?.["segment_bytes"]) },
+    ],
+    [s],
+  );
   return (
     <>
-      <Head title="Storage" sub="A publisher’s confirm means that the disk has the message: it waits for one sync, which it shares with all that came meanwhile.">
+      <Head
+        title="Storage"
+        sub="A publisher’s confirm means that the disk has the message: it waits for one sync, which it shares with all that came meanwhile."
+      >
         <Segmented label="Span" value={span} options={spans} onChange={(v) => setQuery({ span: v === "600" ? "" : v })} />
       </Head>
-      {live.error && live.error.status !== 0 && <div class="error" role="alert">{say(live.error)}</div>}
+      {live.error && live.error.status !== 0 && (
+        <div class="error" role="alert">
+          {say(live.error)}
+        </div>
+      )}
       {s && (
         <div class="stack">
-          {s.damaged ? <div class="error" role="alert">{count(s.damaged)} messages could not be read and were set aside; the broker’s log names the files.</div> : null}
+          {s.damaged ? (
+            <div class="error" role="alert">
+              {count(s.damaged)} messages could not be read and were set aside; the broker’s log names the files.
+            </div>
+          ) : null}
           <div class="strip">
             <Stat label="Sync, median" value={ms(s.wal?.fsync?.p50_ms)} />
             <Stat label="Sync, 99 %" value={ms(s.wal?.fsync?.p99_ms)} />
@@ -102,21 +124,32 @@ export function StoragePage(_: PageProps): JSX.Element {
             <Stat label="Written" value={times(s.write_amplification)} title="Bytes written for each that was published" />
           </div>
           <div class="cols">
-            <Panel title="How long a sync takes"><Chart label="How long a sync takes" series={latency} format={ms} empty="Waiting for samples…" /></Panel>
-            <Panel title="On disk"><Chart label="Bytes on disk" series={sizes} format={bytes} fill empty="Waiting for samples…" /></Panel>
+            <Panel title="How long a sync takes">
+              <Chart label="How long a sync takes" series={latency} format={ms} empty="Waiting for samples…" />
+            </Panel>
+            <Panel title="On disk">
+              <Chart label="Bytes on disk" series={sizes} format={bytes} fill empty="Waiting for samples…" />
+            </Panel>
           </div>
           <Panel title="Where messages are" flush>
-            <Grid columns={columns} rows={tiers.filter(([k]) => s.tiers?.[k]).map(([k, name, what]): Row => ({ ...s.tiers![k], name, what }))} rowKey={(t) => t.name} noun="tier" />
+            <Grid
+              columns={columns}
+              rows={tiers.filter(([k]) => s.tiers?.[k]).map(([k, name, what]): Row => ({ ...s.tiers![k], name, what }))}
+              rowKey={(t) => t.name}
+              noun="tier"
+            />
           </Panel>
           <div class="cols three">
             <Panel title="Written since the start">
-              <Facts rows={[
-                ["Published", bytes(s.published)],
-                ["Log", bytes(s.written?.log)],
-                ["Segments", bytes(s.written?.segments)],
-                ["Large messages", bytes(s.written?.large)],
-                ["Checkpoints", bytes(s.written?.checkpoints)],
-              ]} />
+              <Facts
+                rows={[
+                  ["Published", bytes(s.published)],
+                  ["Log", bytes(s.written?.log)],
+                  ["Segments", bytes(s.written?.segments)],
+                  ["Large messages", bytes(s.written?.large)],
+                  ["Checkpoints", bytes(s.written?.checkpoints)],
+                ]}
+              />
             </Panel>
             <WorkPanel title="Retirement of the log" of={s.retirement} more={["Yet to retire", bytes(s.unretired)]} />
             <WorkPanel title="Compaction of segments" of={s.compaction} more={["Newest checkpoint", bytes(s.checkpoint_size)]} />
@@ -131,13 +164,21 @@ function WorkPanel(p: { title: string; of: Work | undefined; more: readonly [str
   const w = p.of;
   return (
     <Panel title={p.title}>
-      <Facts rows={[
-        ["Runs", <>{count(w?.runs)}{w?.failed ? <span class="bad">, {count(w.failed)} failed</span> : null}</>],
-        ["Files taken in", count(w?.files)],
-        ["Read", bytes(w?.read)],
-        ["Written", bytes(w?.written)],
-        p.more,
-      ]} />
+      <Facts
+        rows={[
+          [
+            "Runs",
+            <>
+              {count(w?.runs)}
+              {w?.failed ? <span class="bad">, {count(w.failed)} failed</span> : null}
+            </>,
+          ],
+          ["Files taken in", count(w?.files)],
+          ["Read", bytes(w?.read)],
+          ["Written", bytes(w?.written)],
+          p.more,
+        ]}
+      />
     </Panel>
   );
 }
@@ -149,7 +190,13 @@ function seconds(samples: [number, number | null][] | undefined): [number, numbe
 function ms(n: number | undefined | null): string {
   if (n === undefined || n === null || !Number.isFinite(n)) return "–";
   if (n === 0) return "0";
-  return n < 1 ? `${Math.round(n * 1000)} µs` : n < 100 ? `${n.toFixed(1)} ms` : n < 10_000 ? `${Math.round(n)} ms` : `${(n / 1000).toFixed(1)} s`;
+  return n < 1
+    ? `${Math.round(n * 1000)} µs`
+    : n < 100
+      ? `${n.toFixed(1)} ms`
+      : n < 10_000
+        ? `${Math.round(n)} ms`
+        : `${(n / 1000).toFixed(1)} s`;
 }
 
 function times(n: number | undefined): string {

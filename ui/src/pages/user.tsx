@@ -21,7 +21,12 @@ interface TopicPermission {
   read: string;
 }
 
-type Asked = { what: "edit" | "delete" } | { what: "permission"; of?: Permission } | { what: "topic"; of?: TopicPermission } | { what: "clear"; of: Permission } | { what: "clear-topic"; of: TopicPermission };
+type Asked =
+  | { what: "edit" | "delete" }
+  | { what: "permission"; of?: Permission }
+  | { what: "topic"; of?: TopicPermission }
+  | { what: "clear"; of: Permission }
+  | { what: "clear-topic"; of: TopicPermission };
 
 export function UserPage(p: PageProps): JSX.Element {
   const name = p.params[0]!;
@@ -33,66 +38,175 @@ export function UserPage(p: PageProps): JSX.Element {
   const u = user.data;
 
   const access: Column<Permission>[] = [
-    { label: "Virtual host", sort: "vhost", head: true, cell: (x) => <a class="name" href={link("vhosts", x.vhost)}>{x.vhost}</a> },
+    {
+      label: "Virtual host",
+      sort: "vhost",
+      head: true,
+      cell: (x) => (
+        <a class="name" href={link("vhosts", x.vhost)}>
+          {x.vhost}
+        </a>
+      ),
+    },
     { label: "Configure", cell: (x) => <Pattern text={x.configure} /> },
     { label: "Write", cell: (x) => <Pattern text={x.write} /> },
     { label: "Read", cell: (x) => <Pattern text={x.read} /> },
-    { label: "", tight: true, cell: (x) => <RowButtons onChange={() => ask({ what: "permission", of: x })} onClear={() => ask({ what: "clear", of: x })} of={x.vhost} /> },
+    {
+      label: "",
+      tight: true,
+      cell: (x) => (
+        <RowButtons
+          onChange={() => ask({ what: "permission", of: x })}
+          onClear={() => ask({ what: "clear", of: x })}
+          of={x.vhost}
+        />
+      ),
+    },
   ];
   const routing: Column<TopicPermission>[] = [
     { label: "Virtual host", sort: "vhost", head: true, cell: (x) => <span class="name">{x.vhost}</span> },
     { label: "Exchange", sort: "exchange", cell: (x) => <span class="name">{x.exchange || "(default)"}</span> },
     { label: "Write", cell: (x) => <Pattern text={x.write} /> },
     { label: "Read", cell: (x) => <Pattern text={x.read} /> },
-    { label: "", tight: true, cell: (x) => <RowButtons onChange={() => ask({ what: "topic", of: x })} onClear={() => ask({ what: "clear-topic", of: x })} of={x.exchange} /> },
+    {
+      label: "",
+      tight: true,
+      cell: (x) => (
+        <RowButtons
+          onChange={() => ask({ what: "topic", of: x })}
+          onClear={() => ask({ what: "clear-topic", of: x })}
+          of={x.exchange}
+        />
+      ),
+    },
   ];
 
   return (
     <>
       <Head crumb={<a href={link("users")}>Users</a>} title={name} sub={u && <Tags of={tagsOf(u)} />}>
-        <button type="button" class="button" disabled={!u} onClick={() => ask({ what: "edit" })}>Change…</button>
-        <button type="button" class="button danger" disabled={!u} onClick={() => ask({ what: "delete" })}>Delete…</button>
+        <button type="button" class="button" disabled={!u} onClick={() => ask({ what: "edit" })}>
+          Change…
+        </button>
+        <button type="button" class="button danger" disabled={!u} onClick={() => ask({ what: "delete" })}>
+          Delete…
+        </button>
       </Head>
-      {user.error && <div class="error" role="alert">{user.error.status === 404 ? "There is no such user." : say(user.error)}</div>}
+      {user.error && (
+        <div class="error" role="alert">
+          {user.error.status === 404 ? "There is no such user." : say(user.error)}
+        </div>
+      )}
       {u && (
         <div class="stack">
           <div class="cols">
             <Panel title="Login">
-              <Facts rows={[
-                ["Password", u.password_hash ? `yes (${algorithm(u.hashing_algorithm)})` : "none: only a certificate lets it in"],
-                ["Tags", <Tags of={tagsOf(u)} />],
-              ]} />
+              <Facts
+                rows={[
+                  [
+                    "Password",
+                    u.password_hash ? `yes (${algorithm(u.hashing_algorithm)})` : "none: only a certificate lets it in",
+                  ],
+                  ["Tags", <Tags of={tagsOf(u)} />],
+                ]}
+              />
             </Panel>
-            <LimitsPanel at={["user-limits", name]} limits={u.limits} names={[["max-connections", "Connections at a time"], ["max-channels", "Channels at a time, over all connections"]]} />
+            <LimitsPanel
+              at={["user-limits", name]}
+              limits={u.limits}
+              names={[
+                ["max-connections", "Connections at a time"],
+                ["max-channels", "Channels at a time, over all connections"],
+              ]}
+            />
           </div>
-          <Panel title="Permissions" flush tools={<button type="button" class="button small" onClick={() => ask({ what: "permission" })}>Set permissions…</button>}>
-            <Local rows={permissions.data} live={permissions} columns={access} rowKey={(x) => x.vhost} noun="permission" sort="vhost"
-              empty={<p>It may enter no virtual host.</p>} />
+          <Panel
+            title="Permissions"
+            flush
+            tools={
+              <button type="button" class="button small" onClick={() => ask({ what: "permission" })}>
+                Set permissions…
+              </button>
+            }
+          >
+            <Local
+              rows={permissions.data}
+              live={permissions}
+              columns={access}
+              rowKey={(x) => x.vhost}
+              noun="permission"
+              sort="vhost"
+              empty={<p>It may enter no virtual host.</p>}
+            />
           </Panel>
-          <Panel title="Topic permissions" flush tools={<button type="button" class="button small" onClick={() => ask({ what: "topic" })}>Set topic permissions…</button>}>
-            <Local rows={topics.data} live={topics} columns={routing} rowKey={(x) => JSON.stringify([x.vhost, x.exchange])} noun="topic permission" sort="vhost"
-              empty={<p>None: where it may write to or read from a topic exchange, it may use any routing key.</p>} />
+          <Panel
+            title="Topic permissions"
+            flush
+            tools={
+              <button type="button" class="button small" onClick={() => ask({ what: "topic" })}>
+                Set topic permissions…
+              </button>
+            }
+          >
+            <Local
+              rows={topics.data}
+              live={topics}
+              columns={routing}
+              rowKey={(x) => JSON.stringify([x.vhost, x.exchange])}
+              noun="topic permission"
+              sort="vhost"
+              empty={<p>None: where it may write to or read from a topic exchange, it may use any routing key.</p>}
+            />
           </Panel>
         </div>
       )}
       {asked?.what === "edit" && u && <UserDialog user={u} onClose={close} />}
       {asked?.what === "delete" && (
-        <FormDialog title={`Delete user ${name}?`} action="Delete user" danger onClose={close} onDone={() => go(link("users"))}
-          run={async () => { await api.del(path("users", name)); return `User ${name} was deleted.`; }}>
-          <p>Its permissions go with it, and its connections are closed.{name === p.session.name && " This is you: you are signed out."}</p>
+        <FormDialog
+          title={`Delete user ${name}?`}
+          action="Delete user"
+          danger
+          onClose={close}
+          onDone={() => go(link("users"))}
+          run={async () => {
+            await api.del(path("users", name));
+            return `User ${name} was deleted.`;
+          }}
+        >
+          <p>
+            Its permissions go with it, and its connections are closed.
+            {name === p.session.name && " This is you: you are signed out."}
+          </p>
         </FormDialog>
       )}
       {asked?.what === "permission" && <PermissionDialog user={name} of={asked.of} onClose={close} />}
       {asked?.what === "topic" && <TopicDialog user={name} of={asked.of} onClose={close} />}
       {asked?.what === "clear" && (
-        <FormDialog title={`Clear ${name}’s permissions in ${asked.of.vhost}?`} action="Clear" danger onClose={close}
-          run={async () => { await api.del(path("permissions", asked.of.vhost, name)); return "The permissions were cleared."; }}>
-          <p>It may no longer enter the virtual host. Connections that are there stay, but may do nothing that needs a permission.</p>
+        <FormDialog
+          title={`Clear ${name}’s permissions in ${asked.of.vhost}?`}
+          action="Clear"
+          danger
+          onClose={close}
+          run={async () => {
+            await api.del(path("permissions", asked.of.vhost, name));
+            return "The permissions were cleared.";
+          }}
+        >
+          <p>
+            It may no longer enter the virtual host. Connections that are there stay, but may do nothing that needs a permission.
+          </p>
         </FormDialog>
       )}
       {asked?.what === "clear-topic" && (
-        <FormDialog title={`Clear ${name}’s topic permissions on ${asked.of.exchange}?`} action="Clear" danger onClose={close}
-          run={async () => { await api.del(path("topic-permissions", asked.of.vhost, name, asked.of.exchange)); return "The topic permissions were cleared."; }}>
+        <FormDialog
+          title={`Clear ${name}’s topic permissions on ${asked.of.exchange}?`}
+          action="Clear"
+          danger
+          onClose={close}
+          run={async () => {
+            await api.del(path("topic-permissions", asked.of.vhost, name, asked.of.exchange));
+            return "The topic permissions were cleared.";
+          }}
+        >
           <p>It may then use any routing key there.</p>
         </FormDialog>
       )}
@@ -101,20 +215,42 @@ export function UserPage(p: PageProps): JSX.Element {
 }
 
 function algorithm(name: string): string {
-  return /sha512/i.test(name) ? "SHA-512, salted; the next change makes it Argon2id" : /sha256/i.test(name) ? "SHA-256, salted; the next change makes it Argon2id" : /argon2/i.test(name) ? "Argon2id" : name;
+  return /sha512/i.test(name)
+    ? "SHA-512, salted; the next change makes it Argon2id"
+    : /sha256/i.test(name)
+      ? "SHA-256, salted; the next change makes it Argon2id"
+      : /argon2/i.test(name)
+        ? "Argon2id"
+        : name;
 }
 
 export function Pattern(p: { text: string }): JSX.Element {
-  if (p.text === "") return <span class="badge" title="The empty pattern">nothing</span>;
-  if (p.text === ".*") return <span class="badge green" title=".*">everything</span>;
+  if (p.text === "")
+    return (
+      <span class="badge" title="The empty pattern">
+        nothing
+      </span>
+    );
+  if (p.text === ".*")
+    return (
+      <span class="badge green" title=".*">
+        everything
+      </span>
+    );
   return <code>{p.text}</code>;
 }
 
 export function RowButtons(p: { of: string; onChange?(): void; onClear(): void; clear?: string }): JSX.Element {
   return (
     <span class="row">
-      {p.onChange && <button type="button" class="button quiet small" aria-label={`Change ${p.of}`} onClick={p.onChange}>Change</button>}
-      <button type="button" class="button quiet small" aria-label={`${p.clear ?? "Clear"} ${p.of}`} onClick={p.onClear}>{p.clear ?? "Clear"}</button>
+      {p.onChange && (
+        <button type="button" class="button quiet small" aria-label={`Change ${p.of}`} onClick={p.onChange}>
+          Change
+        </button>
+      )}
+      <button type="button" class="button quiet small" aria-label={`${p.clear ?? "Clear"} ${p.of}`} onClick={p.onClear}>
+        {p.clear ?? "Clear"}
+      </button>
     </span>
   );
 }
@@ -124,7 +260,12 @@ export function useVHostNames(): (readonly [string, string])[] {
   return (vhosts.data ?? []).map((v) => [v.name, v.name] as const).sort((a, b) => a[0].localeCompare(b[0]));
 }
 
-export function PermissionDialog(p: { user?: string; vhost?: string; of?: Permission | undefined; onClose(): void }): JSX.Element {
+export function PermissionDialog(p: {
+  user?: string;
+  vhost?: string;
+  of?: Permission | undefined;
+  onClose(): void;
+}): JSX.Element {
   const vhosts = useVHostNames();
   const users = useLive<User[]>(p.user === undefined && !p.of ? "/api/users" : undefined);
   const [vhost, setVHost] = useState(p.of?.vhost ?? p.vhost ?? "");
@@ -136,13 +277,36 @@ export function PermissionDialog(p: { user?: string; vhost?: string; of?: Permis
   const names = (users.data ?? []).map((u) => [u.name, u.name] as const);
   const who = user || names[0]?.[0] || "";
   return (
-    <FormDialog title={p.of ? `Permissions of ${p.of.user} in ${p.of.vhost}` : p.user !== undefined ? `Permissions of ${p.user}` : `Permissions in ${p.vhost ?? ""}`} action="Set permissions" onClose={p.onClose}
-      run={async () => { await api.put(path("permissions", where, who), { configure, write, read }); return `The permissions of ${who} in ${where} were set.`; }}>
+    <FormDialog
+      title={
+        p.of
+          ? `Permissions of ${p.of.user} in ${p.of.vhost}`
+          : p.user !== undefined
+            ? `Permissions of ${p.user}`
+            : `Permissions in ${p.vhost ?? ""}`
+      }
+      action="Set permissions"
+      onClose={p.onClose}
+      run={async () => {
+        await api.put(path("permissions", where, who), { configure, write, read });
+        return `The permissions of ${who} in ${where} were set.`;
+      }}
+    >
       {!p.of && p.vhost === undefined && <Choose label="Virtual host" value={where} options={vhosts} onChange={setVHost} />}
       {!p.of && p.user === undefined && <Choose label="User" value={who} options={names} onChange={setUser} />}
-      <Text label="Configure" value={configure} onChange={setConfigure} hint="A regular expression for the names of queues and exchanges that it may declare and delete." />
+      <Text
+        label="Configure"
+        value={configure}
+        onChange={setConfigure}
+        hint="A regular expression for the names of queues and exchanges that it may declare and delete."
+      />
       <Text label="Write" value={write} onChange={setWrite} hint="… publish to, bind to." />
-      <Text label="Read" value={read} onChange={setRead} hint="… consume, get and purge, bind from. ‘.*’ is everything, the empty pattern nothing." />
+      <Text
+        label="Read"
+        value={read}
+        onChange={setRead}
+        hint="… consume, get and purge, bind from. ‘.*’ is everything, the empty pattern nothing."
+      />
     </FormDialog>
   );
 }
@@ -155,11 +319,23 @@ function TopicDialog(p: { user: string; of?: TopicPermission | undefined; onClos
   const [read, setRead] = useState(p.of?.read ?? ".*");
   const where = vhost || vhosts[0]?.[0] || "";
   return (
-    <FormDialog title={p.of ? `Topic permissions of ${p.user} on ${p.of.exchange}` : `Topic permissions of ${p.user}`} action="Set topic permissions" onClose={p.onClose}
-      run={async () => { await api.put(path("topic-permissions", where, p.user), { exchange, write, read }); return `The topic permissions on ${exchange} were set.`; }}>
+    <FormDialog
+      title={p.of ? `Topic permissions of ${p.user} on ${p.of.exchange}` : `Topic permissions of ${p.user}`}
+      action="Set topic permissions"
+      onClose={p.onClose}
+      run={async () => {
+        await api.put(path("topic-permissions", where, p.user), { exchange, write, read });
+        return `The topic permissions on ${exchange} were set.`;
+      }}
+    >
       {!p.of && <Choose label="Virtual host" value={where} options={vhosts} onChange={setVHost} />}
       {!p.of && <Text label="Topic exchange" value={exchange} onChange={setExchange} required />}
-      <Text label="Write" value={write} onChange={setWrite} hint="A regular expression for the routing keys that it may publish with. {username} and {vhost} stand for the connection’s." />
+      <Text
+        label="Write"
+        value={write}
+        onChange={setWrite}
+        hint="A regular expression for the routing keys that it may publish with. {username} and {vhost} stand for the connection’s."
+      />
       <Text label="Read" value={read} onChange={setRead} hint="… bind a queue with." />
     </FormDialog>
   );

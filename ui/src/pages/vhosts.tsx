@@ -37,9 +37,33 @@ export function VHostsPage(p: PageProps): JSX.Element {
   const [adding, add] = useState(false);
   const limits = useLive<VHostLimits[]>("/api/vhost-limits", 10_000);
   const columns: Column<VHost>[] = [
-    { label: "Name", sort: "name", head: true, cell: (v) => (administrates(p) ? <a class="name" href={link("vhosts", v.name)} title={v.name}>{v.name}</a> : <span class="name">{v.name}</span>) },
+    {
+      label: "Name",
+      sort: "name",
+      head: true,
+      cell: (v) =>
+        administrates(p) ? (
+          <a class="name" href={link("vhosts", v.name)} title={v.name}>
+            {v.name}
+          </a>
+        ) : (
+          <span class="name">{v.name}</span>
+        ),
+    },
     { label: "Description", clip: true, cell: (v) => <>{v.description || <span class="muted">–</span>}</> },
-    { label: "Tags", minor: true, cell: (v) => <span class="badges">{(v.tags ?? []).map((t) => <span key={t} class="badge">{t}</span>)}</span> },
+    {
+      label: "Tags",
+      minor: true,
+      cell: (v) => (
+        <span class="badges">
+          {(v.tags ?? []).map((t) => (
+            <span key={t} class="badge">
+              {t}
+            </span>
+          ))}
+        </span>
+      ),
+    },
     { label: "State", minor: true, cell: (v) => <State of={v} /> },
     { label: "Ready", num: true, sort: "messages_ready", cell: (v) => <Count n={v.messages_ready ?? 0} /> },
     { label: "Unacked", num: true, sort: "messages_unacknowledged", cell: (v) => <Count n={v.messages_unacknowledged ?? 0} /> },
@@ -56,7 +80,13 @@ export function VHostsPage(p: PageProps): JSX.Element {
           rowKey={(v) => v.name}
           noun="virtual host"
           sort="name"
-          tools={administrates(p) && <button type="button" class="button primary" onClick={() => add(true)}>Add virtual host</button>}
+          tools={
+            administrates(p) && (
+              <button type="button" class="button primary" onClick={() => add(true)}>
+                Add virtual host
+              </button>
+            )
+          }
           empty={<p>There is no virtual host that you may see.</p>}
         />
       </Panel>
@@ -70,7 +100,12 @@ function State(p: { of: VHost }): JSX.Element {
   return <span class={"badge " + (state === "running" ? "green" : "red")}>{state}</span>;
 }
 
-const types = [["undefined", "as the broker has it"], ["classic", "classic"], ["quorum", "quorum"], ["stream", "stream"]] as const;
+const types = [
+  ["undefined", "as the broker has it"],
+  ["classic", "classic"],
+  ["quorum", "quorum"],
+  ["stream", "stream"],
+] as const;
 
 function VHostDialog(p: { vhost?: VHost; onClose(): void }): JSX.Element {
   const [name, setName] = useState(p.vhost?.name ?? "");
@@ -78,17 +113,35 @@ function VHostDialog(p: { vhost?: VHost; onClose(): void }): JSX.Element {
   const [tags, setTags] = useState((p.vhost?.tags ?? []).join(", "));
   const [type, setType] = useState(p.vhost?.default_queue_type ?? "undefined");
   const run = async () => {
-    const body: Record<string, unknown> = { description, tags: tags.split(",").map((t) => t.trim()).filter(Boolean).join(",") };
+    const body: Record<string, unknown> = {
+      description,
+      tags: tags
+        .split(",")
+        .map((t) => t.trim())
+        .filter(Boolean)
+        .join(","),
+    };
     if (type !== "undefined") body["default_queue_type"] = type;
     await api.put(path("vhosts", name), body);
     return p.vhost ? `Virtual host ${name} was changed.` : `Virtual host ${name} was added, with all permissions for you.`;
   };
   return (
-    <FormDialog title={p.vhost ? `Change ${p.vhost.name}` : "Add virtual host"} action={p.vhost ? "Save" : "Add virtual host"} onClose={p.onClose} run={run}>
+    <FormDialog
+      title={p.vhost ? `Change ${p.vhost.name}` : "Add virtual host"}
+      action={p.vhost ? "Save" : "Add virtual host"}
+      onClose={p.onClose}
+      run={run}
+    >
       {!p.vhost && <Text label="Name" value={name} onChange={setName} required autofocus />}
       <Text label="Description" value={description} onChange={setDescription} />
       <Text label="Tags" value={tags} onChange={setTags} hint="With commas between." />
-      <Choose label="Type of new queues" value={type} options={types} onChange={setType} hint="For queues whose declaration names no type." />
+      <Choose
+        label="Type of new queues"
+        value={type}
+        options={types}
+        onChange={setType}
+        hint="For queues whose declaration names no type."
+      />
     </FormDialog>
   );
 }
@@ -104,36 +157,91 @@ export function VHostPage(p: PageProps): JSX.Element {
   const close = () => ask(undefined);
   const v = vhost.data;
   const columns: Column<Permission>[] = [
-    { label: "User", sort: "user", head: true, cell: (x) => <a class="name" href={link("users", x.user)}>{x.user}</a> },
+    {
+      label: "User",
+      sort: "user",
+      head: true,
+      cell: (x) => (
+        <a class="name" href={link("users", x.user)}>
+          {x.user}
+        </a>
+      ),
+    },
     { label: "Configure", cell: (x) => <Pattern text={x.configure} /> },
     { label: "Write", cell: (x) => <Pattern text={x.write} /> },
     { label: "Read", cell: (x) => <Pattern text={x.read} /> },
-    { label: "", tight: true, cell: (x) => <RowButtons of={x.user} onChange={() => ask({ what: "change", of: x })} onClear={() => ask({ what: "clear", of: x })} /> },
+    {
+      label: "",
+      tight: true,
+      cell: (x) => (
+        <RowButtons of={x.user} onChange={() => ask({ what: "change", of: x })} onClear={() => ask({ what: "clear", of: x })} />
+      ),
+    },
   ];
   return (
     <>
       <Head crumb={<a href={link("vhosts")}>Virtual hosts</a>} title={name} sub={v?.description}>
-        <a class="button" href={link("queues")} onClick={() => chooseVHost(name)}>Its queues</a>
-        <button type="button" class="button" disabled={!v} onClick={() => ask({ what: "edit" })}>Change…</button>
-        <button type="button" class="button danger" disabled={!v} onClick={() => ask({ what: "delete" })}>Delete…</button>
+        <a class="button" href={link("queues")} onClick={() => chooseVHost(name)}>
+          Its queues
+        </a>
+        <button type="button" class="button" disabled={!v} onClick={() => ask({ what: "edit" })}>
+          Change…
+        </button>
+        <button type="button" class="button danger" disabled={!v} onClick={() => ask({ what: "delete" })}>
+          Delete…
+        </button>
       </Head>
-      {vhost.error && <div class="error" role="alert">{vhost.error.status === 404 ? "There is no such virtual host." : say(vhost.error)}</div>}
+      {vhost.error && (
+        <div class="error" role="alert">
+          {vhost.error.status === 404 ? "There is no such virtual host." : say(vhost.error)}
+        </div>
+      )}
       {v && (
         <div class="stack">
           <div class="cols">
             <Panel title="Details">
-              <Facts rows={[
-                ["State", <State of={v} />],
-                ["Messages", <><Count n={v.messages ?? 0} /> ({v.messages_ready ?? 0} ready, {v.messages_unacknowledged ?? 0} unacked)</>],
-                ["Description", v.description || "–"],
-                ["Tags", (v.tags ?? []).join(", ") || "–"],
-                ["Type of new queues", types.find(([t]) => t === v.default_queue_type)?.[1] ?? v.default_queue_type ?? "–"],
-              ]} />
+              <Facts
+                rows={[
+                  ["State", <State of={v} />],
+                  [
+                    "Messages",
+                    <>
+                      <Count n={v.messages ?? 0} /> ({v.messages_ready ?? 0} ready, {v.messages_unacknowledged ?? 0} unacked)
+                    </>,
+                  ],
+                  ["Description", v.description || "–"],
+                  ["Tags", (v.tags ?? []).join(", ") || "–"],
+                  ["Type of new queues", types.find(([t]) => t === v.default_queue_type)?.[1] ?? v.default_queue_type ?? "–"],
+                ]}
+              />
             </Panel>
-            <LimitsPanel at={["vhost-limits", name]} limits={limits.data?.[0]?.value} names={[["max-connections", "Connections at a time"], ["max-queues", "Queues"]]} />
+            <LimitsPanel
+              at={["vhost-limits", name]}
+              limits={limits.data?.[0]?.value}
+              names={[
+                ["max-connections", "Connections at a time"],
+                ["max-queues", "Queues"],
+              ]}
+            />
           </div>
-          <Panel title="Permissions" flush tools={<button type="button" class="button small" onClick={() => ask({ what: "permission" })}>Set permissions…</button>}>
-            <Local rows={permissions.data} live={permissions} columns={columns} rowKey={(x) => x.user} noun="permission" sort="user" empty={<p>Nobody may enter.</p>} />
+          <Panel
+            title="Permissions"
+            flush
+            tools={
+              <button type="button" class="button small" onClick={() => ask({ what: "permission" })}>
+                Set permissions…
+              </button>
+            }
+          >
+            <Local
+              rows={permissions.data}
+              live={permissions}
+              columns={columns}
+              rowKey={(x) => x.user}
+              noun="permission"
+              sort="user"
+              empty={<p>Nobody may enter.</p>}
+            />
           </Panel>
         </div>
       )}
@@ -142,8 +250,16 @@ export function VHostPage(p: PageProps): JSX.Element {
       {asked?.what === "permission" && <PermissionDialog vhost={name} onClose={close} />}
       {asked?.what === "change" && <PermissionDialog of={asked.of} onClose={close} />}
       {asked?.what === "clear" && (
-        <FormDialog title={`Clear ${asked.of.user}’s permissions in ${name}?`} action="Clear" danger onClose={close}
-          run={async () => { await api.del(path("permissions", name, asked.of.user)); return "The permissions were cleared."; }}>
+        <FormDialog
+          title={`Clear ${asked.of.user}’s permissions in ${name}?`}
+          action="Clear"
+          danger
+          onClose={close}
+          run={async () => {
+            await api.del(path("permissions", name, asked.of.user));
+            return "The permissions were cleared.";
+          }}
+        >
           <p>It may no longer enter the virtual host.</p>
         </FormDialog>
       )}
@@ -155,14 +271,23 @@ export function VHostPage(p: PageProps): JSX.Element {
 function DeleteDialog(p: { name: string; messages: number; onClose(): void }): JSX.Element {
   const [typed, type] = useState("");
   return (
-    <FormDialog title={`Delete virtual host ${p.name}?`} action="Delete virtual host" danger onClose={p.onClose} onDone={() => go(link("vhosts"))}
+    <FormDialog
+      title={`Delete virtual host ${p.name}?`}
+      action="Delete virtual host"
+      danger
+      onClose={p.onClose}
+      onDone={() => go(link("vhosts"))}
       run={async () => {
         if (typed !== p.name) throw new Error("That is not its name.");
         await api.del(path("vhosts", p.name));
         chooseVHost("");
         return `Virtual host ${p.name} was deleted.`;
-      }}>
-      <p>All that is in it is deleted for good: queues, {p.messages > 0 ? <strong>their messages</strong> : "exchanges"}, bindings, policies, permissions. Its connections are closed.</p>
+      }}
+    >
+      <p>
+        All that is in it is deleted for good: queues, {p.messages > 0 ? <strong>their messages</strong> : "exchanges"}, bindings,
+        policies, permissions. Its connections are closed.
+      </p>
       <Text label={`Type ${p.name} to delete it`} value={typed} onChange={type} required autofocus />
     </FormDialog>
   );
