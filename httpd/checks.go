@@ -190,6 +190,9 @@ const alivenessQueue = "aliveness-test"
 // getAliveness declares a queue, publishes to it and takes the message from it, as who
 // asks.
 func getAliveness(c *call) error {
+	if _, err := c.vhost(); err != nil {
+		return err
+	}
 	return c.in(func(s *broker.Session, _ string) error {
 		fail := func(err error) error { return c.unwell(err.Error(), nil) }
 		if _, err := s.DeclareQueue(broker.QueueSpec{Name: alivenessQueue}); err != nil {

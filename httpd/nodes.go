@@ -46,7 +46,7 @@ func (c *call) nodeJSON() (map[string]any, error) {
 		"ra_open_file_metrics": map[string]int{"ra_log_wal": 0, "ra_log_segment_writer": 0},
 	}
 	_, churn := c.b.Counts()
-	churnStats(&churn, c.figures(monitor.Object{Kind: monitor.Broker}, w.rates)).merge(out)
+	churnStats(&churn, c.figures(monitor.Object{Kind: monitor.Broker}, w.node)).merge(out)
 	n, m := &monitor.NodeFigures{}, c.s.monitor.Load()
 	if m != nil {
 		n = m.Node()
@@ -84,7 +84,7 @@ func (c *call) nodeJSON() (map[string]any, error) {
 		}
 	}
 	for _, name := range nothingLikeIt {
-		l = append(l, stat{name: name})
+		l = append(l, stat{name: name, detail: node.detail(monitor.Publish, 0)}) // of which a node has nothing
 	}
 	l.merge(out)
 	if m != nil && c.r.URL.Query().Get("memory") == "true" {

@@ -75,6 +75,7 @@ type contextJSON struct {
 	Address     string `json:"ip"`
 	Port        string `json:"port"`
 	Protocol    string `json:"protocol,omitempty"`
+	Options     string `json:"cowboy_opts"`
 	TLS         []any  `json:"ssl_opts"`
 }
 
@@ -82,7 +83,7 @@ func (s *Server) contexts() []contextJSON {
 	out := []contextJSON{}
 	for _, l := range s.reachable() {
 		host, port := l.hostAndPort()
-		each := contextJSON{Node: s.node(), Path: "/", Address: host, Port: strconv.Itoa(port), TLS: []any{}}
+		each := contextJSON{Node: s.node(), Path: "/", Address: host, Port: strconv.Itoa(port), Options: "[]", TLS: []any{}}
 		switch l.Protocol {
 		case "http", "https":
 			each.Description = "RabbitMQ Management"
@@ -217,6 +218,7 @@ func getOverview(c *call) error {
 		return c.one(out)
 	}
 	out["queue_totals"] = showLengths(ready, unacked, lengths)
+	counts.PublishIn, counts.PublishOut = 0, 0 // those are exchanges' only
 	shown := messageStats(&counts, rates)
 	if m := c.s.monitor.Load(); m != nil && c.has(monitoring) {
 		t := m.Totals()
