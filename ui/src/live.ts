@@ -7,6 +7,9 @@ import { api, ApiError } from "./api.ts";
 
 export const interval = 5000;
 
+/** An answer that takes longer than this, in ms, is as good as none: the banner says so while it is waited for. */
+const patience = 8000;
+
 export interface Live<T> {
   data: T | undefined;
   error: ApiError | undefined;
@@ -75,6 +78,7 @@ export function useLive<T>(path: string | undefined, every = interval): Live<T> 
       request?.abort();
       const mine = (request = new AbortController());
       let failed = false;
+      const slow = window.setTimeout(() => mine.signal.aborted || answered(new ApiError(0, "slow", "")), patience);
       try {
         const data = await api.get<T>(path, mine.signal);
         if (over || mine.signal.aborted) return;
@@ -86,6 +90,8 @@ export function useLive<T>(path: string | undefined, every = interval): Live<T> 
         answered(error);
         failed = error.status === 0;
         set((s) => ({ ...(s.path === path ? s : { at: 0 }), path, error }));
+      } finally {
+        clearTimeout(slow);
       }
       if (!document.hidden && every > 0) timer = window.setTimeout(run, failed ? Math.min(every, 2000) : every);
     };

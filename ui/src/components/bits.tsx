@@ -250,10 +250,21 @@ export function ChannelLink(p: { name: string }): JSX.Element {
   );
 }
 
-/** Table of arguments, or of headers, as they are. */
-export function Values(p: { of: Record<string, unknown> | undefined; none?: string }): JSX.Element {
+/** Values are arguments, or headers, as they are; inline: within other facts. */
+export function Values(p: { of: Record<string, unknown> | undefined; none?: string; inline?: boolean }): JSX.Element {
   const rows = Object.entries(p.of ?? {});
   if (rows.length === 0) return <span class="muted">{p.none ?? "none"}</span>;
+  if (p.inline) {
+    return (
+      <>
+        {rows.map(([k, v]) => (
+          <div key={k}>
+            {k} <span class="mono">{text(v)}</span>
+          </div>
+        ))}
+      </>
+    );
+  }
   return <Facts rows={rows.map(([k, v]) => [k, <span class="mono">{text(v)}</span>] as const)} />;
 }
 

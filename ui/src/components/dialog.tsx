@@ -69,8 +69,8 @@ export function say(err: unknown): string {
 
 /**
  * FormDialog asks for something and does it. run's promise is awaited; what it throws is
- * shown in the dialog, which stays; the text it returns is a toast, and all that the page
- * shows is asked for anew.
+ * shown in the dialog, which stays; the text it returns is a toast (or stands in a dialog
+ * that stays), and all that the page shows is asked for anew.
  */
 export function FormDialog(p: {
   title: ComponentChildren;
@@ -87,15 +87,18 @@ export function FormDialog(p: {
 }): JSX.Element {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState("");
+  const [done, setDone] = useState("");
   const submit = async (e: Event) => {
     e.preventDefault();
     if (busy) return;
     setBusy(true);
     setError("");
+    setDone("");
     try {
       const said = await p.run();
       answered();
-      if (said) toast(said);
+      if (p.stay) setDone(said ?? "");
+      else if (said) toast(said);
       if (!p.stay) p.onClose();
       if (p.onDone)
         p.onDone(); // it leads elsewhere: what is shown here may be no more
@@ -114,6 +117,11 @@ export function FormDialog(p: {
           {error && (
             <div class="error" role="alert">
               {error}
+            </div>
+          )}
+          {done && (
+            <div class="note done" role="status">
+              {done}
             </div>
           )}
           <div class="form-actions">

@@ -21,7 +21,7 @@ function set(list: Toast[]): void {
 /** toast says something; what is bad stays until it is closed. */
 export function toast(text: string, bad = false): void {
   const id = next++;
-  set([...toasts.slice(-3), { id, text, bad }]);
+  set([...toasts.slice(-2), { id, text, bad }]);
   if (!bad) setTimeout(() => set(toasts.filter((t) => t.id !== id)), 5000);
 }
 

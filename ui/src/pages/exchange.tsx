@@ -109,7 +109,7 @@ export function ExchangePage(p: PageProps): JSX.Element {
               <Panel title="Exchange">
                 <Facts
                   rows={[
-                    ["Arguments", <Values of={x?.arguments} />],
+                    ["Arguments", <Values of={x?.arguments} inline />],
                     ["Policy", x?.policy || <span class="muted">none</span>],
                     ["Came in", count(s?.publish_in ?? 0)],
                     ["Went out", count(s?.publish_out ?? 0)],

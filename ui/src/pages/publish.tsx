@@ -6,7 +6,6 @@ import { api, path } from "../api.ts";
 import { defaultExchange } from "../components/bits.tsx";
 import { FormDialog } from "../components/dialog.tsx";
 import { Arguments, Choose, Field, table, Text, type Arg, type Known } from "../components/form.tsx";
-import { toast } from "../components/toast.tsx";
 import { plural } from "../format.ts";
 
 const properties: readonly Known[] = [
@@ -56,8 +55,9 @@ export function Publish(p: { vhost: string; exchange: string; queue?: string; on
           );
           if (answer.routed) routed++;
         }
-        if (routed < n) toast(`${plural(n - routed, "message")} reached no queue: no binding fits the routing key.`, true);
-        return routed > 0 ? `Published ${plural(routed, "message")}.` : undefined;
+        const lost = n - routed;
+        if (lost > 0) throw new Error(`${plural(lost, "message")} reached no queue: no binding fits the routing key.`);
+        return `Published ${plural(n, "message")}.`;
       }}
     >
       <div class="two">

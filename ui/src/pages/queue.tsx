@@ -225,10 +225,10 @@ function Overview(p: { q: Queue | undefined; span: Span }): JSX.Element {
         <Panel title="Arguments and policies">
           <Facts
             rows={[
-              ["Arguments", <Values of={q?.arguments} />],
+              ["Arguments", <Values of={q?.arguments} inline />],
               ["Policy", q?.policy || <span class="muted">none</span>],
               ["Operator policy", q?.operator_policy || <span class="muted">none</span>],
-              ["Together", <Values of={q?.effective_policy_definition} />],
+              ["Together", <Values of={q?.effective_policy_definition} inline />],
             ]}
           />
         </Panel>
