@@ -21,7 +21,8 @@
 // What a program cannot see itself the test sees with a connection of its own.
 //
 // celery_test.go has Celery's workers and tasks instead of steps, and suites_test.go runs
-// the tests that clients bring along.
+// the tests that clients bring along. rabbitmqadmin_test.go runs every command that
+// RabbitMQ's own tool for the management API lists, with every argument that it lists.
 //
 // # Which broker
 //
@@ -32,5 +33,6 @@
 //
 // # Where the clients come from
 //
-// Debian and npm, by ../install-clients. A test that misses its client fails.
+// Debian and npm, by ../install-clients; rabbitmqadmin is taken out of Debian's package of
+// RabbitMQ, which is not installed for it. A test that misses its client fails.
 package clients
