@@ -27,15 +27,19 @@ func (a *app) newStatus() *cobra.Command {
 		if err != nil && !mgmt.IsStatus(err, 404) && !mgmt.IsStatus(err, 401) { // only those with the tag monitoring see nodes
 			return a.explain(err, "")
 		}
-		if a.json {
-			return a.printJSON(map[string]any{"overview": o, "nodes": nodes})
+		storage, err := a.client.One(a.ctx(), mgmt.Path("storage"), nil)
+		if err != nil && !mgmt.IsStatus(err, 404) && !mgmt.IsStatus(err, 401) {
+			return a.explain(err, "")
 		}
-		a.writeStatus(o, nodes)
+		if a.json {
+			return a.printJSON(map[string]any{"overview": o, "nodes": nodes, "storage": storage})
+		}
+		a.writeStatus(o, nodes, storage)
 		return nil
 	})
 }
 
-func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object) {
+func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object, storage mgmt.Object) {
 	line := func(name, text string) {
 		if text != "" {
 			fmt.Fprintf(a.out, "%s  %s\n", a.paint.Text(terminal.Bold, terminal.Pad(name, 12, false)), text)
@@ -56,6 +60,10 @@ func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object) {
 			line("  files", fmt.Sprintf("%s of at most %s", quantity(n, "fd_used"), quantity(n, "fd_total")))
 		}
 	}
+	if storage != nil {
+		line("storage", storageText(storage))
+		line("fsync", fsyncText(storage))
+	}
 	line("messages", fmt.Sprintf("%s ready, %s unacked", terminal.Number(o.Int("queue_totals.messages_ready")), terminal.Number(o.Int("queue_totals.messages_unacknowledged"))))
 	if o.Has("message_stats") {
 		line("rates", fmt.Sprintf("%s in, %s out, %s acked", terminal.Rate(o.Float("message_stats.publish_details.rate")),
@@ -73,6 +81,28 @@ func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object) {
 		listeners = append(listeners, fmt.Sprintf("%s on %s", l.Text("protocol"), address(l)))
 	}
 	line("listeners", strings.Join(listeners, ", "))
+}
+
+// storageText is what lies on disk, by where it lies.
+func storageText(o mgmt.Object) string {
+	var parts []string
+	for _, tier := range []string{"log", "segments", "large", "spilled"} {
+		if n := o.Int("tiers." + tier + ".bytes"); n > 0 {
+			parts = append(parts, tier+" "+terminal.Bytes(n))
+		}
+	}
+	if v := o.Float("space_amplification"); v > 0 {
+		parts = append(parts, fmt.Sprintf("%.2f times what is alive", v))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// fsyncText is how long confirms wait for the disk.
+func fsyncText(o mgmt.Object) string {
+	if o.Int("wal.fsync.count") == 0 {
+		return ""
+	}
+	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, longest %.1f ms; %.0f records together", o.Float("wal.fsync.p50_ms"), o.Float("wal.fsync.p99_ms"), o.Float("wal.fsync.max_ms"), o.Float("wal.group.mean"))
 }
 
 func address(l mgmt.Object) string {

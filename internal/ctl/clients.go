@@ -20,7 +20,7 @@ func (a *app) newConnection() *cobra.Command {
 		}
 		return a.list(path, &l, what, text("CONNECTION", "name"), text("USER", "user"), text("VHOST", "vhost"),
 			column{title: "STATE", show: func(o mgmt.Object) string { return o.Text("state") }, style: connectionStyle},
-			flags("TLS", "ssl"), count("CHANNELS", "channels"), rate("FROM", "recv_oct_details.rate"), rate("TO", "send_oct_details.rate"),
+			flags("TLS", "ssl"), count("CHANNELS", "channels"), throughput("FROM", "recv_oct_details.rate"), throughput("TO", "send_oct_details.rate"),
 			column{title: "SINCE>", show: func(o mgmt.Object) string { return since(o.Int("connected_at"), time.Now()) }},
 			text("CLIENT", "client_properties.product"), text("CALLED", "user_provided_name"))
 	})

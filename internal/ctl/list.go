@@ -52,6 +52,16 @@ func rate(title, field string) column {
 	}}
 }
 
+// throughput is bytes a second.
+func throughput(title, field string) column {
+	return column{title: title + ">", show: func(o mgmt.Object) string {
+		if !o.Has(field) {
+			return "-"
+		}
+		return terminal.Bytes(int64(o.Float(field))) + "/s"
+	}}
+}
+
 // flags writes single words for what is true.
 func flags(title string, fields ...string) column {
 	return column{title: title, show: func(o mgmt.Object) string {

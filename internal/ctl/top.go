@@ -46,10 +46,7 @@ func (a *app) newTop() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]any{"overview": t.overview, "nodes": t.nodes, "queues": t.queues})
 			}
-			for _, line := range t.frame(100, len(t.queues)+12, time.Now()) {
-				fmt.Fprintln(a.out, strings.TrimRight(line, " "))
-			}
-			return nil
+			return t.print(100, time.Now())
 		}
 		if !terminal.IsTerminal(a.out) || !terminal.IsTerminal(a.in) {
 			return usage("top needs a terminal: leveret top --once prints what it shows")
@@ -104,6 +101,7 @@ type top struct {
 
 	overview mgmt.Object
 	nodes    []mgmt.Object
+	storage  mgmt.Object
 	queues   []mgmt.Object
 	total    int // queues, shown or not
 	in, out  []float64
@@ -123,6 +121,7 @@ type answer struct {
 	request
 	overview mgmt.Object
 	nodes    []mgmt.Object
+	storage  mgmt.Object
 	queues   []mgmt.Object
 	total    int
 	err      error
@@ -150,6 +149,10 @@ func (t *top) fetch(ctx context.Context, r request) answer {
 	if err != nil && !mgmt.IsStatus(err, 401) && !mgmt.IsStatus(err, 404) && explain(err) {
 		return out
 	}
+	out.storage, err = a.client.One(ctx, mgmt.Path("storage"), nil)
+	if err != nil && !mgmt.IsStatus(err, 401) && !mgmt.IsStatus(err, 404) && explain(err) {
+		return out
+	}
 	o := orders[slices.IndexFunc(orders, func(o order) bool { return o.name == r.by })]
 	q := url.Values{"page": {"1"}, "page_size": {strconv.Itoa(topPage)}, "sort": {o.field}, "sort_reverse": {strconv.FormatBool(o.reverse)}, "columns": {topColumns}}
 	if r.filter != "" {
@@ -173,7 +176,7 @@ func (t *top) take(n answer) {
 	if t.err = n.err; n.err != nil {
 		return
 	}
-	t.overview, t.nodes, t.queues, t.total = n.overview, n.nodes, n.queues, n.total
+	t.overview, t.nodes, t.storage, t.queues, t.total = n.overview, n.nodes, n.storage, n.queues, n.total
 	t.sort()
 	t.in = push(t.in, n.overview.Float("message_stats.publish_details.rate"))
 	t.out = push(t.out, n.overview.Float("message_stats.deliver_get_details.rate"))
@@ -274,6 +277,21 @@ func (t *top) typeFilter(k string) (again bool) {
 	return false
 }
 
+// print writes the view once, whole, without the keys.
+func (t *top) print(width int, now time.Time) error {
+	lines := t.frame(width, len(t.queues)+20, now)
+	lines = lines[:len(lines)-1]
+	for len(lines) > 0 && lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(t.app.out, strings.TrimRight(line, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // frame is the whole view, at most height lines of width columns.
 func (t *top) frame(width, height int, now time.Time) []string {
 	p := t.app.paint
@@ -287,6 +305,9 @@ func (t *top) frame(width, height int, now time.Time) []string {
 		for _, n := range t.nodes {
 			text, style := nodeLine(n)
 			add(style, text)
+		}
+		if text := fsyncText(t.storage); text != "" {
+			add(terminal.Plain, "fsync "+text)
 		}
 		spark := max(0, min(topHistory, width-34))
 		add(terminal.Accent, rateLine("in", t.in, spark))
@@ -459,9 +480,10 @@ func (t *top) footer(width int) string {
 	if t.filter != "" {
 		parts = append(parts, "filter "+terminal.Printable(t.filter))
 	}
+	parts = append(parts, "q quit")
 	if len(t.queues) > 0 {
 		parts = append(parts, fmt.Sprintf("%s-%s of %s", terminal.Number(int64(t.offset+1)), terminal.Number(int64(len(t.queues))), terminal.Plural(t.total, "queue")))
 	}
-	parts = append(parts, "every "+t.interval.String(), "q quit", "r rate", "d depth", "u unacked", "b bytes", "n name", "/ filter", "space hold")
+	parts = append(parts, "every "+t.interval.String(), "r rate", "d depth", "u unacked", "b bytes", "n name", "/ filter", "space hold")
 	return p.Text(terminal.Dim, terminal.Fit(strings.Join(parts, "  "), width))
 }
