@@ -57,8 +57,17 @@ async function send(
   }
   if (answer.ok) return answer;
   const failure = await explain(answer);
-  if (answer.status === 401 && path !== "/page/session") signedOut();
+  if (answer.status === 401 && path !== "/page/session") void ended();
   throw failure;
+}
+
+/** Finds out whether the session has ended: 401 is also what a user is told who lacks a tag. */
+async function ended(): Promise<void> {
+  try {
+    if ((await whoAmI()) === null) signedOut();
+  } catch {
+    // not to be known now; the next answer may tell
+  }
 }
 
 async function explain(answer: Response): Promise<ApiError> {

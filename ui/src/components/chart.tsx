@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { bytes } from "../format.ts";
 import { useTheme } from "../theme.ts";
 
 export interface Series {
@@ -95,6 +96,7 @@ export function Chart(p: {
   useEffect(() => {
     const el = box.current;
     if (!el) return;
+    const binary = p.format === bytes;
     const font = "11px " + getComputedStyle(document.body).fontFamily;
     const axis = { stroke: color("--ink-3"), font, grid: { stroke: color("--grid"), width: 1 }, ticks: { show: false } };
     const u = new uPlot(
@@ -104,7 +106,7 @@ export function Chart(p: {
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false, setScale: false } },
         padding: [8, 18, 0, 0],
-        scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, nice(max)] } },
+        scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, nice(max, binary ? 1024 : 10)] } },
         axes: [
           {
             ...axis,
@@ -115,10 +117,10 @@ export function Chart(p: {
           },
           {
             ...axis,
-            size: 46,
+            size: (_u, labels) => 14 + 6.6 * Math.max(4, ...(labels ?? []).map((l) => l.length)),
             gap: 6,
             space: 34,
-            ...(p.whole ? { incrs: whole } : {}),
+            ...(binary ? { incrs: sizes } : p.whole ? { incrs: whole } : {}),
             values: (_u, ticks) => ticks.map((t) => p.format(t)),
           },
         ],
@@ -196,31 +198,16 @@ function valueAt(row: ArrayLike<number | null | undefined> | undefined, i: numbe
 }
 
 /** nice is the scale's end: a little above the highest, never less than one. */
-function nice(max: number | null): number {
+function nice(max: number | null, base: number): number {
   if (!max || max <= 0) return 1;
-  const step = Math.pow(10, Math.floor(Math.log10(max * 1.08)));
-  const steps = (max * 1.08) / step;
-  return (
-    step *
-    (steps <= 1.2
-      ? 1.2
-      : steps <= 1.5
-        ? 1.5
-        : steps <= 2
-          ? 2
-          : steps <= 3
-            ? 3
-            : steps <= 4
-              ? 4
-              : steps <= 5
-                ? 5
-                : steps <= 6
-                  ? 6
-                  : steps <= 8
-                    ? 8
-                    : 10)
-  );
+  const wanted = max * 1.08;
+  const unit = base === 10 ? 10 ** Math.floor(Math.log10(wanted)) : 1024 ** Math.max(0, Math.floor(Math.log2(wanted) / 10));
+  const ends = base === 10 ? [1.2, 1.5, 2, 3, 4, 5, 6, 8, 10] : [1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024];
+  return unit * (ends.find((e) => wanted <= e * unit) ?? base);
 }
+
+/** The steps of an axis of sizes. */
+const sizes = Array.from({ length: 50 }, (_, i) => 2 ** i);
 
 /** The steps of an axis of whole numbers. */
 const whole = Array.from({ length: 13 }, (_, i) => [1, 2, 5].map((n) => n * 10 ** i)).flat();
