@@ -20,6 +20,9 @@
 //	cli_test.go, restart_test.go     the command line, stopping, restarting, damaged files
 //	log_test.go, damage_test.go      leveret log beside a running broker, and after damage
 //	health_test.go                   GET /health
+//	monitoring_test.go               Debian's Prometheus scrapes a broker under load, for the
+//	                                 queries of RabbitMQ's dashboards and of our own
+//	                                 (dashboards_test.go); promtool checks deploy/prometheus
 //	broker_test.go, client_test.go   the harness: the process, and short-hands for clients
 //
 // # Which broker
