@@ -70,6 +70,9 @@ func (a *app) explain(err error, what string) error {
 	case http.StatusServiceUnavailable:
 		return &fault{codeUnavailable, answer.Error()}
 	}
+	if answer.Reason == "vhost_not_found" {
+		return &fault{codeNotFound, fmt.Sprintf("vhost %q does not exist", a.here())}
+	}
 	if what != "" {
 		return failed("%s: %s", what, oneLine(answer.Error()))
 	}
