@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/leveret-mq/leveret/access"
+	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
 )
 
@@ -27,15 +28,26 @@ type userLimitsJSON struct {
 	Value access.Limits `json:"value"`
 }
 
+// listVHostLimits shows limits of the vhosts that the user has permissions in, and who
+// monitors those of all.
 func listVHostLimits(c *call) error {
-	vhosts, err := c.vhosts()
-	if err != nil {
-		return err
+	vhosts := c.b.VHosts()
+	if one := c.r.PathValue("vhost"); one != "" {
+		if !c.has(monitoring) {
+			if _, err := c.vhost(); err != nil {
+				return err
+			}
+		}
+		v, err := c.b.VHost(one)
+		if err != nil {
+			return err
+		}
+		vhosts = []broker.VHost{v}
 	}
 	var out []vhostLimitsJSON
-	for _, name := range vhosts {
-		if v, err := c.b.VHost(name); err == nil && len(v.Limits) > 0 {
-			out = append(out, vhostLimitsJSON{name, v.Limits})
+	for _, v := range vhosts {
+		if len(v.Limits) > 0 && (c.has(monitoring) || c.mayEnter(v.Name)) {
+			out = append(out, vhostLimitsJSON{v.Name, v.Limits})
 		}
 	}
 	return list(c, out)

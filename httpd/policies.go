@@ -10,10 +10,10 @@ import (
 var policyPaths = map[string]resource{
 	"/api/policies":                         {get: action{management, listPolicies}},
 	"/api/policies/{vhost}":                 {get: action{management, listPolicies}},
-	"/api/policies/{vhost}/{name}":          {get: action{management, getPolicy}, put: action{policymaker, putPolicy}, del: action{policymaker, deletePolicy}},
+	"/api/policies/{vhost}/{name}":          {get: action{policymaker, getPolicy}, put: action{policymaker, putPolicy}, del: action{policymaker, deletePolicy}},
 	"/api/operator-policies":                {get: action{management, listOperatorPolicies}},
 	"/api/operator-policies/{vhost}":        {get: action{management, listOperatorPolicies}},
-	"/api/operator-policies/{vhost}/{name}": {get: action{management, getOperatorPolicy}, put: action{administrator, putOperatorPolicy}, del: action{administrator, deleteOperatorPolicy}},
+	"/api/operator-policies/{vhost}/{name}": {get: action{administrator, getOperatorPolicy}, put: action{administrator, putOperatorPolicy}, del: action{administrator, deleteOperatorPolicy}},
 }
 
 // policyJSON is a policy in answers.
