@@ -309,7 +309,7 @@ func (t *top) frame(width, height int, now time.Time) []string {
 		if text := fsyncText(t.storage); text != "" {
 			add(terminal.Plain, "fsync "+text)
 		}
-		spark := max(0, min(topHistory, width-34))
+		spark := max(0, min(topHistory, width-38))
 		add(terminal.Accent, rateLine("in", t.in, spark))
 		add(terminal.Good, rateLine("out", t.out, spark))
 	}
@@ -360,7 +360,7 @@ func nodeLine(n mgmt.Object) (string, terminal.Style) {
 	return strings.Join(parts, "  "), style
 }
 
-// rateLine is a rate and how it went, in bars of eighths of the highest.
+// rateLine is a rate and how it went, in bars of eighths of the peak.
 func rateLine(name string, history []float64, width int) string {
 	last := 0.0
 	if len(history) > 0 {
@@ -376,14 +376,7 @@ func rateLine(name string, history []float64, width int) string {
 		}
 		bars.WriteRune([]rune(" ▁▂▃▄▅▆▇█")[level])
 	}
-	return fmt.Sprintf("%-3s %12s  %s  %s", name, terminal.Rate(last), bars.String(), peak(top, len(shown)))
-}
-
-func peak(top float64, n int) string {
-	if n < 2 {
-		return ""
-	}
-	return "peak " + terminal.Rate(top)
+	return fmt.Sprintf("%-3s %12s  peak %-12s  %s", name, terminal.Rate(last), terminal.Rate(top), bars.String())
 }
 
 // topColumn is one of the table of queues. Those of the least rank stay longest where

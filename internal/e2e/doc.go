@@ -20,6 +20,8 @@
 //	cli_test.go, restart_test.go     the command line, stopping, restarting, damaged files
 //	log_test.go, damage_test.go      leveret log beside a running broker, and after damage
 //	health_test.go                   GET /health
+//	commands_test.go, pty_test.go    the operator's commands and rabbitmqctl, in shells and
+//	                                 on terminals
 //	monitoring_test.go               Debian's Prometheus scrapes a broker under load, for the
 //	                                 queries of RabbitMQ's dashboards and of our own
 //	                                 (dashboards_test.go); promtool checks deploy/prometheus
