@@ -24,6 +24,15 @@ func (c *conn) Describe(l *broker.ConnectionListing) {
 	l.Traffic = c.traffic()
 }
 
+// Secured is what TLS has come to; ok is false without it.
+func (c *conn) Secured() (s tls.ConnectionState, ok bool) {
+	nc, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return s, false
+	}
+	return nc.ConnectionState(), true
+}
+
 // state is RabbitMQ's word for how the connection fares: one that would be held up
 // by an alarm, if it published, is blocking.
 func (c *conn) state() string {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"strings"
@@ -48,6 +49,16 @@ type ConnectionListing struct {
 // the reason. It returns at once.
 func (l *ConnectionListing) Close(reason string) {
 	l.peer.Close(amqp.ConnectionForced("%s", strings.ToValidUTF8(reason, "\uFFFD")))
+}
+
+// Secured is what TLS has come to; ok is false without it.
+func (l *ConnectionListing) Secured() (s tls.ConnectionState, ok bool) {
+	if peer, is := l.peer.(interface {
+		Secured() (tls.ConnectionState, bool)
+	}); is {
+		return peer.Secured()
+	}
+	return s, false
 }
 
 // Connections are the clients' connections to all vhosts, by name.

@@ -159,3 +159,23 @@ func (q *localQueue) footprint() Footprint {
 	}
 	return sum
 }
+
+// HeadTime is the property timestamp of the message at the head of a queue's ready
+// ones, in seconds since 1970; ok is false where there is none. It may read from disk.
+func (b *Broker) HeadTime(vhost, queue string) (seconds int64, ok bool) {
+	v := b.vhost(vhost)
+	if v == nil {
+		return 0, false
+	}
+	q := v.queue(queue)
+	if q == nil {
+		return 0, false
+	}
+	q.peek(0, 1, OnlyReady, func(p *Peeked) bool {
+		if at, has := p.Props.Timestamp(); has && p.Err == nil && at <= 1<<62 {
+			seconds, ok = int64(at), true
+		}
+		return false
+	})
+	return seconds, ok
+}

@@ -60,6 +60,7 @@ type call struct {
 	s     *Server
 	code  int // of the answer, where it was json's
 
+	heads  int             // of headTime
 	enters map[string]bool // vhosts that the user has permissions in; nil: not asked yet
 }
 

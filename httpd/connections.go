@@ -1,9 +1,13 @@
 package httpd
 
 import (
+	"crypto/tls"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/certs"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -62,6 +66,42 @@ type tlsJSON struct {
 	Validity *string `json:"peer_cert_validity"`
 }
 
+// showTLS tells of it in RabbitMQ's words.
+func showTLS(l *broker.ConnectionListing) (out tlsJSON) {
+	s, ok := l.Secured()
+	if !ok || !s.HandshakeComplete {
+		return out
+	}
+	protocol := strings.ReplaceAll(strings.ToLower(tls.VersionName(s.Version)), " ", "v") // tlsv1.3
+	exchange, cipher, hash := cipherParts(tls.CipherSuiteName(s.CipherSuite))
+	out.Protocol, out.Exchange, out.Cipher, out.Hash = &protocol, &exchange, &cipher, &hash
+	if len(s.PeerCertificates) > 0 {
+		cert := s.PeerCertificates[0]
+		subject, issuer := certs.DistinguishedName(cert), cert.Issuer.String()
+		validity := cert.NotBefore.UTC().Format(time.RFC3339) + " - " + cert.NotAfter.UTC().Format(time.RFC3339)
+		out.Subject, out.Issuer, out.Validity = &subject, &issuer, &validity
+	}
+	return out
+}
+
+// cipherParts takes apart a name such as TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384.
+func cipherParts(name string) (exchange, cipher, hash string) {
+	name = strings.ToLower(strings.TrimPrefix(name, "TLS_"))
+	exchange, cipher, ok := strings.Cut(name, "_with_")
+	if !ok {
+		exchange, cipher = "any", name
+	}
+	at := strings.LastIndex(cipher, "_")
+	if at < 0 {
+		return exchange, cipher, ""
+	}
+	cipher, hash = cipher[:at], cipher[at+1:]
+	if strings.HasSuffix(cipher, "gcm") || strings.HasSuffix(cipher, "poly1305") {
+		hash = "aead"
+	}
+	return exchange, cipher, hash
+}
+
 func (c *call) showConnection(l broker.ConnectionListing, w windows) connectionJSON {
 	f := c.figures(monitor.Object{Kind: monitor.Connection, ID: l.ID}, w.data)
 	t := &l.Traffic
@@ -74,6 +114,7 @@ func (c *call) showConnection(l broker.ConnectionListing, w windows) connectionJ
 		ClientProperties: showTable(l.ClientProperties), Connected: l.Connected.UnixMilli(),
 		ReceivedBytes: t.ReceivedBytes, ReceivedRate: f.detail(monitor.ReceivedBytes, float64(t.ReceivedBytes)), Received: t.Received,
 		SentBytes: t.SentBytes, SentRate: f.detail(monitor.SentBytes, float64(t.SentBytes)), Sent: t.Sent, Pending: t.Pending,
+		tlsJSON: showTLS(&l),
 	}
 }
 

@@ -34,8 +34,7 @@
 // Messages can be published and fetched, with all four of RabbitMQ's ackmodes. What is
 // published was confirmed when it is answered; while publishers are held up it is 503.
 // An answer has at most 32 MiB of messages, or one larger message: those beyond stay.
-// There are no rates and no message_stats. Where RabbitMQ
-// answers a bad value with 500, the answer here is 400 with a reason.
+// Where RabbitMQ answers a bad value with 500, the answer here is 400 with a reason.
 //
 // Logins are Basic, by users of the broker; a user needs one of the tags
 // management, policymaker, monitoring and administrator, which say what it may do,
@@ -51,6 +50,16 @@
 // others there is nobody to do, so that they are refused, though imported ones are kept.
 // What concerns the nodes of a cluster (start, rebalance, sync) is done at once, for
 // there is nothing to do.
+//
+// # Figures
+//
+// message_stats, *_details.rate and samples come from package monitor, every 5 s; counts
+// and lengths are of the moment, but for sums over more than 10,000 queues. A request has
+// samples by lengths_age and lengths_incr, msg_rates_, data_rates_ and node_stats_, in
+// seconds; there are none from before the process began. What RabbitMQ tells of Erlang
+// processes (reductions, garbage_collection and the like) is there, for typed clients,
+// and 0. messages_ram are those that are nowhere but in memory. /api/storage, which
+// RabbitMQ has not, is package store's Metrics.
 //
 // # The page
 //
@@ -83,8 +92,9 @@
 //	list.go tables.go
 //	           pages, sorting, columns; field tables as JSON
 //	users.go permissions.go vhosts.go limits.go policies.go queues.go exchanges.go
-//	bindings.go connections.go overview.go checks.go
+//	bindings.go connections.go channels.go overview.go nodes.go storage.go checks.go
 //	           a resource each, with the table of its paths
+//	rates.go   rates and samples in answers
 //	session.go logins of the page
 //	audit.go   what stands in the audit log
 //	declare.go queues, exchanges and bindings that are made and deleted

@@ -59,16 +59,38 @@ type queueHead struct {
 
 // classicJSON is what RabbitMQ shows of classic queues alone.
 type classicJSON struct {
-	HeadTime      *int64         `json:"head_message_timestamp"`
-	ExclusiveTag  *string        `json:"exclusive_consumer_tag"`
-	Single        *string        `json:"single_active_consumer_tag"`
-	Slaves        *string        `json:"recoverable_slaves"`
-	ReadyInMemory int            `json:"messages_ready_ram"`
-	UnackedMemory int            `json:"messages_unacknowledged_ram"`
-	PagedOut      int            `json:"messages_paged_out"`
-	PagedOutBytes int64          `json:"message_bytes_paged_out"`
-	BackingQueue  map[string]any `json:"backing_queue_status"`
+	HeadTime      *int64           `json:"head_message_timestamp"`
+	ExclusiveTag  *string          `json:"exclusive_consumer_tag"`
+	Single        *string          `json:"single_active_consumer_tag"`
+	Slaves        *string          `json:"recoverable_slaves"`
+	ReadyInMemory int              `json:"messages_ready_ram"`
+	UnackedMemory int              `json:"messages_unacknowledged_ram"`
+	PagedOut      int              `json:"messages_paged_out"`
+	PagedOutBytes int64            `json:"message_bytes_paged_out"`
+	BackingQueue  backingQueueJSON `json:"backing_queue_status"`
 }
+
+// backingQueueJSON tells where RabbitMQ has a queue's messages. Here the engine sees to
+// that for all of them: they count as being in q4.
+type backingQueueJSON struct {
+	Mode    string  `json:"mode"`
+	Version int     `json:"version"`
+	Len     int     `json:"len"`
+	Q1      int     `json:"q1"`
+	Q2      int     `json:"q2"`
+	Q3      int     `json:"q3"`
+	Q4      int     `json:"q4"`
+	Delta   []any   `json:"delta"`
+	Target  string  `json:"target_ram_count"`
+	NextIn  uint64  `json:"next_seq_id"`
+	NextOut uint64  `json:"next_deliver_seq_id"`
+	In      float64 `json:"avg_ingress_rate"`
+	Out     float64 `json:"avg_egress_rate"`
+	AckIn   float64 `json:"avg_ack_ingress_rate"`
+	AckOut  float64 `json:"avg_ack_egress_rate"`
+}
+
+var noDelta = []any{"delta", "undefined", 0, 0, "undefined"}
 
 // quorumJSON is what it shows of quorum queues alone.
 type quorumJSON struct {
@@ -146,16 +168,33 @@ func (c *call) showQueue(q broker.QueueListing, w windows) queueJSON {
 	}
 	transient := out.InMemory
 	out.classicJSON = &classicJSON{
-		Single: single, ReadyInMemory: min(transient, q.Ready), UnackedMemory: min(transient, q.Unacked),
-		BackingQueue: map[string]any{
-			"mode": "default", "version": 1, "len": q.Ready, "target_ram_count": "infinity",
-			"q1": 0, "q2": 0, "q3": 0, "q4": q.Ready, "delta": []any{"delta", "undefined", 0, 0, "undefined"},
-			"next_seq_id": q.Counts.Publish, "next_deliver_seq_id": q.Counts.DeliverGet(),
-			"avg_ingress_rate": round(f.rates.Of(monitor.Publish)), "avg_egress_rate": round(f.rates.Of(monitor.DeliverGet)),
-			"avg_ack_ingress_rate": round(f.rates.Of(monitor.Deliver) + f.rates.Of(monitor.Get)), "avg_ack_egress_rate": round(f.rates.Of(monitor.Ack)),
+		HeadTime: c.headTime(&q),
+		Single:   single, ReadyInMemory: min(transient, q.Ready), UnackedMemory: min(transient, q.Unacked),
+		BackingQueue: backingQueueJSON{
+			Mode: "default", Version: 1, Len: q.Ready, Q4: q.Ready, Target: "infinity", Delta: noDelta,
+			NextIn: q.Counts.Publish, NextOut: q.Counts.DeliverGet(),
+			In: round(f.rates.Of(monitor.Publish)), Out: round(f.rates.Of(monitor.DeliverGet)),
+			AckIn: round(f.rates.Of(monitor.Deliver) + f.rates.Of(monitor.Get)), AckOut: round(f.rates.Of(monitor.Ack)),
 		},
 	}
 	return out
+}
+
+// maxHeads is of how many queues an answer tells the time of the head, which may have to
+// be read from disk.
+const maxHeads = 1000
+
+// headTime is the property timestamp of the message at a queue's head; nil where there
+// is none.
+func (c *call) headTime(q *broker.QueueListing) *int64 {
+	if q.Ready == 0 || c.heads >= maxHeads {
+		return nil
+	}
+	c.heads++
+	if at, ok := c.b.HeadTime(q.VHost, q.Name); ok {
+		return &at
+	}
+	return nil
 }
 
 // rabbitTime is a time as RabbitMQ writes it in idle_since.

@@ -9,7 +9,7 @@ import (
 
 // reachable tells where the process can be reached, by RabbitMQ's names of protocols.
 // An address is empty where there is no listener.
-func reachable(amqp listeners, source *certs.Source, http string) []httpd.Listener {
+func reachable(amqp listeners, source *certs.Source, http, metrics string) []httpd.Listener {
 	var all []httpd.Listener
 	if addr := amqp.addr("amqp"); addr != "" {
 		all = append(all, httpd.Listener{Protocol: "amqp", Addr: addr})
@@ -21,6 +21,9 @@ func reachable(amqp listeners, source *certs.Source, http string) []httpd.Listen
 	}
 	if http != "" {
 		all = append(all, httpd.Listener{Protocol: "http", Addr: http})
+	}
+	if metrics != "" {
+		all = append(all, httpd.Listener{Protocol: "http/prometheus", Addr: metrics})
 	}
 	return all
 }

@@ -161,7 +161,7 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 
 	watch := monitor.New(b, monitor.Options{MaxSockets: cfg.MaxConnections})
 	health.SetMonitor(watch)
-	health.SetListeners(reachable(listeners, source, health.addr))
+	health.SetListeners(reachable(listeners, source, health.addr, metrics.addr))
 	health.SetBroker(b)
 	metrics.SetSource(exporter.Watched(b, watch))
 	stats := b.Stats()
