@@ -46,8 +46,6 @@ for (const file of result.outputFiles) {
   if (path.endsWith(".css")) style = path;
 }
 
-const index = readFileSync(join(here, "src/index.html"), "utf8")
-  .replace("app.css", style)
-  .replace("app.js", script);
+const index = readFileSync(join(here, "src/index.html"), "utf8").replace("app.css", style).replace("app.js", script);
 writeFileSync(join(dist, "favicon.svg"), readFileSync(join(here, "src/favicon.svg")));
 writeFileSync(join(dist, "index.html"), index); // last: that it is there says that all is

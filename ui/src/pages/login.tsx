@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError, logIn, type Session } from "../api.ts";
 
 /** Asks for a user's name and password. */
@@ -6,7 +6,7 @@ export function Login({ onLogin, note }: { onLogin: (who: Session) => void; note
   const [failure, setFailure] = useState("");
   const [busy, setBusy] = useState(false);
   const first = useRef<HTMLInputElement>(null);
-  useEffect(() => first.current?.focus(), []);
+  useLayoutEffect(() => first.current?.focus(), []);
 
   async function submit(event: SubmitEvent) {
     event.preventDefault();
