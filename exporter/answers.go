@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"encoding/json"
 	"net/url"
 	"runtime"
 	"runtime/debug"
@@ -27,8 +28,21 @@ func (s *Server) info(t *text, endpoint string) {
 		"prometheus_client_version", clientVersion, "erlang_version", runtime.Version(),
 		"product_name", "Leveret", "product_version", s.opts.Version), 1)
 	t.family(plain+"identity_info", untyped, "The node and its cluster.")
-	t.sample(labels("rabbitmq_node", s.opts.Node, "rabbitmq_cluster", s.opts.Cluster,
-		"rabbitmq_cluster_permanent_id", "leveret-cluster-id-"+strings.ReplaceAll(s.opts.Cluster, "@", "-"), "rabbitmq_endpoint", endpoint), 1)
+	t.sample(labels("rabbitmq_node", s.opts.Node, "rabbitmq_cluster", s.cluster(),
+		"rabbitmq_cluster_permanent_id", "leveret-cluster-id-"+strings.ReplaceAll(s.opts.Node, "@", "-"), "rabbitmq_endpoint", endpoint), 1)
+}
+
+// cluster is what the cluster is called: the node's name where nobody has named it.
+func (s *Server) cluster() string {
+	if src := s.from(); src != nil {
+		for _, p := range src.GlobalParameters() {
+			var name string
+			if p.Name == "cluster_name" && json.Unmarshal(p.Value, &name) == nil && name != "" {
+				return name
+			}
+		}
+	}
+	return s.opts.Node
 }
 
 // clientVersion is that of Prometheus' client library.

@@ -53,6 +53,9 @@ var (
 	classFiles = newDesc("segment_class_files", "Segments of about one size: below that many bytes, and not below the class before.", "below")
 	classBytes = newDesc("segment_class_bytes", "Bytes of the segments of a class.", "below")
 
+	auditDesc  = newDesc("audit_events_total", "Events written to the audit log.")
+	auditFails = newDesc("audit_failures_total", "Events that could not be written to the audit log.")
+
 	writtenDesc = newDesc("written_bytes_total", "Bytes written to files.", "to")
 )
 
@@ -113,7 +116,7 @@ func work(name, files string, of func(m *store.Metrics) *store.Work) []figure {
 // Describe lists the metrics for the registry.
 func (e *engine) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{readyDesc, failedDesc, blockedDesc, buildDesc, syncDesc, writeDesc, groupDesc,
-		tierFiles, tierBytes, tierLive, tierRaw, tierMessages, classFiles, classBytes, writtenDesc} {
+		tierFiles, tierBytes, tierLive, tierRaw, tierMessages, classFiles, classBytes, writtenDesc, auditDesc, auditFails} {
 		ch <- d
 	}
 	for _, f := range figures {
@@ -134,6 +137,9 @@ func (e *engine) Collect(ch chan<- prometheus.Metric) {
 	}
 	put(failedDesc, prometheus.GaugeValue, truth(src.Err() != nil))
 	put(blockedDesc, prometheus.GaugeValue, truth(src.Alarm() != ""))
+	trail := src.AuditLog().Stats()
+	put(auditDesc, prometheus.CounterValue, float64(trail.Entries))
+	put(auditFails, prometheus.CounterValue, float64(trail.Failed))
 	m := src.Storage()
 	for _, f := range figures {
 		put(f.desc, f.kind, f.value(&m))

@@ -183,6 +183,26 @@ func TestAStartingBrokerSaysThatItStarts(t *testing.T) {
 	}
 }
 
+func TestTheClusterIsCalledAsItsParameterSays(t *testing.T) {
+	w := newWorld(t)
+	identity := func() string {
+		var labels []string
+		for l := range w.parse("/metrics")["rabbitmq_identity_info"].values {
+			labels = append(labels, l)
+		}
+		return strings.Join(labels, "; ")
+	}
+	const rest = ",rabbitmq_cluster_permanent_id=leveret-cluster-id-leveret-localhost,rabbitmq_endpoint=aggregated,rabbitmq_node=leveret@localhost"
+	if got := identity(); got != "rabbitmq_cluster=leveret@localhost"+rest {
+		t.Error(got)
+	}
+	_, err := w.b.SetGlobalParameter(broker.GlobalParameter{Name: "cluster_name", Value: json.RawMessage(`"hares"`)})
+	must(t, err)
+	if got := identity(); got != "rabbitmq_cluster=hares"+rest {
+		t.Error(got)
+	}
+}
+
 func TestOtherPathsAndMethodsAreRefusedAsByRabbitMQ(t *testing.T) {
 	h := newServer(t, exporter.Options{}).Handler()
 	for _, c := range []struct {

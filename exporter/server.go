@@ -37,8 +37,6 @@ type Options struct {
 	Version string
 	// Node is what the labels call this broker. Default leveret@localhost.
 	Node string
-	// Cluster is the cluster's name. Default: the node's.
-	Cluster string
 	// MaxConnections bounds the connections at a time. Default 16.
 	MaxConnections int
 	// Logger receives what an operator should know. Default: nothing is logged.
@@ -75,9 +73,6 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Node == "" {
 		o.Node = "leveret@localhost"
-	}
-	if o.Cluster == "" {
-		o.Cluster = o.Node
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 16

@@ -4,6 +4,7 @@ import (
 	"runtime/metrics"
 	"time"
 
+	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/monitor"
@@ -22,6 +23,8 @@ type Source interface {
 	CountsOf(t stats.QueueType) stats.Counts
 	GlobalCounts() stats.Global
 	Logins() []broker.LoginCount
+	AuditLog() *audit.Log
+	GlobalParameters() []broker.GlobalParameter
 
 	EachQueue(fn func(broker.QueueSample) bool)
 	EachExchange(fn func(broker.ExchangeSample) bool)
