@@ -6,7 +6,7 @@ import type { Session } from "./api.ts";
 import { Dialog } from "./components/dialog.tsx";
 import { Hare, MenuIcon, MoonIcon, SunIcon, SystemIcon } from "./components/icons.tsx";
 import { Toasts } from "./components/toast.tsx";
-import { short } from "./format.ts";
+import { moment, short } from "./format.ts";
 import { useHealth, useLive } from "./live.ts";
 import { go, link, usePlace } from "./router.ts";
 import { allowed, find, groups, routes, type Route } from "./routes.tsx";
@@ -169,7 +169,7 @@ function LiveLight(): JSX.Element {
   const h = useHealth();
   const [state, said] = h.paused ? ["paused", "paused"] : h.away ? ["away", "no answer"] : ["", "live"];
   return (
-    <span class={"live " + state} title={h.at ? "Last answer " + new Date(h.at).toLocaleTimeString() : ""}>
+    <span class={"live " + state} title={h.at ? "Last answer " + moment(h.at).slice(11) : ""}>
       <i />
       <span>{said}</span>
     </span>
@@ -209,8 +209,8 @@ function Banners(p: { session: Session }): JSX.Element {
       {h.away && (
         <div class="banner away" role="alert">
           <span>
-            <strong>The broker does not answer.</strong> What is shown is{" "}
-            {h.at ? "from " + new Date(h.at).toLocaleTimeString() : "old"}; this page goes on asking.
+            <strong>The broker does not answer.</strong> What is shown is {h.at ? "from " + moment(h.at).slice(11) : "old"}; this
+            page goes on asking.
           </span>
         </div>
       )}

@@ -393,7 +393,7 @@ export function Grid<T>(p: {
                       )}
                     </button>
                   ) : (
-                    c.label
+                    c.label || <span class="sr">What can be done</span>
                   )}
                 </th>
               );

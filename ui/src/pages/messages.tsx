@@ -29,6 +29,7 @@ export function PeekView(p: { vhost: string; queue: string }): JSX.Element {
   };
   return (
     <>
+      <h2 class="sr">Messages</h2>
       <div class="toolbar">
         <Segmented
           label="Which messages"

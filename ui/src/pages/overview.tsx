@@ -100,14 +100,16 @@ export function OverviewPage(p: PageProps): JSX.Element {
         {nodes.data?.map((n) => (
           <NodePanel key={n.name} node={n} />
         ))}
-        <div class="cols">
-          <Panel title="Coming and going" flush>
-            <ChurnTable churn={o?.churn_rates} />
-          </Panel>
-          <Panel title="Listeners" flush>
-            <Listeners overview={o} />
-          </Panel>
-        </div>
+        {sees && (
+          <div class="cols">
+            <Panel title="Coming and going" flush>
+              <ChurnTable churn={o?.churn_rates} />
+            </Panel>
+            <Panel title="Listeners" flush>
+              <Listeners overview={o} />
+            </Panel>
+          </div>
+        )}
       </div>
     </>
   );
@@ -191,7 +193,7 @@ function ChurnTable(p: { churn: Record<string, unknown> | undefined }): JSX.Elem
       <table>
         <thead>
           <tr>
-            <th scope="col" />
+            <td />
             <th scope="col" class="num">
               Opened, made
             </th>
