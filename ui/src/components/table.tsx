@@ -420,7 +420,7 @@ export function Grid<T>(p: {
                     .filter(Boolean)
                     .join(" ")}
                 >
-                  {c.cell(r, p.at ?? 0)}
+                  <span class="cell">{c.cell(r, p.at ?? 0)}</span>
                 </td>
               ))}
             </tr>

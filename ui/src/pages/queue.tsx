@@ -1,7 +1,7 @@
 // One queue: how it does, its messages, bindings, consumers, and where it lies on disk.
 
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, path } from "../api.ts";
 import { Badges, Facts, Head, Panel, Stat, State, Values, VHost } from "../components/bits.tsx";
 import { Chart, sampled, spanOf, spans, type Span } from "../components/chart.tsx";
@@ -47,6 +47,12 @@ export function QueuePage(p: PageProps): JSX.Element {
     </button>
   );
   const here = link("queues", vhost, name);
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // where there is no room for all tabs, the one that is open is in sight
+    const open = nav.current?.querySelector<HTMLElement>("[aria-current]");
+    if (nav.current && open) nav.current.scrollLeft = open.offsetLeft - (nav.current.clientWidth - open.offsetWidth) / 2;
+  }, [tab, q !== undefined, bindings.data !== undefined]);
   const counts: Record<string, number | undefined> = {
     messages: q?.messages,
     bindings: bindings.data?.length,
@@ -89,14 +95,9 @@ export function QueuePage(p: PageProps): JSX.Element {
         </div>
       ) : (
         <>
-          <nav class="tabs" aria-label="Parts of the queue">
+          <nav class="tabs" ref={nav} aria-label="Parts of the queue">
             {tabs.map(([t, label]) => (
-              <a
-                key={t}
-                ref={t === tab ? inSight : null}
-                href={withQuery(here, { tab: t })}
-                {...(t === tab ? { "aria-current": "page" } : {})}
-              >
+              <a key={t} href={withQuery(here, { tab: t })} {...(t === tab ? { "aria-current": "page" } : {})}>
                 {label}
                 {counts[t] !== undefined && <span class="count">{short(counts[t])}</span>}
               </a>
@@ -130,11 +131,6 @@ export function QueuePage(p: PageProps): JSX.Element {
       {dialog === "delete" && q && <Delete q={q} onClose={close} />}
     </>
   );
-}
-
-/** inSight scrolls the tab that is open into view, where there is no room for all. */
-function inSight(el: HTMLElement | null): void {
-  el?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 const flowing = [
