@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Verifier checks passwords. There is one a process.
@@ -16,6 +17,7 @@ type Verifier struct {
 	turns chan struct{} // one for each check that may run: the broker has other work
 	decoy Hash          // costs as much as an ordinary one and fits nothing that anybody knows
 
+	checks  atomic.Uint64
 	checked func() // of tests: a costly check was made
 }
 
@@ -30,6 +32,10 @@ func NewVerifier() *Verifier {
 	v.decoy = usual.text(salt, sum)
 	return v
 }
+
+// Checks counts the costly checks: logins whose password was not remembered, and those
+// of users who are not there.
+func (v *Verifier) Checks() uint64 { return v.checks.Load() }
 
 // Login remembers of one user which password was right last. The zero value
 // remembers none.
@@ -86,6 +92,7 @@ func (l *Login) remembers(mac [sha256.Size]byte) bool {
 func (v *Verifier) verify(h Hash, password string) bool {
 	v.turns <- struct{}{}
 	defer func() { <-v.turns }()
+	v.checks.Add(1)
 	if v.checked != nil {
 		v.checked()
 	}

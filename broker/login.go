@@ -65,6 +65,10 @@ func (b *Broker) Authenticate(user, password string, loopback bool) (*User, erro
 	return a.user(), nil
 }
 
+// PasswordChecks counts the logins that cost an argon2, or another hash: those whose
+// password was not remembered.
+func (b *Broker) PasswordChecks() uint64 { return b.verifier.Checks() }
+
 // LookUpUser is Authenticate for who has proved its name by other means, such as a
 // certificate.
 func (b *Broker) LookUpUser(name string, loopback bool) (*User, error) {
