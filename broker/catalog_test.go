@@ -44,9 +44,13 @@ func TestTheCatalogIsWhatItWas(t *testing.T) {
 	c.ok(w.b.SetUserLimit("guest", access.MaxChannels, 100))
 	_, err = w.b.SetTopicPermissions(access.TopicPermissions{User: "guest", VHost: "/", Exchange: "amq.topic", Write: "^{username}", Read: ""})
 	c.ok(err)
-	_, err = w.b.PutVHost(VHost{Name: "third", Description: "of many", Tags: []string{"a", "b"}})
+	_, err = w.b.PutVHost(VHost{Name: "third", Description: "of many", Tags: []string{"a", "b"}, QueueType: "quorum"})
 	c.ok(err)
 	c.ok(w.b.SetVHostLimit("third", access.MaxQueues, -1))
+	_, err = w.b.SetParameter(Parameter{"third", "shovel", "s", raw(`{"a":1}`)})
+	c.ok(err)
+	_, err = w.b.SetGlobalParameter(GlobalParameter{"cluster_name", raw(`"shop"`)})
+	c.ok(err)
 	var got []string
 	err = w.b.store.Catalog(func(key string, value []byte) error {
 		got = append(got, fmt.Sprintf("%q\n\t%x\n\t%s\n", key, value, amqp.Nested(value)))

@@ -54,7 +54,7 @@ func (b *Broker) Seed() error {
 		})
 	}
 	if vhosts == 0 {
-		if err := b.AddVHost(b.opts.DefaultVHost); err != nil {
+		if _, err := b.PutVHost(VHost{Name: b.opts.DefaultVHost, Description: "Default virtual host"}); err != nil { // RabbitMQ's words
 			return err
 		}
 	}
