@@ -20,7 +20,7 @@ func (a *app) newPeek() *cobra.Command {
 		if p.Count < 1 || p.Position < 0 || p.Truncate < 0 {
 			return usage("--position and --truncate cannot be negative, --count must be positive")
 		}
-		o, err := a.client.PeekMessages(a.ctx(), a.here(), args[0], p)
+		o, err := a.peek(args[0], p)
 		if err != nil {
 			return a.explain(err, named("queue", args[0], a.here()))
 		}
@@ -30,7 +30,12 @@ func (a *app) newPeek() *cobra.Command {
 		now := time.Now()
 		columns := []column{count("POSITION", "position"), text("STATE", "state"), text("EXCHANGE", "exchange"), text("KEY", "routing_key"),
 			{title: "AGE>", show: func(o mgmt.Object) string { return since(o.Int("published"), now) }},
-			flags("FLAGS", "redelivered"), size("SIZE", "payload_bytes"), {title: "PAYLOAD", show: payload}}
+			flags("FLAGS", "redelivered"), size("SIZE", "payload_bytes"), {title: "PAYLOAD", show: func(o mgmt.Object) string {
+				if o.Has("error") {
+					return "cannot be read: " + show(o.Field("error"))
+				}
+				return payload(o)
+			}}}
 		if err := a.show(o.Objects("items"), columns...); err != nil {
 			return err
 		}
@@ -45,6 +50,30 @@ func (a *app) newPeek() *cobra.Command {
 	cmd.Flags().IntVar(&p.Truncate, "truncate", 50000, "at most so many `bytes` of a payload")
 	completeWords(cmd, "state", "all", "ready", "unacked")
 	return cmd
+}
+
+// peekPage is the most messages that the API shows at once.
+const peekPage = 1000
+
+// peek looks at as many messages as are wanted, page by page.
+func (a *app) peek(queue string, p mgmt.Peek) (mgmt.Object, error) {
+	left := p.Count
+	items := []any{}
+	for {
+		p.Count = min(left, peekPage)
+		o, err := a.client.PeekMessages(a.ctx(), a.here(), queue, p)
+		if err != nil {
+			return nil, err
+		}
+		page, _ := o.Field("items").([]any)
+		items = append(items, page...)
+		left -= len(page)
+		if left <= 0 || !o.Has("next") || len(page) == 0 {
+			o["items"] = items
+			return o, nil
+		}
+		p.Position = int(o.Int("next"))
+	}
 }
 
 func (a *app) newGet() *cobra.Command {

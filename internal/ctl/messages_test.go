@@ -3,6 +3,7 @@ package ctl
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,6 +172,12 @@ func TestMessagesAreFetchedAndLookedAt(t *testing.T) {
 	if w.depth("q") != 2 {
 		t.Error("they did not stay")
 	}
+	peeked := w.run("queue", "peek", "q")
+	for _, part := range []string{"POSITION", "ready", "one\\x1b[2J", "250 B"} {
+		if !strings.Contains(peeked, part) {
+			t.Errorf("%q is not in\n%s", part, peeked)
+		}
+	}
 	w.run("queue", "get", "q", "--ack")
 	var found []map[string]any
 	if err := json.Unmarshal([]byte(w.run("queue", "get", "q", "--json", "--reject", "--truncate", "4")), &found); err != nil || len(found) != 1 || found[0]["payload"] != "long" {
@@ -182,6 +189,40 @@ func TestMessagesAreFetchedAndLookedAt(t *testing.T) {
 	w.refuse(codeUsage, "exclude each other", "queue", "get", "q", "--ack", "--reject")
 	w.refuse(codeNotFound, `queue "nowhere" in vhost "/" does not exist`, "queue", "get", "nowhere")
 	w.refuse(codeUsage, "must be positive", "queue", "peek", "q", "--count", "0")
+}
+
+func TestPeekingGoesThroughPages(t *testing.T) {
+	w := newWorld(t)
+	w.run("queue", "declare", "q")
+	var lines strings.Builder
+	for i := range 2500 {
+		fmt.Fprintln(&lines, i)
+	}
+	w.runWith(lines.String(), "publish", "--queue", "q", "--lines")
+	var page struct {
+		Items []struct {
+			Position int
+			Payload  string
+		}
+		Next *int
+	}
+	if err := json.Unmarshal([]byte(w.run("queue", "peek", "q", "--position", "100", "--count", "2300", "--json")), &page); err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Items) != 2300 || page.Items[2299].Payload != "2399" || page.Items[2299].Position != 2399 || page.Next == nil || *page.Next != 2400 {
+		t.Errorf("%d messages, next %v", len(page.Items), page.Next)
+	}
+	r := execute("", "queue", "peek", "q", "--position", "2490", "--count", "4")
+	if r.code != 0 || !strings.Contains(r.errs, "of 2,500 messages: --position 2494 shows the next") || strings.Count(r.out, "\n") != 5 {
+		t.Errorf("%+v", r)
+	}
+	if got := w.run("queue", "peek", "q", "--state", "unacked"); strings.Count(got, "\n") != 1 {
+		t.Errorf("%s", got)
+	}
+	if got := w.run("queue", "storage", "q"); !strings.Contains(got, "2,500") {
+		t.Errorf("%s", got)
+	}
+	w.refuse(codeNotFound, `queue "none" in vhost "/" does not exist`, "queue", "storage", "none")
 }
 
 func TestClientsAreListedAndClosed(t *testing.T) {

@@ -1,6 +1,8 @@
 package ctl
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/leveret-mq/leveret/internal/mgmt"
@@ -9,10 +11,15 @@ import (
 
 func (a *app) newQueue() *cobra.Command {
 	list := a.newQueueList()
-	show := command("show NAME", "Show a queue with all that the API says of it", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
+	show := command("show NAME", "Show what the API says of a queue", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
 		o, err := a.client.One(a.ctx(), mgmt.Path("queues", a.here(), args[0]), nil)
 		if err != nil {
 			return a.explain(err, named("queue", args[0], a.here()))
+		}
+		if !a.json { // what RabbitMQ's processes are like says nothing of this broker
+			for _, field := range []string{"backing_queue_status", "garbage_collection", "reductions", "reductions_details"} {
+				delete(o, field)
+			}
 		}
 		return a.describe(o)
 	})
@@ -127,15 +134,23 @@ func (a *app) queueStorage(name string) error {
 		t.Row(what, quantity(v, "files"), quantity(v, "messages"), amount(v, "bytes"), "", "")
 	}
 	for _, what := range []string{"log", "memory", "large"} {
-		if v, ok := o.Field(what).(map[string]any); ok {
+		if v, ok := o.Field(what).(map[string]any); ok && mgmt.Object(v).Int("messages") > 0 {
 			tier(what, v)
 		}
 	}
 	for _, s := range o.Objects("segments") {
-		t.Row("segment "+show(s["file"]), "", quantity(s, "queue_messages"), amount(s, "queue_bytes"), amount(s, "raw_bytes"), show(s["ratio"]))
+		t.Row("segment "+show(s["file"]), "", quantity(s, "queue_messages"), amount(s, "queue_bytes"), amount(s, "raw_bytes"), ratio(s))
 	}
-	t.Row("all", "", quantity(o, "messages"), amount(o, "live_bytes"), amount(o, "raw_bytes"), show(o["ratio"]))
+	t.Row("all", "", quantity(o, "messages"), amount(o, "live_bytes"), amount(o, "raw_bytes"), ratio(o))
 	return t.Flush()
+}
+
+// ratio is how many times smaller compression made something.
+func ratio(o mgmt.Object) string {
+	if o.Float("ratio") == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", o.Float("ratio"))
 }
 
 func quantity(o mgmt.Object, field string) string {
