@@ -3,6 +3,8 @@ package ctl
 import (
 	"context"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,15 +19,16 @@ const completeTimeout = 2 * time.Second
 // maxCompletions bounds what a shell is given: more names help nobody.
 const maxCompletions = 500
 
-// source is where names come from.
-type source func(a *app) (path, field string)
+// source is where names come from, and whether the API filters them and gives them by
+// page, since there may be a hundred thousand.
+type source func(a *app) (path string, paged bool)
 
-func queues(a *app) (string, string)    { return mgmt.Path("queues", a.here()), "name" }
-func exchanges(a *app) (string, string) { return mgmt.Path("exchanges", a.here()), "name" }
-func vhosts(*app) (string, string)      { return mgmt.Path("vhosts"), "name" }
-func users(*app) (string, string)       { return mgmt.Path("users"), "name" }
-func policies(a *app) (string, string)  { return mgmt.Path("policies", a.here()), "name" }
-func connections(*app) (string, string) { return mgmt.Path("connections"), "name" }
+func queues(a *app) (string, bool)    { return mgmt.Path("queues", a.here()), true }
+func exchanges(a *app) (string, bool) { return mgmt.Path("exchanges", a.here()), true }
+func connections(*app) (string, bool) { return mgmt.Path("connections"), true }
+func vhosts(*app) (string, bool)      { return mgmt.Path("vhosts"), false }
+func users(*app) (string, bool)       { return mgmt.Path("users"), false }
+func policies(a *app) (string, bool)  { return mgmt.Path("policies", a.here()), false }
 
 // names asks the broker. Whatever goes wrong, there are no names: a shell has no place
 // for errors.
@@ -35,14 +38,23 @@ func (a *app) names(cmd *cobra.Command, from source, typed string) []string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
 	defer cancel()
-	path, field := from(a)
-	objects, err := a.client.List(ctx, path, url.Values{"columns": {field}})
+	path, paged := from(a)
+	var objects []mgmt.Object
+	var err error
+	if paged {
+		var page mgmt.Object
+		page, err = a.client.One(ctx, path, url.Values{"page": {"1"}, "page_size": {strconv.Itoa(maxCompletions)}, "columns": {"name"},
+			"name": {"^" + regexp.QuoteMeta(typed)}, "use_regex": {"true"}})
+		objects = page.Objects("items")
+	} else {
+		objects, err = a.client.List(ctx, path, nil)
+	}
 	if err != nil {
 		return nil
 	}
 	var out []string
 	for _, o := range objects {
-		name := o.Text(field)
+		name := o.Text("name")
 		if strings.HasPrefix(name, typed) && name != "" && !strings.ContainsAny(name, "\n\r\t") && len(out) < maxCompletions {
 			out = append(out, name)
 		}
