@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/leveret-mq/leveret/broker/stats"
 	"github.com/leveret-mq/leveret/internal/amqp"
@@ -145,6 +147,47 @@ func TestWhatAQueueHolds(t *testing.T) {
 	cons.Cancel()
 	c.flush()
 	want(1, 1, 1, 11, 3, 3)
+}
+
+// A queue's consumers could take messages for as long as one of them had credit, or
+// the queue was empty.
+func TestUtilisation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBench(t)
+		c := w.client()
+		c.queue("q")
+		want := func(lowest, highest float64) {
+			t.Helper()
+			synctest.Wait()
+			l, err := w.b.Queue("/", "q")
+			c.ok(err)
+			if l.Utilisation < lowest || l.Utilisation > highest {
+				t.Errorf("utilisation is %v, want %v to %v", l.Utilisation, lowest, highest)
+			}
+			w.b.EachQueue(func(s QueueSample) bool {
+				if s.Utilisation != l.Utilisation {
+					t.Errorf("sampled %v, listed %v", s.Utilisation, l.Utilisation)
+				}
+				return true
+			})
+		}
+		want(-1, -1)
+		cons := c.consume("q", 1)
+		time.Sleep(10 * time.Second)
+		want(1, 1)
+		c.publish("", "q", "a", "b")
+		time.Sleep(10 * time.Second)
+		want(0.4, 0.6)
+		for range 10 { // each message takes a second, and the next is there
+			c.publish("", "q", "more")
+			c.ack(c.take()...)
+			time.Sleep(time.Second)
+		}
+		want(0, 0.4)
+		cons.Cancel()
+		want(-1, -1)
+		w.close()
+	})
 }
 
 // The share of time is measured by a clock of its own.

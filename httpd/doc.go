@@ -36,6 +36,18 @@
 // An answer has at most 32 MiB of messages, or one larger message: those beyond stay.
 // Where RabbitMQ answers a bad value with 500, the answer here is 400 with a reason.
 //
+// What RabbitMQ does not have:
+//
+//	GET /api/queues/{vhost}/{queue}/peek?position=0&count=50&state=all|ready|unacked&truncate=50000
+//	GET /api/queues/{vhost}/{queue}/storage
+//
+// The first shows messages, ready and unacked ones, to who may read the queue, and
+// changes nothing, not even what is redelivered. Positions count from the head of the
+// queue; "next" is the one to go on from, null where none is behind. An answer has at most
+// 1,000 messages and 32 MiB of them. The second tells where a queue's messages lie: in
+// the log, in segments (and how small they have become there), in files of their own, in
+// memory.
+//
 // Logins are Basic, by users of the broker; a user needs one of the tags
 // management, policymaker, monitoring and administrator, which say what it may do,
 // and sees the vhosts that it has permissions in. 401 stands for both, as in
@@ -98,8 +110,8 @@
 //	session.go logins of the page
 //	audit.go   what stands in the audit log
 //	declare.go queues, exchanges and bindings that are made and deleted
-//	messages.go
-//	           messages that are published and fetched
+//	messages.go peek.go
+//	           messages that are published and fetched; looking into a queue
 //	definitions.go parameters.go
 //	           export and import; parameters, the cluster's name
 //	single.go  what is there since RabbitMQ may be many nodes

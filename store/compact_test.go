@@ -448,6 +448,29 @@ func TestCompactionBesideEverything(t *testing.T) {
 			}
 		})
 	}
+	for _, q := range qs { // who only looks sees each message as it was published
+		background.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(q.ID()), 4))
+			for peeks := 0; ; peeks++ {
+				select {
+				case <-quit:
+					return
+				default:
+				}
+				ready, unacked, _ := q.Counts()
+				q.Peek(rng.IntN(ready+unacked+1), 20, All, func(p *Peeked) bool {
+					if p.Err != nil || string(p.Body) != noise(int(p.Seq), 60) {
+						t.Errorf("peeked at message %d: %.20q, %v", p.Seq, p.Body, p.Err)
+					}
+					return !t.Failed()
+				})
+				if peeks%20 == 0 {
+					q.Footprint()
+				}
+				runtime.Gosched()
+			}
+		})
+	}
 	work.Go(func() {
 		b := s.NewBatch()
 		for i := 0; i < each; i += batch {

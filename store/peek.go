@@ -146,8 +146,11 @@ func (c *Claim) fetch(seq uint64, sealed bool) error {
 	q := c.q
 	if !sealed {
 		c.ahead.seq = seq
-		_, _, err := c.ahead.attempt(q)
-		return err
+		addr, ok, err := c.ahead.attempt(q)
+		if err != nil && ok && q.isAt(seq, addr) {
+			return err
+		}
+		return nil // else it has moved meanwhile, and is looked for again
 	}
 	number, _, ok := q.segmentOf(seq)
 	if !ok {
@@ -167,5 +170,19 @@ func (c *Claim) fetch(seq uint64, sealed bool) error {
 		r.at = false
 		err = fmt.Errorf("%s: %w", segment.Name(f.number), errMissing)
 	}
+	if err == nil {
+		return nil
+	}
+	if now, _, ok := q.segmentOf(seq); !ok || q.s.segments.resolve(now) != f.number {
+		return nil
+	}
 	return err
+}
+
+// isAt tells whether a message is still at an address outside of segments.
+func (q *Queue) isAt(seq, addr uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e, _, _ := q.ix.Lookup(seq)
+	return e != nil && !e.Sealed() && e.Addr == addr
 }

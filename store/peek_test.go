@@ -129,7 +129,7 @@ func TestADeepPeekReadsNoMoreThanItShows(t *testing.T) {
 	}
 	defer shut(t, s)
 	q := newQueue(t, s, true)
-	const n = 1_000_000
+	n := 1_000_000 / slower
 	b := s.NewBatch()
 	for i := 0; i < n; i += 1000 {
 		b.Reset()
