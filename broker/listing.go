@@ -84,6 +84,35 @@ func (b *Broker) Queues(vhost string) ([]QueueListing, error) {
 	return list, nil
 }
 
+// QueueRef is a queue that can be listed: for who needs to look at some of many.
+type QueueRef struct{ q Queue }
+
+// Name is the queue's name.
+func (r QueueRef) Name() string { return r.q.Name() }
+
+// VHost is the name of the queue's vhost.
+func (r QueueRef) VHost() string { return r.q.VHost() }
+
+// ID is QueueListing.ID.
+func (r QueueRef) ID() uint64 { return r.q.def().id }
+
+// List is the queue as it is now.
+func (r QueueRef) List() QueueListing { return listQueue(r.q) }
+
+// QueueRefs are a vhost's queues, by name, or ErrNoVHost.
+func (b *Broker) QueueRefs(vhost string) ([]QueueRef, error) {
+	queues, err := b.queuesOf(vhost)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(queues, byName)
+	list := make([]QueueRef, len(queues))
+	for i, q := range queues {
+		list[i] = QueueRef{q}
+	}
+	return list, nil
+}
+
 // Queue returns one queue, ErrNoVHost or ErrNoQueue.
 func (b *Broker) Queue(vhost, name string) (QueueListing, error) {
 	v := b.vhost(vhost)

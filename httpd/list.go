@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/broker/policy"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -169,8 +170,8 @@ func named[T any](objects []T, q url.Values) ([]T, error) {
 // objectName is the name of what lists hold, "" of what has none.
 func objectName(o any) string {
 	switch o := o.(type) {
-	case broker.QueueListing:
-		return o.Name
+	case broker.QueueRef:
+		return o.Name()
 	case broker.ExchangeListing:
 		return o.Name
 	case broker.ConnectionListing:
@@ -212,39 +213,63 @@ func sorted[T, J any](c *call, objects []T, by string, show func(T) J) ([]T, err
 	return objects, nil
 }
 
-// sortKey is a field of an object that can be had without showing all of it.
+// sortKey is a field of an object that can be had without showing all of it, which for
+// all of many queues would take long.
 func (c *call) sortKey(o any, by string) (key any, ok bool) {
 	if name := objectName(o); by == "name" && name != "" {
 		return name, true
 	}
-	q, is := o.(broker.QueueListing)
+	r, is := o.(broker.QueueRef)
 	if !is {
 		return nil, false
 	}
-	switch by {
-	case "vhost":
-		return q.VHost, true
-	case "messages":
-		return float64(q.Ready + q.Unacked), true
-	case "messages_ready":
-		return float64(q.Ready), true
-	case "messages_unacknowledged":
-		return float64(q.Unacked), true
-	case "message_bytes":
-		return float64(q.Bytes), true
-	case "consumers":
-		return float64(q.Consumers), true
+	by = strings.TrimPrefix(by, "message_stats.")
+	if name, ok := strings.CutSuffix(by, "_details.rate"); ok {
+		f, ok := rateFields[name]
+		if !ok {
+			return nil, false
+		}
+		figures := c.figures(monitor.Object{Kind: monitor.Queue, ID: r.ID()}, nil)
+		return figures.rates.Of(f), true
 	}
-	name, ok := strings.CutSuffix(by, "_details.rate")
+	if by == "vhost" {
+		return r.VHost(), true
+	}
+	of, ok := queueKeys[by]
 	if !ok {
 		return nil, false
 	}
-	f, ok := rateFields[strings.TrimPrefix(name, "message_stats.")]
-	if !ok {
-		return nil, false
+	q := r.List()
+	return of(&q), true
+}
+
+// queueKeys are the fields of queues by which they can be sorted quickly.
+var queueKeys = map[string]func(q *broker.QueueListing) any{
+	"type":                    func(q *broker.QueueListing) any { return q.Type },
+	"state":                   func(*broker.QueueListing) any { return "running" },
+	"node":                    func(*broker.QueueListing) any { return "" },
+	"durable":                 func(q *broker.QueueListing) any { return q.Durable },
+	"policy":                  func(q *broker.QueueListing) any { return policyName(q.Policy) },
+	"consumers":               func(q *broker.QueueListing) any { return float64(q.Consumers) },
+	"consumer_utilisation":    func(q *broker.QueueListing) any { return max(round(q.Utilisation), 0) },
+	"messages":                func(q *broker.QueueListing) any { return float64(q.Ready + q.Unacked) },
+	"messages_ready":          func(q *broker.QueueListing) any { return float64(q.Ready) },
+	"messages_unacknowledged": func(q *broker.QueueListing) any { return float64(q.Unacked) },
+	"messages_persistent":     func(q *broker.QueueListing) any { return float64(q.Persistent) },
+	"message_bytes":           func(q *broker.QueueListing) any { return float64(q.Bytes) },
+	"message_bytes_ready":     func(q *broker.QueueListing) any { return float64(q.ReadyBytes) },
+	"memory":                  func(q *broker.QueueListing) any { return float64(memoryOf(q)) },
+	"publish":                 func(q *broker.QueueListing) any { return float64(q.Counts.Publish) },
+	"deliver_get":             func(q *broker.QueueListing) any { return float64(q.Counts.DeliverGet()) },
+	"ack":                     func(q *broker.QueueListing) any { return float64(q.Counts.Ack) },
+	"redeliver":               func(q *broker.QueueListing) any { return float64(q.Counts.Redeliver) },
+}
+
+func policyName(p *policy.Policy) any {
+	if p == nil {
+		return nil
 	}
-	figures := c.figures(monitor.Object{Kind: monitor.Queue, ID: q.ID}, nil)
-	return figures.rates.Of(f), true
+	return p.Name
 }
 
 // rateFields are the figures by which queues are often sorted.

@@ -146,7 +146,7 @@ func (c *call) showQueue(q broker.QueueListing, w windows) queueJSON {
 		Persistent: q.Persistent, PersistentBytes: q.PersistentBytes,
 		InMemory: q.Ready + q.Unacked - q.Persistent, InMemoryBytes: q.Bytes - q.PersistentBytes,
 		Consumers: q.Consumers, Utilisation: max(round(q.Utilisation), 0), Capacity: max(round(q.Utilisation), 0),
-		Memory: queueMemory + messageMemory*int64(q.Ready+q.Unacked) + q.Bytes - q.PersistentBytes,
+		Memory: memoryOf(&q),
 		Policy: nameOf(q.Policy), Operator: nameOf(q.Operator), Effective: policy.Effective(q.Policy, q.Operator),
 	}
 	if !q.IdleSince.IsZero() && time.Since(q.IdleSince) > idleAfter {
@@ -197,6 +197,11 @@ func (c *call) headTime(q *broker.QueueListing) *int64 {
 	return nil
 }
 
+// memoryOf is about what a queue takes of memory.
+func memoryOf(q *broker.QueueListing) int64 {
+	return queueMemory + messageMemory*int64(q.Ready+q.Unacked) + q.Bytes - q.PersistentBytes
+}
+
 // rabbitTime is a time as RabbitMQ writes it in idle_since.
 func rabbitTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000+00:00") }
 
@@ -217,16 +222,19 @@ func listQueues(c *call) error {
 	if err != nil {
 		return err
 	}
-	var found []broker.QueueListing
+	var found []broker.QueueRef
 	for _, vhost := range vhosts {
-		if queues, err := c.b.Queues(vhost); err == nil {
+		if queues, err := c.b.QueueRefs(vhost); err == nil {
 			found = append(found, queues...)
 		}
 	}
 	if plain, totals := c.plain(); plain {
-		return listAs(c, found, func(q broker.QueueListing) plainQueue { return c.showPlainQueue(&q, totals) })
+		return listAs(c, found, func(r broker.QueueRef) plainQueue {
+			q := r.List()
+			return c.showPlainQueue(&q, totals)
+		})
 	}
-	return listAs(c, found, func(q broker.QueueListing) queueJSON { return c.showQueue(q, w) })
+	return listAs(c, found, func(r broker.QueueRef) queueJSON { return c.showQueue(r.List(), w) })
 }
 
 // plainQueue is a queue without what changes.

@@ -262,3 +262,28 @@ func declareMany(b *testing.B, m *managed, n int) {
 		}
 	}
 }
+
+func TestQueuesAreSortedQuicklyAsTheyAreShown(t *testing.T) {
+	b := newBusy(t)
+	refs, err := b.b.QueueRefs("v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &call{b: b.b, s: b.s}
+	for _, r := range refs {
+		row := mustRow(c.showQueue(r.List(), windows{}))
+		keys := []string{"name", "vhost", "messages_details.rate", "message_stats.publish_details.rate", "message_stats.deliver_get_details.rate"}
+		for key := range queueKeys {
+			if _, top := row[key]; !top {
+				key = "message_stats." + key
+			}
+			keys = append(keys, key)
+		}
+		for _, key := range keys {
+			quick, ok := c.sortKey(r, key)
+			if slow := field(row, key); key != "node" && (!ok || compare(quick, slow) != 0 && !(slow == nil && quick == 0.0)) {
+				t.Errorf("%s of %s: %v, shown as %v", key, r.Name(), quick, slow)
+			}
+		}
+	}
+}

@@ -99,6 +99,7 @@ type Broker interface {
 	Queues(vhost string) ([]broker.QueueListing, error)
 	Queue(vhost, name string) (broker.QueueListing, error)
 	Footprint(vhost, queue string) (broker.Footprint, error)
+	QueueRefs(vhost string) ([]broker.QueueRef, error)
 	HeadTime(vhost, queue string) (seconds int64, ok bool)
 	Exchanges(vhost string) ([]broker.ExchangeListing, error)
 	Exchange(vhost, name string) (broker.ExchangeListing, error)
