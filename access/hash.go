@@ -81,7 +81,7 @@ var errHash = errors.New("the password hash is malformed")
 
 // ParseHash checks a hash that comes from elsewhere. Without an algorithm it is
 // told from the text: a string that begins with $argon2id$, else SHA256. The empty
-// text is the zero Hash.
+// text is the zero Hash. That of Argon2id may be in base64, as definitions have it.
 func ParseHash(text string, algorithm Algorithm) (Hash, error) {
 	if text == "" {
 		return Hash{}, nil
@@ -91,6 +91,9 @@ func ParseHash(text string, algorithm Algorithm) (Hash, error) {
 		if strings.HasPrefix(text, "$argon2id$") {
 			algorithm = Argon2id
 		}
+	}
+	if decoded, err := base64.StdEncoding.DecodeString(text); err == nil && algorithm == Argon2id {
+		text = string(decoded)
 	}
 	h := Hash{Text: text, Algorithm: algorithm}
 	_, err := h.parse()

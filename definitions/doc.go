@@ -37,8 +37,8 @@
 // (RabbitMQ: without one): exports have some, to queues that are exclusive.
 //
 // A password in the clear is taken too ("password" in place of the hash). A hash made by
-// this broker is exported as argon2id, which RabbitMQ does not know: there such a user
-// needs a new password.
+// this broker is exported as argon2id, its text in base64. RabbitMQ imports it, but does
+// not know how to check it: there such a user needs a new password.
 //
 // # What is not in definitions
 //

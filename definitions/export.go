@@ -2,6 +2,7 @@ package definitions
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"slices"
@@ -50,7 +51,7 @@ func Export(w io.Writer, b Broker, name, version string) error {
 func takePeople(b Broker, vhosts []broker.VHost) *brokerJSON {
 	out := &brokerJSON{Users: []userJSON{}, VHosts: []vhostJSON{}, Permissions: []permissionsJSON{}, Topics: []topicPermissionsJSON{}, Globals: []globalJSON{}}
 	for _, u := range b.Users() {
-		out.Users = append(out.Users, userJSON{u.Name, u.Hash.Text, cmp.Or(u.Hash.Algorithm, access.SHA256), orEmpty(u.Tags), u.Limits.Clone()})
+		out.Users = append(out.Users, userJSON{u.Name, hashText(u.Hash), cmp.Or(u.Hash.Algorithm, access.SHA256), orEmpty(u.Tags), u.Limits.Clone()})
 	}
 	for _, v := range vhosts {
 		j := vhostJSON{Name: v.Name, Description: v.Description, Tags: v.Tags, QueueType: v.QueueType}
@@ -69,6 +70,15 @@ func takePeople(b Broker, vhosts []broker.VHost) *brokerJSON {
 		out.Globals = append(out.Globals, globalJSON{p.Name, p.Value})
 	}
 	return out
+}
+
+// hashText is a hash as RabbitMQ takes it, who wants base64 of any algorithm, also of
+// those that it does not know.
+func hashText(h access.Hash) string {
+	if h.Algorithm == access.Argon2id {
+		return base64.StdEncoding.EncodeToString([]byte(h.Text))
+	}
+	return h.Text
 }
 
 // take takes down what is in a vhost.
