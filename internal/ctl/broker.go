@@ -139,6 +139,9 @@ func (a *app) newHealth() *cobra.Command {
 			return nil
 		}
 		o, status, err := a.client.Health(a.ctx())
+		if mgmt.IsStatus(err, 404) || err == nil && o.Text("status") == "" {
+			return failed("%s has no GET /health, so it is no Leveret: --check alarms asks what RabbitMQ has too", a.client.Address())
+		}
 		if err != nil {
 			return a.explain(err, "")
 		}

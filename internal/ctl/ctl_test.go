@@ -253,6 +253,7 @@ func TestExitCodesTellWhatToDo(t *testing.T) {
 	}))
 	defer unwell.Close()
 	w.refuse(codeUnavailable, "the broker is not well: failed: the disk is gone", "health", "--url", unwell.URL)
+	w.refuse(codeFailure, "has no GET /health", "health", "--url", w.url+"/elsewhere")
 	page := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("<html>")) }))
 	defer page.Close()
 	w.refuse(codeFailure, "is it a management API?", "status", "--url", page.URL)

@@ -23,6 +23,7 @@ const (
 	minInterval = 500 * time.Millisecond
 	maxInterval = time.Minute
 	topHistory  = 200
+	onceWidth   = 120
 	topPage     = 500 // queues, the most that the API gives at once
 )
 
@@ -46,7 +47,7 @@ func (a *app) newTop() *cobra.Command {
 			if a.json {
 				return a.printJSON(map[string]any{"overview": t.overview, "nodes": t.nodes, "queues": t.queues})
 			}
-			return t.print(100, time.Now())
+			return t.print(onceWidth, time.Now())
 		}
 		if !terminal.IsTerminal(a.out) || !terminal.IsTerminal(a.in) {
 			return usage("top needs a terminal: leveret top --once prints what it shows")
