@@ -164,7 +164,27 @@ const places = [
   [place("vhosts", "/"), "/"],
 ];
 
-const settled = (page) => page.waitForLoadState("networkidle");
+/** settled waits until nothing on the page is still to come. */
+async function settled(page) {
+  await page.locator(".empty", { hasText: /^…$/ }).waitFor({ state: "detached" });
+  await page.waitForLoadState("networkidle");
+}
+
+/** unnamed are the things to press or fill in that a screen reader has no words for. */
+function unnamed() {
+  const nameless = (el) =>
+    !el.closest("[hidden]") &&
+    !(el.getAttribute("aria-label") ?? "").trim() &&
+    !el.getAttribute("aria-labelledby") &&
+    !(el.labels && [...el.labels].some((l) => l.textContent.trim())) &&
+    !(el.matches("a, button") && el.textContent.trim());
+  const ids = [...document.querySelectorAll("[id]")].map((el) => el.id);
+  return [
+    ...[...document.querySelectorAll("a[href], button, input, select, textarea")].filter(nameless).map((el) => el.outerHTML.slice(0, 120)),
+    ...[...document.querySelectorAll("img:not([alt])")].map((el) => el.outerHTML.slice(0, 120)),
+    ...ids.filter((id, i) => ids.indexOf(id) !== i).map((id) => `two elements have the id ${id}`),
+  ];
+}
 
 scenario(
   "phone",
@@ -251,6 +271,7 @@ for (const colorScheme of ["light", "dark"]) {
       await user.open(at, heading);
       await settled(page);
       await look(at);
+      same(await page.evaluate(unnamed), [], `what has no name at ${at}`);
       await user.shot(heading + (at.includes("tab=") ? at.split("tab=")[1] : ""));
     }
     same([...pale.values()], [], "text that is hard to read");
