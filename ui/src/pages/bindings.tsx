@@ -78,7 +78,7 @@ export function BindingsPage(_: PageProps): JSX.Element {
           columns={shown}
           rowKey={keyOf}
           noun="binding"
-          sort="source"
+          sort=""
           searchText={searched}
           empty={<p>There is no binding.</p>}
         />

@@ -105,7 +105,7 @@ export function ChannelsPage(_: PageProps): JSX.Element {
           columns={channelColumns}
           rowKey={(c: Channel) => c.name}
           noun="channel"
-          sort="name"
+          sort=""
           empty={<p>No channel is open.</p>}
         />
       </Panel>

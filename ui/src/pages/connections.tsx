@@ -86,7 +86,7 @@ export function ConnectionsPage(_: PageProps): JSX.Element {
           columns={columns}
           rowKey={(c: Connection) => c.name}
           noun="connection"
-          sort="name"
+          sort=""
           empty={<p>No client is connected.</p>}
         />
       </Panel>

@@ -68,7 +68,7 @@ export function ConsumersPage(_: PageProps): JSX.Element {
           columns={consumerColumns}
           rowKey={(c: Consumer) => `${c.channel_details?.name} ${c.consumer_tag} ${c.queue?.name}`}
           noun="consumer"
-          sort="consumer_tag"
+          sort=""
           searchText={(c) => `${c.consumer_tag} ${c.queue?.name ?? ""} ${c.channel_details?.name ?? ""}`}
           empty={<p>Nobody consumes anything.</p>}
         />

@@ -70,7 +70,7 @@ export function ExchangesPage(_: PageProps): JSX.Element {
           columns={vhost === "" ? columns : columns.filter((c) => c.label !== "Vhost")}
           rowKey={(x: Exchange) => `${x.vhost}/${x.name}`}
           noun="exchange"
-          sort="name"
+          sort=""
           empty={<p>There is no exchange.</p>}
         />
       </Panel>

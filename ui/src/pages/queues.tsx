@@ -80,7 +80,7 @@ export function QueuesPage(_: PageProps): JSX.Element {
           columns={vhost === "" ? columns : columns.filter((c) => c.label !== "Vhost")}
           rowKey={(q: Queue) => `${q.vhost}/${q.name}`}
           noun="queue"
-          sort="name"
+          sort=""
           empty={<p>There is no queue yet. Declare one here, or let a client do it.</p>}
         />
       </Panel>
