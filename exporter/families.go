@@ -1,6 +1,10 @@
 package exporter
 
-import "github.com/leveret-mq/leveret/broker/stats"
+import (
+	"math"
+
+	"github.com/leveret-mq/leveret/broker/stats"
+)
 
 // single is a metric that has one value for the whole broker.
 type single struct {
@@ -30,7 +34,7 @@ var singles = map[string][]single{
 		{"process_open_fds", gauge, "Open file descriptors.", of(func(v *view) int { return v.node.FDs })},
 		{"process_open_tcp_sockets", gauge, "Open connections of clients.", of(func(v *view) int { return v.node.Sockets })},
 		{"process_resident_memory_bytes", gauge, "Memory in use, as the memory alarm sees it.", of(func(v *view) int64 { return v.resources.MemoryUsed })},
-		{"disk_space_available_bytes", gauge, "Free disk space where the data is.", of(func(v *view) int64 { return max(v.resources.DiskFree, 0) })},
+		{"disk_space_available_bytes", gauge, "Free disk space where the data is.", diskFree},
 		{"erlang_processes_used", gauge, "Goroutines.", func(v *view) float64 { return v.runtime.goroutines }},
 		{"erlang_gc_runs_total", counter, "Garbage collections.", func(v *view) float64 { return v.runtime.collections }},
 		{"erlang_gc_reclaimed_bytes_total", counter, "Memory that garbage collections have freed.", func(v *view) float64 { return v.runtime.freed }},
@@ -53,6 +57,14 @@ var singles = map[string][]single{
 		{"io_write_time_seconds_total", counter, "Time that writes to the log took.", func(v *view) float64 { return float64(v.storage.WAL.Write.Sum) / 1e6 }},
 		{"io_sync_time_seconds_total", counter, "Time that syncs of the log took.", func(v *view) float64 { return float64(v.storage.WAL.Sync.Sum) / 1e6 }},
 	},
+}
+
+// diskFree is no number where it is not known: 0 would wake somebody.
+func diskFree(v *view) float64 {
+	if v.resources.DiskFree < 0 {
+		return math.NaN()
+	}
+	return float64(v.resources.DiskFree)
 }
 
 // shown are the groups of singles in the order of an answer.
