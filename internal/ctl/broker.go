@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,7 +187,7 @@ func (a *app) newDefinitions() *cobra.Command {
 		if len(args) == 0 || args[0] == "-" {
 			return a.printJSON(text)
 		}
-		if err := writeFile(args[0], text); err != nil {
+		if err := mgmt.SaveDefinitions(args[0], text); err != nil {
 			return failed("%v", err)
 		}
 		a.say("the definitions are in %s, password hashes too: keep it as you keep passwords", args[0])
@@ -218,26 +217,6 @@ func (a *app) newDefinitions() *cobra.Command {
 		return cmd
 	}
 	return group("definitions", "Definitions: export, import", files(export), files(load))
-}
-
-// writeFile replaces a file as a whole, for its owner alone to read.
-func writeFile(name string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // where it was not renamed
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	return err
 }
 
 // readFile reads a file that is named, or standard input.

@@ -173,6 +173,7 @@ func (a *app) publish(f *publishFlags, args []string) error {
 	}
 	p := &publisher{ch: ch, ctx: a.ctx(), window: f.window, returned: ch.NotifyReturn(make(chan amqp.Return, f.window+1))}
 	gone := ch.NotifyClose(make(chan *amqp.Error, 1))
+	a.tellBlocked(conn)
 	key := f.key
 	if f.queue != "" {
 		key = f.queue
@@ -200,6 +201,20 @@ func (a *app) publish(f *publishFlags, args []string) error {
 		return a.explainAMQP(err)
 	}
 	return a.published(p)
+}
+
+// tellBlocked says why nothing goes on while the broker holds publishers up.
+func (a *app) tellBlocked(conn *amqp.Connection) {
+	blocked := conn.NotifyBlocked(make(chan amqp.Blocking, 1))
+	go func() { // which ends with the connection
+		for b := range blocked {
+			if b.Active {
+				fmt.Fprintf(a.errs, "the broker holds publishers up (%s); waiting\n", terminal.Printable(b.Reason))
+			} else {
+				fmt.Fprintln(a.errs, "the broker lets publishers go on")
+			}
+		}
+	}()
 }
 
 // published tells how it went.

@@ -1,10 +1,14 @@
 package mgmt
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 )
 
 // Overview reads what the broker says of itself.
@@ -34,6 +38,29 @@ func definitionsPath(vhost string) string {
 		return Path("definitions")
 	}
 	return Path("definitions", vhost)
+}
+
+// SaveDefinitions writes definitions to a file, which is replaced in one step and which
+// its owner alone may read: there are password hashes in it. What is no ordinary file,
+// such as a pipe, is written to.
+func SaveDefinitions(name string, definitions json.RawMessage) error {
+	text := append(bytes.TrimSpace(definitions), '\n')
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return os.WriteFile(name, text, 0o600)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // where it was not renamed
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
 }
 
 // Health is GET /health, which needs no login. Where the broker is not well the answer

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -141,5 +143,30 @@ func TestFieldsOfObjects(t *testing.T) {
 	}
 	if tags := Tags(o); len(tags) != 2 || tags[1] != "b" {
 		t.Errorf("%v", tags)
+	}
+}
+
+func TestDefinitionsAreSavedForTheirOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "defs.json")
+	if err := os.WriteFile(file, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := SaveDefinitions(file, []byte(" {} ")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	st, serr := os.Stat(file)
+	if err != nil || serr != nil || string(text) != "{}\n" || st.Mode().Perm() != 0o600 {
+		t.Errorf("%q, %v, %v", text, err, st)
+	}
+	if err := SaveDefinitions(filepath.Join(dir, "none", "defs.json"), []byte("{}")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+	if err := SaveDefinitions("/dev/null", []byte("{}")); err != nil {
+		t.Errorf("a device: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v: something was left", entries, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -186,31 +185,8 @@ func exportDefinitions(c *call) error {
 		c.print(string(definitions))
 		return nil
 	}
-	return writeWhole(name, definitions)
-}
-
-// writeWhole replaces a file, which its owner alone may read, in one step: definitions
-// hold password hashes. A device or a pipe is written as it is.
-func writeWhole(name string, text []byte) error {
-	bad := func(err error) error { return fail(exitSoftware, "%v", err) }
-	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			return bad(err)
-		}
-		return nil
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return bad(err)
-	}
-	defer os.Remove(f.Name()) // where it was not renamed
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return bad(err)
+	if err := mgmt.SaveDefinitions(name, definitions); err != nil {
+		return fail(exitSoftware, "%v", err)
 	}
 	return nil
 }
