@@ -37,7 +37,7 @@ $(NPM): ui/package.json ui/package-lock.json
 	./ui/install-npm
 
 check-ui: $(NPM)
-	cd ui && npm run --silent check
+	cd ui && npm run --silent check && npm run --silent test
 
 run: build
 	./$(BIN) serve

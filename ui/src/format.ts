@@ -11,9 +11,9 @@ export function count(n: number | undefined | null): string {
 export function short(n: number | undefined | null): string {
   if (n === undefined || n === null || !Number.isFinite(n)) return "–";
   const abs = Math.abs(n);
-  if (abs >= 1e9) return trim(n / 1e9) + "G";
-  if (abs >= 1e6) return trim(n / 1e6) + "M";
-  if (abs >= 1e4) return trim(n / 1e3) + "k";
+  if (abs >= 999.5e6) return trim(n / 1e9) + "G";
+  if (abs >= 999.5e3) return trim(n / 1e6) + "M";
+  if (abs >= 9999.5) return trim(n / 1e3) + "k";
   return whole.format(Math.round(n));
 }
 
@@ -36,7 +36,7 @@ export function bytes(n: number | undefined | null): string {
   if (n === undefined || n === null || !Number.isFinite(n)) return "–";
   let i = 0;
   let v = n;
-  while (Math.abs(v) >= 1024 && i < units.length - 1) {
+  while (Math.abs(v) >= (i === 0 ? 1024 : 1023.5) && i < units.length - 1) {
     v /= 1024;
     i++;
   }

@@ -198,7 +198,7 @@ function valueAt(row: ArrayLike<number | null | undefined> | undefined, i: numbe
 }
 
 /** nice is the scale's end: a little above the highest, never less than one. */
-function nice(max: number | null, base: number): number {
+export function nice(max: number | null, base: number): number {
   if (!max || max <= 0) return 1;
   const wanted = max * 1.08;
   const unit = base === 10 ? 10 ** Math.floor(Math.log10(wanted)) : 1024 ** Math.max(0, Math.floor(Math.log2(wanted) / 10));

@@ -132,14 +132,14 @@ export interface Known {
 
 /** table is what a list of arguments says; it throws with a reason for a person. */
 export function table(args: Arg[]): Record<string, unknown> {
-  const out: Record<string, unknown> = {};
+  const out = new Map<string, unknown>();
   for (const a of args) {
     if (a.key === "" && a.value === "") continue;
     if (a.key === "") throw new Error("An argument has a value but no name.");
-    if (Object.hasOwn(out, a.key)) throw new Error(`${a.key} is given twice.`);
-    out[a.key] = value(a);
+    if (out.has(a.key)) throw new Error(`${a.key} is given twice.`);
+    out.set(a.key, value(a));
   }
-  return out;
+  return Object.fromEntries(out); // which makes even __proto__ a name like others
 }
 
 function value(a: Arg): unknown {
