@@ -258,7 +258,7 @@ func TestTopLeavesTheTerminalAsItWas(t *testing.T) {
 func TestAPublisherThatIsHeldUpIsToldWhy(t *testing.T) {
 	o := operate(t, startBroker(t, t.TempDir(), "--disk-free-limit", "1000000TiB"))
 	o.does("leveret queue declare q > /dev/null; leveret health", "blocked: low on disk, publishers are held up\n")
-	p := onTerminal(t, 100, 20, o.env, filepath.Join(o.bin, "leveret"), "publish", "--queue", "q", "x")
+	p := onTerminal(t, 100, 20, o.env, "bash", "-c", "yes | leveret publish --queue q --lines")
 	p.until("the broker holds publishers up (low on disk); waiting")
 	p.typed("\x03")
 	p.status()
