@@ -101,7 +101,7 @@
 //	health.go  GET /health
 //	api.go router.go
 //	           the API's paths, who may ask, errors, bodies
-//	list.go tables.go
+//	list.go columns.go tables.go
 //	           pages, sorting, columns; field tables as JSON
 //	users.go permissions.go vhosts.go limits.go policies.go queues.go exchanges.go
 //	bindings.go connections.go channels.go overview.go nodes.go storage.go checks.go

@@ -66,12 +66,12 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 		if columns == "" {
 			return stream(c, objects, show)
 		}
-		return stream(c, objects, func(o T) any { return cutRow(mustRow(show(o)), columns) })
+		return stream(c, objects, func(o T) any { return cutObject(show(o), columns) })
 	}
 	rows := make([]any, len(objects))
 	for i, o := range objects {
 		if rows[i] = show(o); columns != "" {
-			rows[i] = cutRow(mustRow(rows[i]), columns)
+			rows[i] = cutObject(rows[i], columns)
 		}
 	}
 	return c.json(http.StatusOK, map[string]any{

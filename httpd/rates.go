@@ -2,7 +2,6 @@ package httpd
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -235,9 +234,5 @@ func (c *call) one(v any) error {
 	if columns == "" {
 		return c.json(http.StatusOK, v)
 	}
-	row, err := rowOf(v)
-	if err != nil {
-		return fmt.Errorf("columns: %w", err)
-	}
-	return c.json(http.StatusOK, cutRow(row, columns))
+	return c.json(http.StatusOK, cutObject(v, columns))
 }

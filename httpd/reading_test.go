@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -237,7 +238,7 @@ func BenchmarkListQueues(b *testing.B) {
 	m.s.SetMonitor(w)
 	for name, path := range map[string]string{
 		"all": "/api/queues", "page": "/api/queues?page=3&page_size=100", "sorted": "/api/queues?page=1&page_size=100&sort=message_stats.publish_details.rate&sort_reverse=true",
-		"slowly": "/api/queues?page=1&page_size=100&sort=state", "overview": "/api/overview", "vhosts": "/api/vhosts",
+		"columns": "/api/queues?columns=name,messages", "slowly": "/api/queues?page=1&page_size=100&sort=state", "overview": "/api/overview", "vhosts": "/api/vhosts",
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -285,5 +286,50 @@ func TestQueuesAreSortedQuicklyAsTheyAreShown(t *testing.T) {
 				t.Errorf("%s of %s: %v, shown as %v", key, r.Name(), quick, slow)
 			}
 		}
+	}
+}
+
+func TestColumnsAreWhatTheWholeObjectHas(t *testing.T) {
+	b := newBusy(t)
+	c := &call{b: b.b, s: b.s, w: httptest.NewRecorder()}
+	w := windows{lengths: &defaultSamples, rates: &defaultSamples}
+	check := func(shown any) {
+		row := mustRow(shown)
+		columns := []string{"nope", "nope.nope", "name.nope"}
+		for name, v := range row {
+			columns = append(columns, name)
+			if inner, ok := v.(map[string]any); ok {
+				for within := range inner {
+					columns = append(columns, name+"."+within)
+				}
+			}
+		}
+		for _, names := range append(columns, "name,messages,messages_details.rate,message_stats.publish,message_stats.publish_details.rate") {
+			if got, want := asJSON(t, mustRow(cutObject(shown, names))), asJSON(t, cutRow(row, names)); got != want {
+				t.Errorf("%T: %s\ngot  %s\nwant %s", shown, names, got, want)
+			}
+		}
+	}
+	refs, err := b.b.QueueRefs("v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range refs {
+		q := r.List()
+		check(c.showQueue(q, w))
+		check(c.showPlainQueue(&q, false))
+		check(c.showPlainQueue(&q, true))
+	}
+	for _, l := range b.b.Connections() {
+		check(c.showConnection(l, w))
+	}
+	for _, l := range b.b.Channels() {
+		check(c.showChannel(l, w))
+	}
+	for _, v := range b.b.VHosts() {
+		shown := c.showVHost(v)
+		check(shown)
+		shown.vhostFigures = c.vhostFigures(v.Name, w)
+		check(shown)
 	}
 }

@@ -19,6 +19,9 @@ func idle(n int) *fake {
 }
 
 func TestIdleQueuesCostASampleNoAllocation(t *testing.T) {
+	if raceEnabled { // with which pools forget at random
+		return
+	}
 	perSample := func(queues int) float64 {
 		m := watch(t, idle(queues), Options{})
 		return testing.AllocsPerRun(20, m.after)
@@ -30,6 +33,9 @@ func TestIdleQueuesCostASampleNoAllocation(t *testing.T) {
 }
 
 func TestWhatIsRememberedOfAnIdleQueueIsSmall(t *testing.T) {
+	if raceEnabled { // which takes memory of its own
+		return
+	}
 	const queues = 100_000
 	f := idle(queues)
 	var before, after runtime.MemStats
