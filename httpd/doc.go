@@ -78,7 +78,7 @@
 // GET / is the management page, which does all that it does through the API: package
 // page has its files. It logs in at /page/session: POST with a JSON object of username
 // and password begins a session (204 and a cookie), GET tells whose it is, as
-// /api/whoami does, DELETE ends it. A login is checked, bounded and logged as one of the
+// /api/whoami does (204 where there is none), DELETE ends it. A login is checked, bounded and logged as one of the
 // API. The API takes the cookie only with the header X-Leveret-Page, which no other site
 // can make a browser send; with that header nothing else counts, and a 401 does not
 // make the browser ask for a password. A session ends with its user and at any change of

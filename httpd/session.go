@@ -80,7 +80,7 @@ var errSession = &failure{http.StatusUnauthorized, "not_authorized", "Not logged
 // session makes the handler of /page/session, by which the page logs in and out.
 func (s *Server) session() http.Handler {
 	methods := map[string]action{
-		http.MethodGet:    {who: management, do: getWhoami},
+		http.MethodGet:    {who: anybody, do: showSession},
 		http.MethodPost:   {who: anybody, do: beginSession},
 		http.MethodDelete: {who: anybody, do: endSession},
 	}
@@ -91,6 +91,18 @@ func (s *Server) session() http.Handler {
 		}
 		s.serveResource(w, r, methods)
 	})
+}
+
+// showSession tells whose the session is; where there is none that is no error, since the
+// page asks for it at its start.
+func showSession(c *call) error {
+	if err := c.fromSession(); err != nil {
+		return c.json(http.StatusNoContent, nil)
+	}
+	if !c.has(management) {
+		return notAuthorised(notAllowed[management])
+	}
+	return getWhoami(c)
 }
 
 func beginSession(c *call) error {

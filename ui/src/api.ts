@@ -132,10 +132,5 @@ export async function logOut(): Promise<void> {
 
 /** Who is logged in, or null. */
 export async function whoAmI(): Promise<Session | null> {
-  try {
-    return await json<Session>(await send("GET", "/page/session"));
-  } catch (err) {
-    if (err instanceof ApiError && err.status === 401) return null;
-    throw err;
-  }
+  return (await json<Session | undefined>(await send("GET", "/page/session"))) ?? null;
 }

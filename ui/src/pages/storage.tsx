@@ -13,39 +13,44 @@ import { useLive } from "../live.ts";
 import { setQuery, usePlace } from "../router.ts";
 import type { PageProps } from "../routes.tsx";
 
+/** Tier is one of the places where messages are. */
 interface Tier {
-  files?: number;
-  bytes?: number;
-  live?: number;
-  raw?: number;
-  messages?: number;
+  files: number;
+  bytes: number;
+  live: number;
+  raw: number;
+  messages: number;
 }
 
 interface Work {
-  runs?: number;
-  failed?: number;
-  files?: number;
-  read?: number;
-  written?: number;
-  messages?: number;
+  runs: number;
+  failed: number;
+  files: number;
+  read_bytes: number;
+  written_bytes: number;
 }
 
 interface Storage {
-  wal?: {
-    fsync?: { count?: number; p50_ms?: number; p99_ms?: number; max_ms?: number };
-    group?: { p50?: number; p99?: number; max?: number };
+  wal: {
+    fsync: { count: number; p50_ms: number; p99_ms: number; max_ms: number };
+    group: { mean: number; p50: number; p99: number; max: number };
   };
-  tiers?: Record<string, Tier>;
-  space_amplification?: number;
-  write_amplification?: number;
-  published?: number;
-  written?: { log?: number; segments?: number; large?: number; checkpoints?: number };
-  retirement?: Work;
-  compaction?: Work;
-  unretired?: number;
-  checkpoint_size?: number;
-  damaged?: number;
-  samples?: Record<string, [number, number | null][]>;
+  tiers: Record<"log" | "segments" | "large" | "memory" | "spilled", Tier>;
+  space_amplification: number;
+  write_amplification: number;
+  published_bytes: number;
+  written: { log: number; segments: number; large: number; checkpoints: number };
+  retirement: Work;
+  compaction: Work;
+  unretired_bytes: number;
+  checkpoint_bytes: number;
+  damaged_messages: number;
+  throttled_seconds: number;
+  cache: { hits: number; misses: number; bytes: number; limit: number };
+  log_reads: number;
+  log_read_bytes: number;
+  recovery: { seconds: number; messages: number; replayed_bytes: number };
+  samples: Record<"fsync_p50_ms" | "fsync_p99_ms" | "log_bytes" | "segment_bytes", [number, number | null][]>;
 }
 
 const tiers = [
@@ -81,15 +86,15 @@ export function StoragePage(_: PageProps): JSX.Element {
   const s = live.data;
   const latency = useMemo(
     (): Series[] => [
-      { label: "half within", color: "--c-publish", points: seconds(s?.samples?.["fsync_p50_ms"]) },
-      { label: "99 % within", color: "--c-redeliver", points: seconds(s?.samples?.["fsync_p99_ms"]) },
+      { label: "half within", color: "--c-publish", points: seconds(s?.samples.fsync_p50_ms) },
+      { label: "99 % within", color: "--c-redeliver", points: seconds(s?.samples.fsync_p99_ms) },
     ],
     [s],
   );
   const sizes = useMemo(
     (): Series[] => [
-      { label: "log", color: "--c-ready", points: seconds(s?.samples?.["log_bytes"]) },
-      { label: "segments", color: "--c-unacked", points: seconds(s?.samples?.["segment_bytes"]) },
+      { label: "log", color: "--c-ready", points: seconds(s?.samples.log_bytes) },
+      { label: "segments", color: "--c-unacked", points: seconds(s?.samples.segment_bytes) },
     ],
     [s],
   );
@@ -108,18 +113,22 @@ export function StoragePage(_: PageProps): JSX.Element {
       )}
       {s && (
         <div class="stack">
-          {s.damaged ? (
+          {s.damaged_messages ? (
             <div class="error" role="alert">
-              {count(s.damaged)} messages could not be read and were set aside; the broker’s log names the files.
+              {count(s.damaged_messages)} messages could not be read and were set aside; the broker’s log names the files.
             </div>
           ) : null}
           <div class="strip">
-            <Stat label="Sync, median" value={ms(s.wal?.fsync?.p50_ms)} />
-            <Stat label="Sync, 99 %" value={ms(s.wal?.fsync?.p99_ms)} />
-            <Stat label="Sync, longest" value={ms(s.wal?.fsync?.max_ms)} />
-            <Stat label="Syncs" value={count(s.wal?.fsync?.count)} />
-            <Stat label="Messages a sync" value={count(s.wal?.group?.p50)} title="Median of the records that share one sync" />
-            <Stat label="… at most" value={count(s.wal?.group?.max)} />
+            <Stat label="Sync, median" value={ms(s.wal.fsync.p50_ms)} />
+            <Stat label="Sync, 99 %" value={ms(s.wal.fsync.p99_ms)} />
+            <Stat label="Sync, longest" value={ms(s.wal.fsync.max_ms)} />
+            <Stat label="Syncs" value={count(s.wal.fsync.count)} />
+            <Stat
+              label="Shared by"
+              value={count(s.wal.group.p50)}
+              title="Median of the batches that share one sync; a batch is what came at once from one client"
+            />
+            <Stat label="… at most" value={count(s.wal.group.max)} title="The most batches that shared one sync" />
             <Stat label="Space" value={times(s.space_amplification)} title="Bytes on disk for each that is alive" />
             <Stat label="Written" value={times(s.write_amplification)} title="Bytes written for each that was published" />
           </div>
@@ -134,25 +143,36 @@ export function StoragePage(_: PageProps): JSX.Element {
           <Panel title="Where messages are" flush>
             <Grid
               columns={columns}
-              rows={tiers.filter(([k]) => s.tiers?.[k]).map(([k, name, what]): Row => ({ ...s.tiers![k], name, what }))}
+              rows={tiers.filter(([k]) => s.tiers[k]).map(([k, name, what]): Row => ({ ...s.tiers[k], name, what }))}
               rowKey={(t) => t.name}
               noun="tier"
             />
           </Panel>
-          <div class="cols three">
+          <div class="cols">
             <Panel title="Written since the start">
               <Facts
                 rows={[
-                  ["Published", bytes(s.published)],
-                  ["Log", bytes(s.written?.log)],
-                  ["Segments", bytes(s.written?.segments)],
-                  ["Large messages", bytes(s.written?.large)],
-                  ["Checkpoints", bytes(s.written?.checkpoints)],
+                  ["Published", bytes(s.published_bytes)],
+                  ["Log", bytes(s.written.log)],
+                  ["Segments", bytes(s.written.segments)],
+                  ["Large messages", bytes(s.written.large)],
+                  ["Checkpoints", bytes(s.written.checkpoints)],
                 ]}
               />
             </Panel>
-            <WorkPanel title="Retirement of the log" of={s.retirement} more={["Yet to retire", bytes(s.unretired)]} />
-            <WorkPanel title="Compaction of segments" of={s.compaction} more={["Newest checkpoint", bytes(s.checkpoint_size)]} />
+            <WorkPanel title="Retirement of the log" of={s.retirement} more={["Yet to retire", bytes(s.unretired_bytes)]} />
+            <WorkPanel title="Compaction of segments" of={s.compaction} more={["Newest checkpoint", bytes(s.checkpoint_bytes)]} />
+            <Panel title="Reading, recovering">
+              <Facts
+                rows={[
+                  ["Read from the log", `${bytes(s.log_read_bytes)} in ${count(s.log_reads)} reads`],
+                  ["Segments’ blocks from the cache", hits(s.cache)],
+                  ["Cache", `${bytes(s.cache.bytes)} of ${bytes(s.cache.limit)}`],
+                  ["Publishers held up", `${s.throttled_seconds.toFixed(1)} s`],
+                  ["Last start", `${ms(s.recovery.seconds * 1000)}, ${bytes(s.recovery.replayed_bytes)} of log replayed`],
+                ]}
+              />
+            </Panel>
           </div>
         </div>
       )}
@@ -160,7 +180,7 @@ export function StoragePage(_: PageProps): JSX.Element {
   );
 }
 
-function WorkPanel(p: { title: string; of: Work | undefined; more: readonly [string, string] }): JSX.Element {
+function WorkPanel(p: { title: string; of: Work; more: readonly [string, string] }): JSX.Element {
   const w = p.of;
   return (
     <Panel title={p.title}>
@@ -169,13 +189,13 @@ function WorkPanel(p: { title: string; of: Work | undefined; more: readonly [str
           [
             "Runs",
             <>
-              {count(w?.runs)}
-              {w?.failed ? <span class="bad">, {count(w.failed)} failed</span> : null}
+              {count(w.runs)}
+              {w.failed ? <span class="bad">, {count(w.failed)} failed</span> : null}
             </>,
           ],
-          ["Files taken in", count(w?.files)],
-          ["Read", bytes(w?.read)],
-          ["Written", bytes(w?.written)],
+          ["Files taken in", count(w.files)],
+          ["Read", bytes(w.read_bytes)],
+          ["Written", bytes(w.written_bytes)],
           p.more,
         ]}
       />
@@ -197,6 +217,11 @@ function ms(n: number | undefined | null): string {
       : n < 10_000
         ? `${Math.round(n)} ms`
         : `${(n / 1000).toFixed(1)} s`;
+}
+
+function hits(c: Storage["cache"]): string {
+  const all = c.hits + c.misses;
+  return all === 0 ? "none was read" : `${percent(c.hits / all)} of ${count(all)}`;
 }
 
 function times(n: number | undefined): string {

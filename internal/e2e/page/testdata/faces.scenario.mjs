@@ -180,7 +180,9 @@ function unnamed() {
     !(el.matches("a, button") && el.textContent.trim());
   const ids = [...document.querySelectorAll("[id]")].map((el) => el.id);
   return [
-    ...[...document.querySelectorAll("a[href], button, input, select, textarea")].filter(nameless).map((el) => el.outerHTML.slice(0, 120)),
+    ...[...document.querySelectorAll("a[href], button, input, select, textarea")]
+      .filter(nameless)
+      .map((el) => el.outerHTML.slice(0, 120)),
     ...[...document.querySelectorAll("img:not([alt])")].map((el) => el.outerHTML.slice(0, 120)),
     ...ids.filter((id, i) => ids.indexOf(id) !== i).map((id) => `two elements have the id ${id}`),
   ];

@@ -8,6 +8,7 @@ scenario("login", {}, async (user) => {
 
   await page.getByLabel("User").fill("guest");
   await page.getByLabel("Password").fill("wrong");
+  user.expect("/page/session");
   await user.button("Log in").click();
   await page.getByRole("alert").filter({ hasText: "Login failed" }).waitFor();
   await user.shot("refused");

@@ -72,7 +72,7 @@ export async function play(browser, { name, options, run }) {
 /** User is who sits before the page. */
 class User {
   shots = [];
-  expected = ["/page/session"]; // asked before the login
+  expected = [];
 
   constructor(name, page, context) {
     this.name = name;
