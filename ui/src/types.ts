@@ -224,6 +224,8 @@ export interface Peeked extends Message {
   published: number | null;
   expires: number | null;
   message_id: number;
+  /** Why it cannot be read. */
+  error?: string;
 }
 
 export interface Peek {
@@ -246,7 +248,9 @@ export interface QueueStorage {
     queue_messages: number;
     raw_bytes: number;
     ratio: number;
-    created: number;
+    created: number | null;
+    estimated?: boolean;
+    error?: string;
   }[];
   large?: { files?: number; bytes?: number };
   live_bytes?: number;

@@ -142,7 +142,7 @@ function PeekRow(p: { m: Peeked; open: boolean; toggle(): void }): JSX.Element {
           {m.routing_key}
         </td>
         <td data-label="Payload" class="full plain fill">
-          <span class="preview">{preview(m)}</span>
+          {m.error ? <span class="bad">cannot be read</span> : <span class="preview">{preview(m)}</span>}
         </td>
         <td data-label="Size" class="num">
           {bytes(m.payload_bytes)}
@@ -154,16 +154,21 @@ function PeekRow(p: { m: Peeked; open: boolean; toggle(): void }): JSX.Element {
       {p.open && (
         <tr class="detail">
           <td colSpan={7} class="full plain detail">
-            <MessageView
-              m={m}
-              more={[
-                ["Number in the queue", count(m.message_id)],
-                ["Returned", plural(m.delivery_count, "time")],
-                ["Published", moment(m.published)],
-                ["Expires", m.expires ? moment(m.expires) : "never"],
-              ]}
-              truncated={m.truncated}
-            />
+            {m.error ? (
+              <div class="error" role="alert">
+                {m.error}
+              </div>
+            ) : (
+              <MessageView
+                m={m}
+                more={[
+                  ["Returned", plural(m.delivery_count, "time")],
+                  ["Published", moment(m.published)],
+                  ["Expires", m.expires ? moment(m.expires) : "never"],
+                ]}
+                truncated={m.truncated}
+              />
+            )}
           </td>
         </tr>
       )}

@@ -20,13 +20,25 @@ const columns: Column<Segment>[] = [
     sort: "file",
     head: true,
     cell: (s) => (
-      <span class="name mono" title={s.file}>
-        {s.file}
-      </span>
+      <>
+        <span class="name mono" title={s.file}>
+          {s.file}
+        </span>
+        {s.error && <div class="bad">{s.error}</div>}
+      </>
     ),
   },
   { label: "Messages", sort: "queue_messages", num: true, cell: (s) => count(s.queue_messages) },
-  { label: "Of this queue", sort: "queue_bytes", num: true, cell: (s) => bytes(s.queue_bytes) },
+  {
+    label: "Of this queue",
+    sort: "queue_bytes",
+    num: true,
+    cell: (s) => (
+      <span title={s.estimated ? "Estimated by its part of the file" : ""}>
+        {(s.estimated ? "≈ " : "") + bytes(s.queue_bytes)}
+      </span>
+    ),
+  },
   { label: "Uncompressed", sort: "raw_bytes", num: true, cell: (s) => bytes(s.raw_bytes) },
   { label: "Compression", sort: "ratio", num: true, cell: (s) => ratio(s.ratio) },
   { label: "Whole file", sort: "bytes", num: true, cell: (s) => bytes(s.bytes) },
