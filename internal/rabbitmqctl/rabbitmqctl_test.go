@@ -35,6 +35,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.SetListeners([]httpd.Listener{{Protocol: "amqp", Addr: b.Addr()}})
 	s.SetBroker(b.Broker)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -347,5 +348,60 @@ func TestTheProgramIsKnownByItsName(t *testing.T) {
 		if Called(arg) != want {
 			t.Errorf("%s: %v", arg, !want)
 		}
+	}
+}
+
+// What needs no arguments answers, in every form that it has.
+func TestCommandsAnswerInEveryForm(t *testing.T) {
+	w := newWorld(t)
+	w.enter("ctlc")
+	w.client("ctlc")
+	for _, cmd := range commands() {
+		if cmd.min > 0 || cmd.name == "help" || cmd.name == "import_definitions" || cmd.name == "rotate_logs" {
+			continue
+		}
+		for _, form := range append(formatters, "") {
+			args := []string{cmd.name}
+			if form != "" {
+				args = append(args, "--formatter", form)
+			}
+			if out := w.expect(args...); form == "json" && strings.HasPrefix(out, "[") && !json.Valid([]byte(out)) {
+				t.Errorf("%s: %s", cmd.name, out)
+			}
+		}
+		if cmd.columns != nil {
+			w.expect(append([]string{cmd.name, "-p", "ctlc"}, cmd.columns.names()...)...)
+			if out := w.expect(append([]string{cmd.name, "-p", "ctlc", "--formatter", "json"}, cmd.columns.names()...)...); !json.Valid([]byte(out)) {
+				t.Errorf("%s: %s", cmd.name, out)
+			}
+		}
+	}
+	for _, name := range []string{"status", "cluster_status"} {
+		if out := w.expect(name, "--formatter", "json"); !json.Valid([]byte(out)) || !strings.Contains(out, `"listeners"`) {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
+
+func TestListenersAreKnownByPortAndProtocol(t *testing.T) {
+	w := newWorld(t)
+	_, port, _ := net.SplitHostPort(w.Addr())
+	for line, want := range map[string]string{
+		"check_port_listener " + port:  "A listener for port " + port + " is running",
+		"check_protocol_listener AMQP": "A listener for protocol AMQP is running",
+		"check_port_connectivity":      "Successfully connected to ports " + port,
+		"listeners":                    "Interface: 127.0.0.1, port: " + port + ", protocol: amqp, purpose: AMQP 0-9-1",
+	} {
+		if out := w.expect(strings.Fields(line)...); !strings.Contains(out, want) {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+	for _, line := range []string{"check_port_listener 1", "check_protocol_listener mqtt"} {
+		if _, errs, code := called("rabbitmq-diagnostics", "", strings.Fields(line)...); code != exitUnavailable || !strings.Contains(errs, "No listener for ") {
+			t.Errorf("%s: %d, %s", line, code, errs)
+		}
+	}
+	if _, _, code := called("rabbitmq-diagnostics", "", "check_port_listener", "many"); code != exitUsage {
+		t.Errorf("%d", code)
 	}
 }
