@@ -50,7 +50,7 @@ func (c *conn) basicConsume(ch *channel, m *wire.BasicConsume) error {
 	case again:
 		return amqp.PreconditionFailed("reply consumer cannot acknowledge")
 	}
-	k := &consumer{ch: ch, tag: m.ConsumerTag, noAck: m.NoAck, limit: int(ch.prefetch)}
+	k := &consumer{ch: ch, tag: m.ConsumerTag, noAck: m.NoAck, limit: int(ch.prefetch), reply: queue == broker.ReplyQueue}
 	if k.tag == "" {
 		k.tag = newConsumerTag()
 	}

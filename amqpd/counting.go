@@ -150,6 +150,11 @@ func (c *conn) Channels(list []broker.ChannelListing) []broker.ChannelListing {
 			Confirm: s.confirm, Transactional: s.tx, Unacked: ch.unacked.live + ch.unacked.earlyLive,
 			Uncommitted: int(s.pubs), AcksUncommitted: int(s.acks), Consumers: len(ch.consumers), Counts: s.counts, IdleSince: time.UnixMilli(s.active),
 		}
+		for _, k := range ch.consumers {
+			if k.reply {
+				l.Consumers--
+			}
+		}
 		if s.confirm {
 			l.Unconfirmed = max(int(int64(s.next)-1-int64(ch.confirm.settled)), 0)
 		}

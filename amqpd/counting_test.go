@@ -204,6 +204,41 @@ func TestCountsAreRabbitMQs(t *testing.T) {
 	})
 }
 
+// Replies by direct reply-to are published, and reach no queue; that they come counts
+// for nobody. RabbitMQ 3.10 showed these counts.
+func TestDirectRepliesAreNoDeliveries(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	conn, ch := dial(t, b)
+	c := &counter{t, conn}
+	c.queue(ch, "rpc", nil)
+	replies, err := ch.Consume("amq.rabbitmq.reply-to", "", true, false, false, false, nil)
+	c.ok(err)
+	server := c.channel()
+	c.ok(ch.Publish("", "rpc", false, false, amqp091.Publishing{ReplyTo: "amq.rabbitmq.reply-to"}))
+	c.queue(ch, "rpc", nil) // it is there
+	request := c.get(server, "rpc", true)
+	c.publish(server, "", request.ReplyTo, false, 1)
+	c.publish(server, "", request.ReplyTo, true, 1)
+	<-replies
+	<-replies
+	want := map[string]stats.Counts{
+		"exchange ": {PublishIn: 3, PublishOut: 1},
+		"queue rpc": {Publish: 1, GetNoAck: 1},
+		"channel 1": {Publish: 1},
+		"channel 2": {Publish: 2, GetNoAck: 1, DropUnroutable: 1, ReturnUnroutable: 1},
+		"vhost /":   {Publish: 3, PublishIn: 3, PublishOut: 1, GetNoAck: 1, DropUnroutable: 1, ReturnUnroutable: 1},
+	}
+	eventually(t, func() bool { return maps.Equal(countsOf(t, b.Broker), want) })
+	for _, l := range b.Channels() {
+		if l.Consumers != 0 {
+			t.Errorf("channel %d has %d consumers", l.Number, l.Consumers)
+		}
+	}
+	if list, err := b.Consumers("/"); err != nil || len(list) != 0 {
+		t.Errorf("consumers %+v, %v", list, err)
+	}
+}
+
 // countsOf is what was counted of objects, where that is something. Samples and lists
 // say the same.
 func countsOf(t *testing.T, b *broker.Broker) map[string]stats.Counts {

@@ -16,6 +16,7 @@ type consumer struct {
 	name   []byte // tag, as deliveries carry it
 	noAck  bool
 	get    bool // stands for basic.get: no credit, no broker.Consumer
+	reply  bool // of direct reply-to, which nobody counts
 	queue  broker.Queue
 	broker *broker.Consumer
 	limit  int // prefetch; 0 is no limit
@@ -86,7 +87,9 @@ func (c *conn) Offer(bc *broker.Consumer, ds []broker.Delivery) int {
 		}
 		d := &ds[i]
 		c.deliver(k, d, ch.unacked.next())
-		ch.shown.countDelivery(k.noAck, d.Redelivered)
+		if !k.reply {
+			ch.shown.countDelivery(k.noAck, d.Redelivered)
+		}
 		if k.noAck {
 			ch.unacked.skip()
 			continue
