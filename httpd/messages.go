@@ -30,9 +30,12 @@ const (
 	maxFetched = 32 << 20
 	// fetchedCost is what a message counts beside its payload and properties.
 	fetchedCost = 256
-	// maxFetches is how many requests that fetch are served at a time: each may hold a
-	// large message in memory.
-	maxFetches = 4
+	// maxHolders is how many requests that may hold large messages in memory are served
+	// at a time; the others wait.
+	maxHolders = 4
+	// fetchedRate is how fast an answer must be taken at least, in bytes a second, after
+	// answerTimeout.
+	fetchedRate = 1 << 20
 )
 
 var messagePaths = map[string]resource{
@@ -58,6 +61,12 @@ func (c *call) inMessages(fn func(s *broker.Session) error) error {
 }
 
 func publish(c *call) error {
+	if n := c.r.ContentLength; n < 0 || n > maxBody {
+		if !c.hold() {
+			return nil
+		}
+		defer c.letGo()
+	}
 	body, err := c.bodyUpTo(maxPublish)
 	if err != nil {
 		return err
@@ -136,6 +145,18 @@ func (c *call) publish(s *broker.Session, p *broker.Publishing) (routed bool, er
 	s.Confirmed(1)
 	return routed, nil
 }
+
+// hold waits until the request may hold large messages; false: whoever asked has gone.
+func (c *call) hold() bool {
+	select {
+	case c.s.holders <- struct{}{}:
+		return true
+	case <-c.r.Context().Done():
+		return false
+	}
+}
+
+func (c *call) letGo() { <-c.s.holders }
 
 // unavailable says that the broker cannot do it now, or not any more.
 func unavailable(err error) error {
@@ -401,12 +422,10 @@ func fetch(c *call) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case c.s.fetches <- struct{}{}:
-		defer func() { <-c.s.fetches }()
-	case <-c.r.Context().Done():
+	if !c.hold() {
 		return nil
 	}
+	defer c.letGo()
 	var got []fetched
 	err = c.inMessages(func(s *broker.Session) error {
 		var err error
@@ -520,7 +539,11 @@ func (c *call) showFetched(got []fetched, o order) error {
 	h := c.w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Content-Type", "application/json")
-	control := http.NewResponseController(c.w)
+	size := 0
+	for i := range got {
+		size += len(got[i].body) + len(got[i].shown.Properties.Properties) + fetchedCost
+	}
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(answerTimeout + time.Duration(size/fetchedRate)*time.Second))
 	out := bufio.NewWriterSize(c.w, 64<<10)
 	encode := encoder(out)
 	sep := "["
@@ -531,7 +554,6 @@ func (c *call) showFetched(got []fetched, o order) error {
 		m := got[i].shown
 		m.Payload, m.Encoding = showPayload(got[i].body, o.text)
 		got[i].body = nil
-		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout))
 		_, _ = out.WriteString(sep)
 		sep = ","
 		if err := encode.Encode(m); err != nil {

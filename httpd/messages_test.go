@@ -1,9 +1,11 @@
 package httpd
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -249,4 +251,42 @@ func TestPublishersAreHeldUpHereToo(t *testing.T) {
 	m := manage(t, b)
 	m.expect("POST", toQ, `{"routing_key":"q","properties":{},"payload":"","payload_encoding":"string"}`, 503,
 		`{"error":"service_unavailable","reason":"publishers are held up: the broker is low on disk"}`)
+}
+
+// Requests that hold large messages wait for each other; who has gone waits no more.
+func TestFewHoldLargeMessages(t *testing.T) {
+	m := newManaged(t)
+	m.expect("PUT", "/api/queues/%2F/q", `{}`, 201, "")
+	for range maxHolders {
+		m.s.holders <- struct{}{}
+	}
+	const get, order = "/api/queues/%2F/q/get", `{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}`
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan int)
+	for _, path := range []string{get, toQ} {
+		go func() {
+			r := httptest.NewRequestWithContext(ctx, "POST", path, strings.NewReader(order))
+			r.ContentLength = maxBody + 1
+			r.RemoteAddr = "127.0.0.1:1"
+			r.SetBasicAuth("guest", "guest")
+			w := httptest.NewRecorder()
+			m.s.http.Handler.ServeHTTP(w, r)
+			served <- w.Body.Len()
+		}()
+	}
+	// A small message waits for nobody.
+	m.expect("POST", toQ, `{"routing_key":"q","properties":{},"payload":"hi","payload_encoding":"string"}`, 200, `{"routed":true}`)
+	cancel()
+	for range 2 {
+		if n := <-served; n > 0 {
+			t.Errorf("%d bytes for who has gone", n)
+		}
+	}
+	<-m.s.holders
+	if got := m.fetched(get, order); len(got) != 1 {
+		t.Error(got)
+	}
+	if len(m.s.holders) != maxHolders-1 {
+		t.Errorf("%d places are taken", len(m.s.holders))
+	}
 }

@@ -98,8 +98,8 @@ func peek(c *call) error {
 		return err
 	}
 	select {
-	case c.s.fetches <- struct{}{}:
-		defer func() { <-c.s.fetches }()
+	case c.s.holders <- struct{}{}:
+		defer func() { <-c.s.holders }()
 	case <-c.r.Context().Done():
 		return nil
 	}

@@ -139,7 +139,7 @@ type Server struct {
 	monitor   atomic.Pointer[monitor.Monitor]
 	listeners atomic.Pointer[[]Listener]
 	stopping  atomic.Bool
-	fetches   chan struct{} // one value for each request that holds messages
+	holders   chan struct{} // one value for each request that may hold large messages
 	sessions  page.Sessions[proof]
 }
 
@@ -157,7 +157,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: o, fetches: make(chan struct{}, maxFetches)}
+	s := &Server{opts: o, holders: make(chan struct{}, maxHolders)}
 	s.http = http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,
