@@ -172,6 +172,7 @@ func TestTheMemoryLimitIsAShareOrASize(t *testing.T) {
 			t.Errorf("%s: %d, want %d; the collector has %d", text, got, want, collector)
 		}
 	}
+	t.Setenv("GOMEMLIMIT", "100MiB")
 	debug.SetMemoryLimit(100 << 20)
 	if c := (Config{MemoryLimit: share{bytes: 1 << 30}}); c.memoryLimit(log) != 1<<30 || debug.SetMemoryLimit(-1) != 100<<20 {
 		t.Error("what GOMEMLIMIT says was raised")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -319,11 +320,12 @@ func (c *Config) memoryLimit(log *slog.Logger) int64 {
 		}
 		limit = total / 100 * percent
 	}
+	collector := limit
 	if limit == 0 {
-		return -1
+		limit, collector = -1, math.MaxInt64
 	}
-	if debug.SetMemoryLimit(-1) > limit {
-		debug.SetMemoryLimit(limit)
+	if os.Getenv("GOMEMLIMIT") == "" || debug.SetMemoryLimit(-1) > collector {
+		debug.SetMemoryLimit(collector)
 	}
 	return limit
 }

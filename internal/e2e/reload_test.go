@@ -43,20 +43,22 @@ func TestSIGHUPReadsTheConfigurationAgain(t *testing.T) {
 	}
 
 	configure(`max-message-size = "1KiB"`, `channel-max = 20`, `frame-max = "256KiB"`, `log-level = "debug"`,
-		`disk-free-limit = "1000TB"`, `http-addr = "127.0.0.1:1"`, `data-dir = "elsewhere"`)
+		`disk-free-limit = "1000TB"`, `memory-limit = "1MiB"`, `http-addr = "127.0.0.1:1"`, `data-dir = "elsewhere"`)
 	reload()
-	p.awaitLog(t, "changed=log-level,disk-free-limit,max-message-size,channel-max", 1)
+	p.awaitLog(t, "changed=log-level,disk-free-limit,memory-limit,max-message-size,channel-max", 1)
 	// What flags say stays, also that the data directory and the listener are those of the command line.
 	if n, frame := tuned(); n != 20 || frame != 64<<10 {
 		t.Errorf("%d channels, frames of %d", n, frame)
 	}
 	p.awaitLog(t, "level=DEBUG", 1)
 	p.awaitLog(t, `disk alarm changed" low=true`, 1)
+	p.awaitLog(t, `memory alarm changed" low=true`, 1)
 	p.awaitLog(t, "alarm: publishers are not read", 1)
 	configure(`max-message-size = "1KiB"`, `default-vhost = "other"`)
 	reload()
 	p.awaitLog(t, "restart it", 1)
 	p.awaitLog(t, "options=default-vhost", 1)
+	p.awaitLog(t, `memory alarm changed" low=false`, 1)
 	p.awaitLog(t, "alarm over: publishers are read again", 1)
 	// The first connection has what it began with, a new one the new limits.
 	if !confirmed(t, ch, "", q, text(strings.Repeat("x", 2000))) {
