@@ -10,7 +10,7 @@ ROUNDS   ?= 200
 
 # Packages with goroutines of their own are tested a second time under the race
 # detector; allocation counts are only true without it, so both runs stand.
-RACE := ./internal/... ./access/... ./wal/... ./segment/... ./index/... ./store/... ./broker/... ./amqpd/... ./monitor/... ./exporter/... ./httpd/... ./bench/... ./cmd/...
+RACE := ./internal/... ./access/... ./audit/... ./wal/... ./segment/... ./index/... ./store/... ./broker/... ./amqpd/... ./monitor/... ./exporter/... ./definitions/... ./httpd/... ./bench/... ./cmd/...
 
 SCALE    ?= 1
 
