@@ -182,12 +182,19 @@ export function Arguments(p: {
   known?: readonly Known[];
   hint?: ComponentChildren;
 }): JSX.Element {
-  const set = (i: number, change: Partial<Arg>) => p.onChange(p.value.map((a, j) => (j === i ? { ...a, ...change } : a)));
+  // As they are now: two changes may come before the first is drawn.
+  const now = useRef(p.value);
+  now.current = p.value;
+  const put = (list: Arg[]) => {
+    now.current = list;
+    p.onChange(list);
+  };
+  const set = (i: number, change: Partial<Arg>) => put(now.current.map((a, j) => (j === i ? { ...a, ...change } : a)));
   const focus = useRef<"key" | "value" | undefined>(undefined);
   const box = useRef<HTMLDivElement>(null);
   const add = (a: Arg, at: "key" | "value") => {
     focus.current = at;
-    p.onChange([...p.value, a]);
+    put([...now.current, a]);
   };
   useEffect(() => {
     if (!focus.current) return;
@@ -254,7 +261,7 @@ export function Arguments(p: {
                 type="button"
                 class="button quiet icon"
                 aria-label={"Remove " + (a.key || "argument")}
-                onClick={() => p.onChange(p.value.filter((_, j) => j !== i))}
+                onClick={() => put(now.current.filter((_, j) => j !== i))}
               >
                 <CloseIcon />
               </button>

@@ -166,7 +166,8 @@ const places = [
 
 /** settled waits until nothing on the page is still to come. */
 async function settled(page) {
-  await page.locator(".empty", { hasText: /^…$/ }).waitFor({ state: "detached" });
+  const coming = page.locator(".empty", { hasText: /^…$/ });
+  await until("all that is to come is there", async () => (await coming.count()) === 0);
   await page.waitForLoadState("networkidle");
 }
 
