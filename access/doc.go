@@ -18,7 +18,9 @@
 // made anew with each process, so that a thousand connections that come back cost
 // one argon2. A wrong password leaves nothing there, and a changed one passes no
 // more, since the stored hash is part of what is remembered. Checks wait for each
-// other, so that they take half of the processors at most, and 19 MiB each.
+// other, so that they take half of the processors at most, and 19 MiB each; passwords
+// that are hashed, such as those of an import, wait likewise. A refusal costs that much
+// at least, whatever the stored hash costs.
 //
 // # Tags
 //

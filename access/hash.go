@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -66,7 +67,18 @@ func (c cost) text(salt, sum []byte) Hash {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(sum))}
 }
 
+// sums has one value for each sum that is being made. Each takes its memory: a hundred
+// users who are made at once must not take a hundred times that.
+var sums = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
+
+// summing is told by tests when a sum begins and when it ends.
+var summing = func(begins bool) {}
+
 func (c cost) sum(password string, salt []byte, size int) []byte {
+	sums <- struct{}{}
+	defer func() { <-sums }()
+	summing(true)
+	defer summing(false)
 	return argon2.IDKey([]byte(password), salt, c.time, c.memory, c.lanes, uint32(size))
 }
 
@@ -155,6 +167,12 @@ func (p *parsed) argon(text string) error {
 		return errHash
 	}
 	return nil
+}
+
+// cheap tells that a check costs less than one of a hash that is made here.
+func (h Hash) cheap() bool {
+	p, err := h.parse()
+	return err != nil || p.algorithm != Argon2id || uint64(p.cost.memory)*uint64(p.cost.time) < uint64(usual.memory)*uint64(usual.time)
 }
 
 // Verify tells whether the hash is that of a password. It takes as long as the

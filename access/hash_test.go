@@ -1,7 +1,10 @@
 package access
 
 import (
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -122,4 +125,33 @@ func FuzzHashes(f *testing.F) {
 		}
 		h.Verify("password")
 	})
+}
+
+// Each takes 19 MiB: users who are made at once, by an import or by many requests, must
+// not take the machine's memory.
+func TestPasswordsAreHashedAFewAtATime(t *testing.T) {
+	var now, most atomic.Int64
+	summing = func(begins bool) {
+		if !begins {
+			now.Add(-1)
+			return
+		}
+		n := now.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+	}
+	t.Cleanup(func() { summing = func(bool) {} })
+	small := cost{memory: 1 << 10, time: 4, lanes: 1}
+	var all sync.WaitGroup
+	for range 16 * runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			if h := small.hash("x"); !h.Verify("x") {
+				t.Error("the right password is refused")
+			}
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n < 1 || n > int64(runtime.GOMAXPROCS(0)) {
+		t.Errorf("%d are hashed at a time", n)
+	}
 }

@@ -71,8 +71,8 @@ func (v *Verifier) Check(l *Login, h Hash, password string) bool {
 		return true
 	}
 	if !v.verify(h, password) {
-		if h.Algorithm != Argon2id {
-			v.verify(v.decoy, password) // so that nobody learns who has an old hash
+		if h.cheap() {
+			v.verify(v.decoy, password) // so that nobody learns who has an old hash, or a known password
 		}
 		return false
 	}
