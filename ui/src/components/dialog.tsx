@@ -2,7 +2,7 @@
 // focus back to where it was.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "../api.ts";
 import { answered, refreshAll } from "../live.ts";
 import { CloseIcon } from "./icons.tsx";
@@ -16,7 +16,7 @@ export function Dialog(p: {
 }): JSX.Element {
   const ref = useRef<HTMLDialogElement>(null);
   const title = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const d = ref.current;
     if (!d) return;
     const before = document.activeElement;

@@ -1,7 +1,7 @@
 // Fields, and the editor for AMQP's tables of arguments.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { CloseIcon } from "./icons.tsx";
 
 export function Field(p: { label: string; hint?: ComponentChildren; children: (id: string) => ComponentChildren }): JSX.Element {
@@ -196,7 +196,8 @@ export function Arguments(p: {
     focus.current = at;
     put([...now.current, a]);
   };
-  useEffect(() => {
+  // At once, before the next key is pressed.
+  useLayoutEffect(() => {
     if (!focus.current) return;
     const rows = box.current?.querySelectorAll(".arg");
     const last = rows?.[rows.length - 1];
