@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -250,7 +249,7 @@ func (c *call) fromBasic() error {
 
 // authenticate checks a password, after which the call is that user's.
 func (c *call) authenticate(name, password string) error {
-	u, err := c.b.Authenticate(name, password, loopback(c.r.RemoteAddr))
+	u, err := c.b.Authenticate(name, password, fromHere(c.r))
 	if err == nil {
 		c.login = u
 		c.user, err = c.b.User(u.Name) // its tags of now
@@ -261,7 +260,7 @@ func (c *call) authenticate(name, password string) error {
 		return nil
 	}
 	what, cause := "login to the management API was refused", "wrong name or password"
-	if !c.b.MayComeFrom(name, loopback(c.r.RemoteAddr)) {
+	if !c.b.MayComeFrom(name, fromHere(c.r)) {
 		what += ": the user may come from this machine only (--loopback-users)"
 		cause = "the user may come from this machine only"
 	}
@@ -271,15 +270,6 @@ func (c *call) authenticate(name, password string) error {
 }
 
 const realm = `Basic realm="RabbitMQ Management"`
-
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
 
 // has tells whether the user's tags give it a role.
 func (c *call) has(r role) bool {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -89,7 +90,7 @@ func (m *managed) session(vhost string) *broker.Session {
 // as asks as a user; "" is nobody. Passwords are pw, guest's is guest.
 func (m *managed) as(user, method, path, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.RemoteAddr = "127.0.0.1:1234"
+	r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:15672"
 	switch user {
 	case "":
 	case "guest":
@@ -440,14 +441,49 @@ func TestTagsDecideWhoMay(t *testing.T) {
 // guest comes from this machine only.
 func TestGuestsFromAfar(t *testing.T) {
 	m := newManaged(t)
-	for addr, code := range map[string]int{"192.0.2.1:1": 401, "[::1]:1": 200, "nonsense": 401} {
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		addr, host, header string
+		code               int
+	}{
+		{"127.0.0.1:1", "127.0.0.1:15672", "", 200},
+		{"[::1]:1", "[::1]:15672", "", 200},
+		{"127.0.0.1:1", "localhost", "", 200},
+		{"127.0.0.1:1", "LocalHost.:15672", "", 200},
+		{"127.0.0.1:1", "mq.localhost:15672", "", 200},
+		{"127.0.0.1:1", own + ":15672", "", 200},
+		{"127.0.0.1:1", "", "", 200},
+		{"192.0.2.1:1", "127.0.0.1:15672", "", 401},
+		{"nonsense", "127.0.0.1:15672", "", 401},
+		// A name that leads here, to a browser that takes it for a stranger's site.
+		{"127.0.0.1:1", "rebound.example.org:15672", "", 401},
+		{"127.0.0.1:1", "localhost.example.org", "", 401},
+		// A proxy on this machine.
+		{"127.0.0.1:1", "mq.example.org", "", 401},
+		{"127.0.0.1:1", "203.0.113.1", "", 401},
+		{"127.0.0.1:1", "127.0.0.1:15672", "X-Forwarded-For", 401},
+		{"127.0.0.1:1", "127.0.0.1:15672", "Forwarded", 401},
+		{"127.0.0.1:1", "127.0.0.1:15672", "x-real-ip", 401},
+	} {
 		r := httptest.NewRequest("GET", "/api/whoami", nil)
-		r.RemoteAddr = addr
+		r.RemoteAddr, r.Host = c.addr, c.host
+		if c.header != "" {
+			r.Header.Set(c.header, "192.0.2.1")
+		}
 		r.SetBasicAuth("guest", "guest")
 		w := httptest.NewRecorder()
 		m.s.http.Handler.ServeHTTP(w, r)
-		if w.Code != code {
-			t.Errorf("from %s: %d", addr, w.Code)
+		if w.Code != c.code {
+			t.Errorf("from %s to %s %s: %d", c.addr, c.host, c.header, w.Code)
+		}
+		// Others come from everywhere.
+		r.SetBasicAuth("uadministrator", "pw")
+		w = httptest.NewRecorder()
+		if m.s.http.Handler.ServeHTTP(w, r); w.Code != 200 {
+			t.Errorf("an ordinary user from %s to %s %s: %d", c.addr, c.host, c.header, w.Code)
 		}
 	}
 }
@@ -483,7 +519,7 @@ func FuzzRequests(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r.RemoteAddr = "127.0.0.1:1"
+		r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1:15672"
 		r.SetBasicAuth("uadministrator", "pw")
 		w := httptest.NewRecorder()
 		m.s.http.Handler.ServeHTTP(w, r)

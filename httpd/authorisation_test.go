@@ -78,7 +78,7 @@ type subject struct {
 
 func (m *managed) ask(user, password, method, path, body string) (int, string) {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.RemoteAddr = "127.0.0.1:1234"
+	r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:15672"
 	r.Header.Set("Content-Type", "application/json")
 	if user != "" {
 		r.SetBasicAuth(user, password)

@@ -219,7 +219,7 @@ func TestAnOperatorClosesConnections(t *testing.T) {
 	c := newConnected(t)
 	shut := func(path string, reason ...string) int {
 		r := httptest.NewRequest(http.MethodDelete, path, nil)
-		r.RemoteAddr = "127.0.0.1:1234"
+		r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:15672"
 		r.SetBasicAuth("guest", "guest")
 		if reason != nil {
 			r.Header["X-Reason"] = reason

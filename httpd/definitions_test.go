@@ -68,7 +68,7 @@ func (m *managed) form(path, field, text string) *httptest.ResponseRecorder {
 	_ = f.Close()
 	r := httptest.NewRequest("POST", path, &body)
 	r.Header.Set("Content-Type", f.FormDataContentType())
-	r.RemoteAddr = "127.0.0.1:1"
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1:15672"
 	r.SetBasicAuth("guest", "guest")
 	w := httptest.NewRecorder()
 	m.s.http.Handler.ServeHTTP(w, r)
@@ -89,7 +89,7 @@ func TestDefinitionsAreTakenFromForms(t *testing.T) {
 	}
 	r := httptest.NewRequest("POST", "/api/definitions", strings.NewReader("nonsense"))
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
-	r.RemoteAddr = "127.0.0.1:1"
+	r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1:15672"
 	r.SetBasicAuth("guest", "guest")
 	w := httptest.NewRecorder()
 	m.s.http.Handler.ServeHTTP(w, r)

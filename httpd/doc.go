@@ -107,7 +107,8 @@
 //	bindings.go connections.go channels.go overview.go nodes.go storage.go checks.go
 //	           a resource each, with the table of its paths
 //	rates.go   rates and samples in answers
-//	session.go logins of the page
+//	session.go origin.go
+//	           logins of the page; who comes from this machine
 //	audit.go   what stands in the audit log
 //	declare.go queues, exchanges and bindings that are made and deleted
 //	messages.go peek.go

@@ -267,7 +267,7 @@ func TestFewHoldLargeMessages(t *testing.T) {
 		go func() {
 			r := httptest.NewRequestWithContext(ctx, "POST", path, strings.NewReader(order))
 			r.ContentLength = maxBody + 1
-			r.RemoteAddr = "127.0.0.1:1"
+			r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1:15672"
 			r.SetBasicAuth("guest", "guest")
 			w := httptest.NewRecorder()
 			m.s.http.Handler.ServeHTTP(w, r)

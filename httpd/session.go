@@ -63,7 +63,7 @@ func (c *call) fromSession() error {
 	if !ok {
 		return errSession
 	}
-	now, err := c.b.LookUpUser(name, loopback(c.r.RemoteAddr))
+	now, err := c.b.LookUpUser(name, fromHere(c.r))
 	if err == nil {
 		c.user, err = c.b.User(name)
 	}

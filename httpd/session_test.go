@@ -355,7 +355,7 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body, cookie, header string) {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			r := httptest.NewRequest(method, "http://127.0.0.1:15672/page/session", strings.NewReader(body))
-			r.RemoteAddr = "127.0.0.1:1234"
+			r.RemoteAddr, r.Host = "127.0.0.1:1234", "127.0.0.1:15672"
 			r.Header["Cookie"], r.Header["X-Leveret-Page"] = []string{cookie}, []string{header}
 			w := httptest.NewRecorder()
 			m.s.http.Handler.ServeHTTP(w, r)
