@@ -129,7 +129,7 @@ export function StoragePage(_: PageProps): JSX.Element {
               title="Median of the batches that share one sync; a batch is what came at once from one client"
             />
             <Stat label="… at most" value={count(s.wal.group.max)} title="The most batches that shared one sync" />
-            <Stat label="Space" value={times(s.space_amplification)} title="Bytes on disk for each that is alive" />
+            <Space of={s} />
             <Stat label="Written" value={times(s.write_amplification)} title="Bytes written for each that was published" />
           </div>
           <div class="cols">
@@ -177,6 +177,20 @@ export function StoragePage(_: PageProps): JSX.Element {
         </div>
       )}
     </>
+  );
+}
+
+/** Space is what lies on disk; where little is alive its share says nothing. */
+function Space(p: { of: Storage }): JSX.Element {
+  const { log, segments, large } = p.of.tiers;
+  const live = log.live + segments.live + large.live;
+  return (
+    <Stat
+      label="On disk"
+      value={bytes(log.bytes + segments.bytes + large.bytes)}
+      {...(live >= 1 << 20 ? { unit: times(p.of.space_amplification) } : {})}
+      title={`${bytes(live)} of it belong to messages that are not gone`}
+    />
   );
 }
 

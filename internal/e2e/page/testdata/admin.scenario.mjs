@@ -125,8 +125,10 @@ scenario("policies", {}, async (user) => {
   await user.button("Add", dialog).click();
   await dialog.getByRole("alert").filter({ hasText: "empty" }).waitFor();
   await user.button("message-ttl", dialog).click();
-  await page.keyboard.type("60000"); // the focus went to the value
+  await dialog.locator(".arg-value:focus").waitFor();
+  await page.keyboard.type("60000");
   await user.button("max-length", dialog).click();
+  await dialog.locator(".arg:last-child .arg-value:focus").waitFor();
   await page.keyboard.type("500");
   await user.shot("dialog");
   await user.button("Add", dialog).click();
@@ -151,9 +153,10 @@ scenario("policies", {}, async (user) => {
   await user.button("Add operator policy").click();
   dialog = user.dialog("Add operator policy");
   await dialog.getByLabel("Name", { exact: true }).fill("bound");
-  await dialog.getByLabel("Pattern").fill(".*");
+  await dialog.getByLabel("Pattern").fill("^bound\\.");
   same(await dialog.getByRole("button", { name: "dead-letter-exchange" }).count(), 0, "what an operator policy cannot say");
   await user.button("max-length", dialog).click();
+  await dialog.locator(".arg:last-child .arg-value:focus").waitFor();
   await page.keyboard.type("1000000");
   await user.button("Add", dialog).click();
   await user.row("bound").getByText("max-length 1000000").waitFor();

@@ -166,8 +166,7 @@ const places = [
 
 /** settled waits until nothing on the page is still to come. */
 async function settled(page) {
-  const coming = page.locator(".empty", { hasText: /^…$/ });
-  await until("all that is to come is there", async () => (await coming.count()) === 0);
+  await until("all is there", async () => (await page.locator(".empty", { hasText: /^…$/ }).count()) === 0);
   await page.waitForLoadState("networkidle");
 }
 
