@@ -123,7 +123,7 @@ func TestRabbitMQsDefinitionsTravelWithoutLoss(t *testing.T) {
 	text := read(t, "rabbitmq-3.10.8.json")
 	want := normal(t, text)
 	b := open(t, vfs.NewMem())
-	if r := mustImport(t, b, text, ""); len(r.Warnings) > 0 {
+	if r := mustImport(t, b, text, ""); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "policy 'ha'") {
 		t.Errorf("%q", r.Warnings)
 	}
 	same(t, "after the import", exported(t, b, ""), want)
@@ -379,6 +379,15 @@ func TestWhatIsThereStaysOrBecomesAsItIsDefined(t *testing.T) {
 	}
 }
 
+func TestWarningsTellOfPoliciesForAClusterOnly(t *testing.T) {
+	r := mustImport(t, open(t, vfs.NewMem()), []byte(`{"policies":[
+		{"vhost":"/","name":"ha","pattern":"^ha","definition":{"ha-mode":"all","ha-sync-mode":"automatic","max-length":5}},
+		{"vhost":"/","name":"bounded","pattern":"^b","definition":{"max-length":5}}]}`), "")
+	if len(r.Warnings) != 1 || r.Warnings[0] != "policy 'ha' in vhost '/' is kept, but its ha-mode, ha-sync-mode mean nothing here: there is one node" {
+		t.Errorf("%q", r.Warnings)
+	}
+}
+
 func TestWarningsTellWhatIsLeftOut(t *testing.T) {
 	b := open(t, vfs.NewMem())
 	var bindings []string
@@ -497,7 +506,13 @@ func TestFilesAndFoldersAreLoaded(t *testing.T) {
 	if _, err := Load(b, filepath.Join(dir, "missing.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-	if _, err := Load(b, filepath.Join(dir, "notes.txt")); !errors.Is(err, ErrJSON) {
+	if _, err := Load(b, filepath.Join(dir, "notes.txt")); !errors.Is(err, ErrJSON) || !strings.Contains(err.Error(), "line 1: invalid character") {
+		t.Error(err)
+	}
+	if _, err := Load(b, write("31-bad.json", "{\n \"queues\": [\n")); !errors.Is(err, ErrJSON) || !strings.Contains(err.Error(), "line 3: unexpected end") {
+		t.Error(err)
+	}
+	if _, err := Load(b, write("32-bad.json", "[]")); !errors.Is(err, ErrJSON) || !strings.Contains(err.Error(), "not an object with users") {
 		t.Error(err)
 	}
 }

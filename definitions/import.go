@@ -65,6 +65,11 @@ func (d *Definitions) Import(b Broker) (Report, error) {
 	for _, p := range d.parameters {
 		warnings = append(warnings, fmt.Sprintf("parameter '%s' of '%s' in vhost '%s' is kept, and means nothing here", p.Name, p.Component, p.VHost))
 	}
+	for _, p := range d.policies {
+		if keys := p.policy.Definition.Meaningless(); len(keys) > 0 {
+			warnings = append(warnings, fmt.Sprintf("policy '%s' in vhost '%s' is kept, but its %s mean nothing here: there is one node", p.policy.Name, p.vhost, strings.Join(keys, ", ")))
+		}
+	}
 	if more := len(warnings) - maxWarnings; more > 0 {
 		warnings = append(warnings[:maxWarnings], fmt.Sprintf("and %d more", more))
 	}

@@ -1,6 +1,9 @@
 package definitions
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,7 +27,7 @@ func Load(b Broker, path string) (Report, error) {
 		}
 		d, err := Parse(text, "")
 		if err != nil {
-			return r, fmt.Errorf("definitions in %s: %w", file, err)
+			return r, fmt.Errorf("definitions in %s: %w", file, explain(text, err))
 		}
 		one, err := d.Import(b)
 		r.Warnings = append(r.Warnings, one.Warnings...)
@@ -48,10 +51,23 @@ func Check(path string) error {
 			return err
 		}
 		if _, err := Parse(text, ""); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("%s: %w", file, explain(text, err))
 		}
 	}
 	return nil
+}
+
+// explain says where a text stops being JSON.
+func explain(text []byte, err error) error {
+	if !errors.Is(err, ErrJSON) {
+		return err
+	}
+	var syntax *json.SyntaxError
+	if !errors.As(json.Unmarshal(text, new(any)), &syntax) {
+		return fmt.Errorf("%w: not an object with users, vhosts, queues and so on", err)
+	}
+	line := 1 + bytes.Count(text[:min(int(syntax.Offset), len(text))], []byte("\n"))
+	return fmt.Errorf("%w: line %d: %w", err, line, syntax)
 }
 
 func filesAt(path string) ([]string, error) {

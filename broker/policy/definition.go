@@ -67,6 +67,18 @@ var foreign = [...][]string{
 
 // validate reports the first value that is wrong, and else the keys that are not
 // known.
+// Meaningless are the keys that are taken and change nothing on one node, sorted.
+func (d Definition) Meaningless() []string {
+	var names []string
+	for name := range d {
+		if strings.HasPrefix(name, "ha-") || name == "queue-master-locator" || name == "queue-leader-locator" || name == "initial-cluster-size" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 func (d Definition) validate(role Role) error {
 	if len(d) == 0 {
 		return errors.New("no policy provided")

@@ -246,15 +246,17 @@ func TestLogWithWrongArguments(t *testing.T) {
 		code int
 		want string
 	}{
-		"log frob":                                         {exitUsage, `unknown command "frob": see leveret log --help`},
-		"log stat surplus":                                 {exitUsage, "unexpected argument"},
-		"log stat --nonsense":                              {exitUsage, "unknown flag"},
-		"log salvage":                                      {exitUsage, "--to is missing"},
-		"log dump --from x":                                {exitUsage, "invalid argument"},
-		"log dump --from 20 --to 10":                       {exitUsage, "--to 10 is before --from 20"},
-		"log stat --data-dir /no/such/directory":           {exitFailure, "/no/such/directory: no Leveret data here"},
-		"log verify --data-dir " + empty:                   {exitFailure, "name the data directory with --data-dir"},
-		"log salvage --to x --data-dir " + empty:           {exitFailure, "no Leveret data here"},
+		"log frob":                               {exitUsage, `unknown command "frob": see leveret log --help`},
+		"list_queues":                            {exitUsage, `"list_queues" is a command of rabbitmqctl: make a link of that name to leveret`},
+		"queues":                                 {exitUsage, `unknown command "queues": see leveret --help`},
+		"log stat surplus":                       {exitUsage, "unexpected argument"},
+		"log stat --nonsense":                    {exitUsage, "unknown flag"},
+		"log salvage":                            {exitUsage, "--to is missing"},
+		"log dump --from x":                      {exitUsage, "invalid argument"},
+		"log dump --from 20 --to 10":             {exitUsage, "--to 10 is before --from 20"},
+		"log stat --data-dir /no/such/directory": {exitFailure, "/no/such/directory: no Leveret data here"},
+		"log verify --data-dir " + empty:         {exitFailure, "name the data directory with --data-dir"},
+		"log salvage --to x --data-dir " + empty: {exitFailure, "no Leveret data here"},
 		"log salvage --data-dir " + full + " --to " + full: {exitFailure, "salvage to somewhere else"},
 	} {
 		out, errs, code := leveret(t, strings.Fields(args)...)

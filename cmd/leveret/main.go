@@ -70,6 +70,9 @@ func newRoot() *cobra.Command {
 		// Unknown commands are usage errors, as unknown flags are.
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
+				if rabbitmqctl.Knows(args[0]) {
+					return usageError{fmt.Errorf("%q is a command of rabbitmqctl: make a link of that name to leveret, or see leveret --help", args[0])}
+				}
 				return usageError{fmt.Errorf("unknown command %q: see leveret --help", args[0])}
 			}
 			return nil

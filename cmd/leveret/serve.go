@@ -166,8 +166,10 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 	health.SetBroker(b)
 	metrics.SetSource(exporter.Watched(b, watch))
 	stats := b.Stats()
+	queues := 0 // with those that definitions have brought
+	b.EachQueue(func(broker.QueueSample) bool { queues++; return true })
 	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "metrics", metrics.addr, "data", cfg.DataDir,
-		"queues", stats.Queues, "messages", stats.Messages,
+		"queues", queues, "messages", stats.Messages,
 		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
 	supervisor.ready("serving")
 	r := &running{cfg: cfg, again: again, log: log, level: minimum, source: source, srv: srv, b: b, told: supervisor}
@@ -216,7 +218,7 @@ func (r *running) wait(ctx context.Context, hangup <-chan os.Signal, served <-ch
 func loadDefinitions(b *broker.Broker, path string, log *slog.Logger) error {
 	report, err := definitions.Load(b.ActingFor(audit.Actor{Interface: "boot"}), path)
 	if err != nil {
-		return fmt.Errorf("definitions %s cannot be imported: %w; correct the file, or start without --load-definitions", path, err)
+		return fmt.Errorf("the file of --load-definitions cannot be imported: %w; correct the file, or start without it", err)
 	}
 	for _, warning := range report.Warnings {
 		log.Warn("definitions: "+warning, "file", path)

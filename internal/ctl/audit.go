@@ -3,6 +3,7 @@ package ctl
 import (
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,12 +38,21 @@ func (a *app) newAudit() *cobra.Command {
 			items = append(items, page...)
 			q.Set("before", strconv.FormatInt(page[len(page)-1].Int("index"), 10))
 		}
-		return a.show(items, text("TIME", "time"), text("EVENT", "event"), text("USER", "user"), text("FROM", "from"), text("BY", "interface"),
+		return a.show(items, column{title: "TIME", show: timeText}, text("EVENT", "event"), text("USER", "user"), text("FROM", "from"), text("BY", "interface"),
 			column{title: "OBJECT", show: objectText}, text("DETAIL", "detail"))
 	})
 	cmd.Flags().IntVar(&n, "count", 50, "at most so `many`")
 	cmd.Flags().StringVar(&kind, "type", "", "only that `event`, as login.refused")
 	return cmd
+}
+
+// timeText is the time of an entry to the millisecond, so that all are as wide.
+func timeText(o mgmt.Object) string {
+	at, err := time.Parse(time.RFC3339Nano, o.Text("time"))
+	if err != nil {
+		return show(o.Field("time"))
+	}
+	return at.Format("2006-01-02T15:04:05.000Z07:00")
 }
 
 func objectText(o mgmt.Object) string {

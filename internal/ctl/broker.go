@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -44,11 +45,11 @@ func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object, storage mgmt.Objec
 			fmt.Fprintf(a.out, "%s  %s\n", a.paint.Text(terminal.Bold, terminal.Pad(name, 12, false)), text)
 		}
 	}
-	version := o.Text("leveret_version")
-	if version != "" {
-		version = "Leveret " + version + ", "
+	version := "RabbitMQ " + o.Text("rabbitmq_version")
+	if own := o.Text("leveret_version"); own != "" {
+		version = "Leveret " + own + ", as " + version
 	}
-	line("broker", version+"as RabbitMQ "+o.Text("rabbitmq_version"))
+	line("broker", version)
 	line("cluster", o.Text("cluster_name"))
 	for _, n := range nodes {
 		line("node", n.Text("name"))
@@ -101,7 +102,8 @@ func fsyncText(o mgmt.Object) string {
 	if o.Int("wal.fsync.count") == 0 {
 		return ""
 	}
-	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, longest %.1f ms; %.0f records together", o.Float("wal.fsync.p50_ms"), o.Float("wal.fsync.p99_ms"), o.Float("wal.fsync.max_ms"), o.Float("wal.group.mean"))
+	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms, longest %.1f ms; %s together", o.Float("wal.fsync.p50_ms"), o.Float("wal.fsync.p99_ms"), o.Float("wal.fsync.max_ms"),
+		terminal.Plural(int(math.Round(o.Float("wal.group.mean"))), "record"))
 }
 
 func address(l mgmt.Object) string {

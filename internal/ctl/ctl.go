@@ -81,7 +81,7 @@ func (a *app) prepare(cmd *cobra.Command) {
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
 			if err := args(cmd, given); err != nil {
-				return usage("%v: usage: %s", err, cmd.UseLine())
+				return usage("%s: usage: %s", counted(cmd, given), cmd.UseLine())
 			}
 			return nil
 		}
@@ -104,6 +104,20 @@ func (a *app) prepare(cmd *cobra.Command) {
 		}
 		return run(cmd, args)
 	}
+}
+
+// counted says what is wrong with the number of arguments.
+func counted(cmd *cobra.Command, given []string) string {
+	few := len(strings.Fields(cmd.Use)) - 1 - strings.Count(cmd.Use, "[")
+	switch {
+	case len(given) < few && len(given) == 0 && few == 1:
+		return "an argument is missing"
+	case len(given) < few:
+		return fmt.Sprintf("%d of %d arguments are missing", few-len(given), few)
+	case few == 1 && (cmd.Name() == "add" || cmd.Name() == "passwd") && cmd.Parent().Name() == "user":
+		return "a password does not stand on the command line, where others see it: it is asked for, or a line of standard input"
+	}
+	return fmt.Sprintf("unexpected argument %q", given[len(given)-1])
 }
 
 // open finds out whom to ask.

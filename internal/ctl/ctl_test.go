@@ -208,6 +208,24 @@ func TestPermissionsPoliciesAndLimits(t *testing.T) {
 		w.run("policy", "list")+w.run("policy", "list", "--operator")+w.run("limit", "list"))
 }
 
+func TestFieldsThatNoObjectHasAreTold(t *testing.T) {
+	w := newWorld(t)
+	w.run("queue", "declare", "q")
+	if r := execute("", "queue", "list", "--columns", "name,nome"); r.code != 0 || r.errs != "leveret: no field \"nome\" in any of these: --json shows all that there are\n" {
+		t.Errorf("%+v", r)
+	}
+	if r := execute("", "queue", "list", "--columns", "name,messages"); r.errs != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestPatternsAreShownAsTheyWereGiven(t *testing.T) {
+	w := newWorld(t)
+	if got := w.run("permission", "set", "guest", `^a\.`, `.*`, ``); !strings.Contains(got, `configure "^a\.", write ".*", read ""`) {
+		t.Error(got)
+	}
+}
+
 func TestBindingsAreFoundByTheirKey(t *testing.T) {
 	w := newWorld(t)
 	w.run("exchange", "declare", "x", "--type", "topic", "--arg", "alternate-exchange=amq.fanout")
@@ -232,7 +250,13 @@ func TestExitCodesTellWhatToDo(t *testing.T) {
 	w := newWorld(t)
 	w.refuse(codeUsage, "unknown command", "queue", "lsit")
 	w.refuse(codeUsage, "usage: leveret queue purge NAME", "queue", "purge")
-	w.refuse(codeUsage, "is not a URL", "status", "--url", "nonsense")
+	w.refuse(codeUsage, "an argument is missing: usage: leveret queue peek NAME", "queue", "peek")
+	w.refuse(codeUsage, "1 of 2 arguments are missing", "binding", "add", "x")
+	w.refuse(codeUsage, `unexpected argument "b"`, "queue", "peek", "a", "b")
+	w.refuse(codeUsage, "a password does not stand on the command line", "user", "add", "ann", "secret")
+	w.refuse(codeUsage, "is not a URL as http://HOST:15672", "status", "--url", "nonsense")
+	w.refuse(codeUsage, "is not a URL as http://HOST:15672", "status", "--url", "127.0.0.1:15672")
+	w.refuse(codeUnavailable, "has no management API there", "status", "--url", w.url+"/elsewhere")
 	w.refuse(codeUsage, "--timeout", "status", "--timeout", "0s")
 	w.refuse(codeUsage, "top needs a terminal", "top")
 	w.refuse(codeNotFound, `vhost "nowhere" does not exist`, "queue", "list", "-p", "nowhere")

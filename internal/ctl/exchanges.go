@@ -2,7 +2,6 @@ package ctl
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,7 +126,7 @@ func (a *app) deleteBinding(f *bindingFlags, source, destination, properties str
 		}
 		switch len(keys) {
 		case 0:
-			return a.explain(&mgmt.Error{Status: http.StatusNotFound}, what)
+			return &fault{codeNotFound, what + " does not exist"}
 		case 1:
 			properties = keys[0]
 		default:

@@ -63,6 +63,9 @@ func (a *app) explain(err error, what string) error {
 	case http.StatusForbidden:
 		return &fault{codeRefused, fmt.Sprintf("user %q may not do this: %s", a.client.User(), answer.Error())}
 	case http.StatusNotFound:
+		if answer.Name == "" { // the API's has always a name
+			return &fault{codeUnavailable, fmt.Sprintf("%s answers, but has no management API there: give its URL with --url or LEVERET_URL; the port is 15672 unless the broker was told otherwise", a.client.Address())}
+		}
 		if what != "" {
 			return &fault{codeNotFound, what + " does not exist"}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -209,7 +210,23 @@ func (a *app) list(path string, l *listing, what string, columns ...column) erro
 	if a.json && l != nil && len(l.columns) > 0 {
 		return a.printJSON(cut(objects, l.columns))
 	}
+	if l != nil {
+		a.warnUnknown(objects, l.columns)
+	}
 	return a.show(objects, columns...)
+}
+
+// warnUnknown tells of fields that are in none of the objects: they are misspelt, or
+// there where there is something to count only.
+func (a *app) warnUnknown(objects []mgmt.Object, fields []string) {
+	if len(objects) == 0 {
+		return
+	}
+	for _, f := range fields {
+		if !slices.ContainsFunc(objects, func(o mgmt.Object) bool { return o.Has(f) }) {
+			fmt.Fprintf(a.errs, "leveret: no field %q in any of these: --json shows all that there are\n", f)
+		}
+	}
 }
 
 // cut keeps some fields of objects.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leveret-mq/leveret/internal/mgmt"
+	"github.com/leveret-mq/leveret/internal/terminal"
 )
 
 func (a *app) newPermission() *cobra.Command {
@@ -19,7 +20,7 @@ func (a *app) newPermission() *cobra.Command {
 		if _, err := a.client.Put(a.ctx(), mgmt.Path("permissions", a.here(), args[0]), mgmt.Permissions{Configure: args[1], Write: args[2], Read: args[3]}); err != nil {
 			return a.explain(err, "")
 		}
-		a.say("user %q may enter vhost %q: configure %q, write %q, read %q", args[0], a.here(), args[1], args[2], args[3])
+		a.say("user %q may enter vhost %q: configure %s, write %s, read %s", args[0], a.here(), pattern(args[1]), pattern(args[2]), pattern(args[3]))
 		return nil
 	})
 	clear := command("clear USER", "Take a user's permissions in a vhost away", cobra.ExactArgs(1), func(_ *cobra.Command, args []string) error {
@@ -31,6 +32,9 @@ func (a *app) newPermission() *cobra.Command {
 	})
 	return group("permission", "Permissions, and topic permissions: set, clear, list", list, a.complete(set, users), a.complete(clear, users), a.newTopic())
 }
+
+// pattern is a regular expression as it was given, in quotes.
+func pattern(s string) string { return `"` + terminal.Printable(s) + `"` }
 
 func (a *app) newTopic() *cobra.Command {
 	var of string

@@ -49,6 +49,7 @@ func TestDefinitionsAreThereBeforeClientsAre(t *testing.T) {
 	must(t, os.WriteFile(file, []byte(shop), 0o600))
 	p := startBroker(t, filepath.Join(dir, "data"), "--load-definitions", file)
 	p.awaitLog(t, "definitions imported", 1)
+	p.awaitLog(t, "queues=1", 1)
 	url := strings.Replace(p.url(), "guest:guest", "shop:test12", 1) + "shop"
 	conn := dialTo(t, url)
 	if !confirmed(t, confirming(t, conn), "incoming", "order.1", text("one")) {

@@ -38,10 +38,7 @@ const defaultTimeout = time.Minute
 // connects to nothing.
 func New(address string, o Options) (*Client, error) {
 	u, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a URL", address)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%q is not a URL as http://HOST:15672", address)
 	}
 	c := &Client{user: o.User, password: o.Password, http: &http.Client{Timeout: o.Timeout, Transport: o.Transport}}

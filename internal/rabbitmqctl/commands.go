@@ -104,6 +104,10 @@ func find(name string) *command {
 	return nil
 }
 
+// Knows tells whether a word is a command of rabbitmqctl, also one that means nothing
+// here.
+func Knows(name string) bool { return find(name) != nil || elsewhere[name] != "" }
+
 const (
 	oneNode = "Leveret is one node, there is no cluster to change"
 	service = "the process is its service manager's: systemctl stop leveret, or SIGTERM"
