@@ -182,6 +182,9 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, methods m
 	// an answer begins when there is one.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	c := &call{w: w, r: r, s: s}
+	if r.ContentLength == 0 {
+		c.received()
+	}
 	err := c.enter(do.who)
 	if err == nil {
 		err = do.do(c)
@@ -405,7 +408,14 @@ func (c *call) read(most int64) ([]byte, error) {
 	if err != nil {
 		return nil, unreadable(err)
 	}
+	c.received()
 	return text, nil
+}
+
+// received tells that all of the request is there. The time that it had is over then:
+// the server would take its end for the client's, and end the request's context.
+func (c *call) received() {
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 }
 
 // unreadable says why a body could not be read.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 	if err != nil {
 		return err
 	}
-	if objects, err = named(objects, q); err != nil {
+	if objects, err = named(c, objects, q); err != nil {
 		return err
 	}
 	filtered := len(objects)
@@ -151,20 +152,59 @@ func pageOf(q url.Values) (pageCut, error) {
 
 // named keeps the objects whose name has the text that is asked for in it, whatever
 // its case.
-func named[T any](objects []T, q url.Values) ([]T, error) {
+func named[T any](c *call, objects []T, q url.Values) ([]T, error) {
 	want := q.Get("name")
 	if want == "" {
 		return objects, nil
 	}
-	match := func(name string) bool { return strings.Contains(strings.ToLower(name), strings.ToLower(want)) }
+	lower := strings.ToLower(want)
+	match := func(name string) bool { return strings.Contains(strings.ToLower(name), lower) }
 	if q.Get("use_regex") == "true" {
-		re, err := regexp.Compile("(?i)" + want)
+		re, err := expression(want)
 		if err != nil {
-			return nil, badRequest("the regular expression is invalid: %v", err)
+			return nil, err
 		}
 		match = re.MatchString
 	}
-	return slices.DeleteFunc(objects, func(o T) bool { return !match(objectName(o)) }), nil
+	var kept []T
+	began := time.Now()
+	for i, o := range objects {
+		if i%64 == 0 && (time.Since(began) > answerTimeout || c.r.Context().Err() != nil) {
+			return nil, badRequest("to look for the name takes too long")
+		}
+		if match(objectName(o)) {
+			kept = append(kept, o)
+		}
+	}
+	return kept, nil
+}
+
+// Bounds of an expression that names are looked up by: a few bytes can ask for a machine
+// of millions of steps, which every name would have to take.
+const (
+	maxExpression      = 1024 // bytes
+	maxExpressionSteps = 4000
+)
+
+// expression compiles one that matches whatever a name's case.
+func expression(text string) (*regexp.Regexp, error) {
+	if len(text) > maxExpression {
+		return nil, badRequest("the regular expression is longer than %d bytes", maxExpression)
+	}
+	text = "(?i)" + text
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, badRequest("the regular expression is invalid: %v", err)
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil || len(program.Inst) > maxExpressionSteps {
+		return nil, badRequest("the regular expression is too large")
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, badRequest("the regular expression is invalid: %v", err)
+	}
+	return re, nil
 }
 
 // objectName is the name of what lists hold, "" of what has none.

@@ -62,8 +62,8 @@ func (c *call) inMessages(fn func(s *broker.Session) error) error {
 
 func publish(c *call) error {
 	if n := c.r.ContentLength; n < 0 || n > maxBody {
-		if !c.hold() {
-			return nil
+		if err := c.hold(); err != nil {
+			return err
 		}
 		defer c.letGo()
 	}
@@ -146,15 +146,22 @@ func (c *call) publish(s *broker.Session, p *broker.Publishing) (routed bool, er
 	return routed, nil
 }
 
-// hold waits until the request may hold large messages; false: whoever asked has gone.
-func (c *call) hold() bool {
+// hold waits until the request may hold large messages, though not for ever.
+func (c *call) hold() error {
+	wait := time.NewTimer(c.s.http.WriteTimeout)
+	defer wait.Stop()
 	select {
 	case c.s.holders <- struct{}{}:
-		return true
+		return nil
+	case <-wait.C:
+		return unavailable(errors.New("too many requests hold messages at this moment"))
 	case <-c.r.Context().Done():
-		return false
+		return errGone
 	}
 }
+
+// errGone ends a request whose answer nobody waits for any more.
+var errGone = &failure{code: http.StatusRequestTimeout}
 
 func (c *call) letGo() { <-c.s.holders }
 
@@ -422,8 +429,8 @@ func fetch(c *call) error {
 	if err != nil {
 		return err
 	}
-	if !c.hold() {
-		return nil
+	if err := c.hold(); err != nil {
+		return err
 	}
 	defer c.letGo()
 	var got []fetched
@@ -489,6 +496,9 @@ func (c *call) fetch(s *broker.Session, o order) (got []fetched, err error) {
 			last.lost = true
 		}
 		size += int64(len(last.body)+len(last.shown.Properties.Properties)) + fetchedCost
+	}
+	if c.r.Context().Err() != nil {
+		return got, errGone // with messages that nobody would have
 	}
 	settle = o.settle
 	return got, nil

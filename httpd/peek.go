@@ -97,19 +97,17 @@ func peek(c *call) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case c.s.holders <- struct{}{}:
-		defer func() { <-c.s.holders }()
-	case <-c.r.Context().Done():
-		return nil
+	if err := c.hold(); err != nil {
+		return err
 	}
+	defer c.letGo()
 	out := peekJSON{Items: []peekedJSON{}, Position: o.position}
 	err = c.in(func(s *broker.Session, vhost string) error {
 		size := int64(0)
 		next, err := s.Peek(c.r.PathValue("queue"), o.position, o.count, o.state, func(p *broker.Peeked) bool {
 			shown := showPeeked(p, o.truncate)
 			out.Items = append(out.Items, shown)
-			size += int64(len(shown.Payload)+len(p.Props)) + fetchedCost
+			size += int64(escaped(shown.Payload)+len(p.Props)) + fetchedCost
 			return size < maxFetched && c.r.Context().Err() == nil
 		})
 		if err != nil {
@@ -158,6 +156,20 @@ func showPeeked(p *broker.Peeked, truncate int) peekedJSON {
 	}
 	out.Payload, out.Encoding = showPayload(body, true)
 	return out
+}
+
+// escaped is how many bytes a text is in JSON: up to six times its own.
+func escaped(text string) int {
+	n := len(text)
+	for i := range len(text) {
+		switch b := text[i]; {
+		case b == '\n', b == '\r', b == '\t', b == '"', b == '\\':
+			n++
+		case b < ' ':
+			n += 5
+		}
+	}
+	return n
 }
 
 // beginning reads the first bytes of a body in a file.
