@@ -230,6 +230,8 @@ func TestExchangesAndBindings(t *testing.T) {
 		"/api/exchanges/%2F/x/bindings/source":              {toQueue, toExchange},
 		"/api/exchanges/%2F/y/bindings/destination":         {toExchange},
 		"/api/exchanges/%2F/amq.default/bindings/source":    {byName},
+		"/api/exchanges/%2F//bindings/source":               {byName},
+		"/api/bindings/%2F/e//q/q":                          {byName},
 		"/api/bindings/%2F/e/x/q/q":                         {toQueue},
 		"/api/bindings/%2F/e/x/e/y":                         {toExchange},
 		"/api/exchanges/%2F/amq.direct/bindings/source":     {},
@@ -498,7 +500,7 @@ func TestNoBrokerNoAnswers(t *testing.T) {
 
 func TestPathsThatNameNothing(t *testing.T) {
 	m := newManaged(t)
-	for _, path := range []string{"/api", "/api/", "/api/nope", "/api/queues//x", "/api/queues/%2F/a/b", "/api//", "/api/queues/%2F/..", "/api/policies/%2F/./x/y"} {
+	for _, path := range []string{"/api", "/api/", "/api/nope", "/api/queues//x", "/api/queues/%2F/a/b", "/api//", "/api/vhosts//", "/api/queues/%2F//", "/api/bindings/%2F/e//q//", "/api/bindings/%2F/e/x/q//", "/api//overview", "/api/queues/%2F/..", "/api/policies/%2F/./x/y"} {
 		m.expect("GET", path, "", 404, notFound)
 	}
 	// A name may be anything.

@@ -72,6 +72,7 @@ func TestExchangesAndBindingsAreMadeAndDeleted(t *testing.T) {
 	m.expect("POST", "/api/bindings/%2F/e/x/q/nope", `{}`, 404, `{"error":"not_found","reason":"no queue 'nope' in vhost '/'"}`)
 	m.expect("POST", "/api/bindings/%2F/e/nope/q/a%2Fb", `{}`, 404, `{"error":"not_found","reason":"no exchange 'nope' in vhost '/'"}`)
 	m.expect("POST", "/api/bindings/%2F/e/amq.default/q/a%2Fb", `{}`, 401, "…default exchange")
+	m.expect("POST", "/api/bindings/%2F/e//q/a%2Fb", `{}`, 401, "…default exchange")
 	m.expect("POST", "/api/bindings/%2F/e/x/e/y", `{"routing_key":"k"}`, 201, "")
 	m.expect("GET", qs+"/~", "", 200, `{"source":"x","vhost":"/","destination":"a/b","destination_type":"queue","routing_key":"","arguments":{},"properties_key":"~"}`)
 	m.expect("GET", qs+"/nope", "", 404, notFound)

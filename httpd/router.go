@@ -39,13 +39,14 @@ func (rt *router) add(path string, to map[string]action) {
 }
 
 // find returns what a request's path names, or nil, and gives the request the names
-// in it. A slash at the end changes nothing.
+// in it. A slash at the end changes nothing. Nothing has an empty name but the default
+// exchange, which is amq.default from here on.
 func (rt *router) find(r *http.Request) map[string]action {
 	path := strings.TrimSuffix(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	var segments []string
 	for segment := range strings.SplitSeq(path, "/") {
 		name, err := url.PathUnescape(segment)
-		if err != nil || name == "" {
+		if err != nil {
 			return nil
 		}
 		segments = append(segments, name)
@@ -56,6 +57,12 @@ func (rt *router) find(r *http.Request) map[string]action {
 		return nil
 	}
 	for i, name := range end.names {
+		if values[i] == "" {
+			if name != "source" {
+				return nil
+			}
+			values[i] = "amq.default"
+		}
 		r.SetPathValue(name, values[i])
 	}
 	return end.to
