@@ -56,10 +56,7 @@ exit code is 0 where the broker could start with it, else 2.`,
 func checkConfig(out, problems io.Writer, file string) error {
 	cfg := defaultConfig()
 	from := origins{}
-	err := readFile(cfg.flags(), file, from)
-	if err == nil {
-		err = from.name(errors.Join(cfg.Validate(), cfg.lookAtFiles(out)))
-	}
+	err := errors.Join(readFile(cfg.flags(), file, from), from.name(errors.Join(cfg.Validate(), cfg.lookAtFiles(out))))
 	if err == nil {
 		_, err = fmt.Fprintf(out, "%s is in order\n", file)
 		return err

@@ -117,6 +117,10 @@ cert = "x"
 	if err == nil {
 		t.Error("it is taken")
 	}
+	// Of both sorts.
+	if _, problems, _ = check(t, "bogus = 1\nheartbeat = \"x\"\nlog-level = \"loud\"\n"); len(problems) != 3 || !strings.Contains(problems[2], `line 3: log-level "loud" is none of`) {
+		t.Errorf("%q", problems)
+	}
 	// What is no TOML.
 	for text, want := range map[string]string{
 		"data-dir = \n":          "configuration FILE, line 1, column",

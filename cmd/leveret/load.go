@@ -72,10 +72,7 @@ func load(cmd *cobra.Command, file string) (Config, error) {
 			delete(from, f.Name)
 		}
 	})
-	if failed == nil {
-		failed = from.name(cfg.Validate())
-	}
-	if failed != nil {
+	if failed = errors.Join(failed, from.name(cfg.Validate())); failed != nil {
 		return cfg, usageError{failed}
 	}
 	return cfg, nil
