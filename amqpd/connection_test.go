@@ -13,6 +13,7 @@ import (
 
 	"github.com/leveret-mq/leveret/amqpd"
 	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/brokertest"
 )
@@ -43,7 +44,10 @@ func TestAHeaderInPiecesIsWaitedFor(t *testing.T) {
 }
 
 func TestStartSaysWhoWeAreAndWhatWeCan(t *testing.T) {
-	b := brokertest.Start(t, brokertest.Options{Server: amqpd.Options{LeveretVersion: "1.2.3", ClusterName: "burrow"}})
+	b := brokertest.Start(t, brokertest.Options{Server: amqpd.Options{LeveretVersion: "1.2.3"}})
+	if _, err := b.Broker.SetGlobalParameter(broker.GlobalParameter{Name: broker.ClusterParameter, Value: []byte(`"burrow"`)}); err != nil {
+		t.Fatal(err)
+	}
 	start := brokertest.NewClient(t, b.Dial(t)).Start()
 	if start.VersionMajor != 0 || start.VersionMinor != 9 || start.Mechanisms != "PLAIN AMQPLAIN" || start.Locales != "en_US" {
 		t.Errorf("start is %+v", start)

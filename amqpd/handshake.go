@@ -9,14 +9,12 @@ import (
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/audit"
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
-// product and version say which behaviour a client may expect: clients switch on
+// product and its version say which behaviour a client may expect: clients switch on
 // them. Who we are stands in platform and leveret_version.
-const (
-	product = "RabbitMQ"
-	version = "3.13.7"
-)
+const product = "RabbitMQ"
 
 // clientProperties is what we heed of a client's.
 type clientProperties struct {
@@ -42,19 +40,19 @@ func (c *conn) protocolHeader() bool {
 	}
 	c.r += n
 	c.phase = awaitStartOK
-	start := c.srv.start
+	mechanisms := "PLAIN AMQPLAIN"
 	if c.certificate != nil {
-		start = c.srv.invite
+		mechanisms += " EXTERNAL"
 	}
+	start := startFrame(c.srv.broker.ClusterName(), c.opts.LeveretVersion, mechanisms)
 	c.mu.Lock()
 	c.out.write(start)
 	c.mu.Unlock()
 	return true
 }
 
-// startFrame is connection.start, the same for every connection but for
-// mechanisms that need a certificate.
-func startFrame(o *Options, more string) []byte {
+// startFrame is connection.start.
+func startFrame(cluster, leveret, mechanisms string) []byte {
 	capabilities := amqp.NewTable()
 	for _, name := range []string{
 		"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
@@ -67,14 +65,14 @@ func startFrame(o *Options, more string) []byte {
 		VersionMajor: 0, VersionMinor: 9,
 		ServerProperties: amqp.NewTable(
 			amqp.Field{Name: "capabilities", Value: amqp.Nested(capabilities)},
-			amqp.Field{Name: "cluster_name", Value: amqp.LongString(o.ClusterName)},
+			amqp.Field{Name: "cluster_name", Value: amqp.LongString(cluster)},
 			amqp.Field{Name: "product", Value: amqp.LongString(product)},
-			amqp.Field{Name: "version", Value: amqp.LongString(version)},
-			amqp.Field{Name: "platform", Value: amqp.LongString("Leveret " + o.LeveretVersion + ", " + runtime.Version())},
-			amqp.Field{Name: "leveret_version", Value: amqp.LongString(o.LeveretVersion)},
+			amqp.Field{Name: "version", Value: amqp.LongString(identity.RabbitMQ)},
+			amqp.Field{Name: "platform", Value: amqp.LongString("Leveret " + leveret + ", " + runtime.Version())},
+			amqp.Field{Name: "leveret_version", Value: amqp.LongString(leveret)},
 			amqp.Field{Name: "information", Value: amqp.LongString("Leveret, compatible with RabbitMQ's AMQP 0-9-1")},
 		),
-		Mechanisms: "PLAIN AMQPLAIN" + more,
+		Mechanisms: mechanisms,
 		Locales:    "en_US",
 	})
 }

@@ -11,9 +11,6 @@ import (
 type Options struct {
 	// LeveretVersion is leveret_version in the server properties.
 	LeveretVersion string
-	// ClusterName is cluster_name in the server properties. Default
-	// leveret@<host name>.
-	ClusterName string
 	// Logger takes one line for each login that is refused, and for each
 	// connection that used a channel and ends otherwise than by connection.close or
 	// Shutdown; debug lines for the others. Default slog.Default.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +21,6 @@ type Server struct {
 	broker *broker.Broker
 	log    *slog.Logger
 	opts   atomic.Pointer[Options] // of connections that begin
-	start  []byte                  // connection.start's frame
-	invite []byte                  // likewise, for who has shown a certificate
 
 	// largeBytes is from where on a body goes through a file.
 	largeBytes uint64
@@ -49,15 +46,8 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	if o.ClusterName == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "localhost"
-		}
-		o.ClusterName = "leveret@" + host
-	}
 	s := &Server{
-		broker: b, log: o.Logger, largeBytes: b.LargeBytes(), start: startFrame(&o, ""), invite: startFrame(&o, " EXTERNAL"), limit: o.connectionLimit(maxOpenFiles()),
+		broker: b, log: o.Logger, largeBytes: b.LargeBytes(), limit: o.connectionLimit(maxOpenFiles()),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 		stop:      make(chan struct{}),
@@ -69,7 +59,7 @@ func NewServer(b *broker.Broker, o Options) (*Server, error) {
 }
 
 // Configure gives the server other options. MaxConnections holds at once and ends no
-// connection; all others but ClusterName, LeveretVersion and Logger, which stay, hold
+// connection; all others but LeveretVersion and Logger, which stay, hold
 // for connections that begin later.
 func (s *Server) Configure(o Options) error {
 	if err := o.Validate(); err != nil {
@@ -77,7 +67,7 @@ func (s *Server) Configure(o Options) error {
 	}
 	o = o.withDefaults()
 	was := s.opts.Load()
-	o.ClusterName, o.LeveretVersion, o.Logger = was.ClusterName, was.LeveretVersion, was.Logger
+	o.LeveretVersion, o.Logger = was.LeveretVersion, was.Logger
 	s.mu.Lock()
 	s.limit = o.connectionLimit(maxOpenFiles())
 	s.mu.Unlock()

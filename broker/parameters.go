@@ -8,6 +8,7 @@ import (
 
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/catalog"
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 // Parameters are kept for who asks for them: those of a vhost belong to components,
@@ -112,6 +113,21 @@ func (b *Broker) GlobalParameters() []GlobalParameter {
 	}
 	slices.SortFunc(list, func(x, y GlobalParameter) int { return cmp.Compare(x.Name, y.Name) })
 	return list
+}
+
+// ClusterParameter is the global parameter that is the cluster's name, a JSON string.
+const ClusterParameter = "cluster_name"
+
+// ClusterName is what the broker is called: the node's name where nobody has named it.
+func (b *Broker) ClusterName() string {
+	b.mu.Lock()
+	value := b.globals[ClusterParameter]
+	b.mu.Unlock()
+	var name string
+	if json.Unmarshal(value, &name) != nil || name == "" {
+		return identity.Node
+	}
+	return name
 }
 
 // SetGlobalParameter keeps a global parameter. created tells that there was none of

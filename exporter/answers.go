@@ -1,13 +1,14 @@
 package exporter
 
 import (
-	"encoding/json"
 	"net/url"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 // The prefixes of names: those of /metrics and /metrics/per-object, and of
@@ -17,32 +18,24 @@ const (
 	detailed = "rabbitmq_detailed_"
 )
 
-// compatible is the RabbitMQ that clients take the broker for.
-const compatible = "3.13.7"
-
 // info writes who this is. Dashboards join everything with it, so it is in each
 // answer, also while recovery runs.
 func (s *Server) info(t *text, endpoint string) {
 	t.family(plain+"build_info", untyped, "Versions: whom clients take the broker for, and what it is.")
-	t.sample(labels("rabbitmq_version", compatible, "prometheus_plugin_version", s.opts.Version,
+	t.sample(labels("rabbitmq_version", identity.RabbitMQ, "prometheus_plugin_version", s.opts.Version,
 		"prometheus_client_version", clientVersion, "erlang_version", runtime.Version(),
 		"product_name", "Leveret", "product_version", s.opts.Version), 1)
 	t.family(plain+"identity_info", untyped, "The node and its cluster.")
-	t.sample(labels("rabbitmq_node", s.opts.Node, "rabbitmq_cluster", s.cluster(),
-		"rabbitmq_cluster_permanent_id", "leveret-cluster-id-"+strings.ReplaceAll(s.opts.Node, "@", "-"), "rabbitmq_endpoint", endpoint), 1)
+	t.sample(labels("rabbitmq_node", identity.Node, "rabbitmq_cluster", s.cluster(),
+		"rabbitmq_cluster_permanent_id", "leveret-cluster-id-"+strings.ReplaceAll(identity.Node, "@", "-"), "rabbitmq_endpoint", endpoint), 1)
 }
 
-// cluster is what the cluster is called: the node's name where nobody has named it.
+// cluster is what the cluster is called, as far as that is known.
 func (s *Server) cluster() string {
 	if src := s.from(); src != nil {
-		for _, p := range src.GlobalParameters() {
-			var name string
-			if p.Name == "cluster_name" && json.Unmarshal(p.Value, &name) == nil && name != "" {
-				return name
-			}
-		}
+		return src.ClusterName()
 	}
-	return s.opts.Node
+	return identity.Node
 }
 
 // clientVersion is that of Prometheus' client library.

@@ -35,8 +35,6 @@ const contentType = "text/plain; version=0.0.4"
 type Options struct {
 	// Version is the release. Default "unknown".
 	Version string
-	// Node is what the labels call this broker. Default leveret@localhost.
-	Node string
 	// MaxConnections bounds the connections at a time. Default 16.
 	MaxConnections int
 	// Logger receives what an operator should know. Default: nothing is logged.
@@ -70,9 +68,6 @@ func NewServer(o Options) (*Server, error) {
 	}
 	if o.Version == "" {
 		o.Version = "unknown"
-	}
-	if o.Node == "" {
-		o.Node = "leveret@localhost"
 	}
 	if o.MaxConnections == 0 {
 		o.MaxConnections = 16

@@ -24,7 +24,7 @@ type Source interface {
 	GlobalCounts() stats.Global
 	Logins() []broker.LoginCount
 	AuditLog() *audit.Log
-	GlobalParameters() []broker.GlobalParameter
+	ClusterName() string
 
 	EachQueue(fn func(broker.QueueSample) bool)
 	EachExchange(fn func(broker.ExchangeSample) bool)

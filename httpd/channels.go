@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -62,7 +63,7 @@ type channelDetailsJSON struct {
 
 func (c *call) showChannel(l broker.ChannelListing, w windows) channelJSON {
 	out := channelJSON{
-		Name: l.Name, Number: l.Number, Node: c.s.node(), VHost: l.VHost, User: l.User, Performer: l.User, State: l.State,
+		Name: l.Name, Number: l.Number, Node: identity.Node, VHost: l.VHost, User: l.User, Performer: l.User, State: l.State,
 		Connection: connectionOfJSON{l.Connection, l.PeerHost, l.PeerPort}, Consumers: l.Consumers,
 		Prefetch: l.Prefetch, GlobalPrefetch: l.GlobalPrefetch, Confirm: l.Confirm, Transactional: l.Transactional,
 		Unacked: l.Unacked, Unconfirmed: l.Unconfirmed, Uncommitted: l.Uncommitted, AcksUncommitted: l.AcksUncommitted,
@@ -181,7 +182,7 @@ type channelOfJSON struct {
 func (c *call) showConsumer(l *broker.ConsumerListing) consumerJSON {
 	return consumerJSON{
 		Tag: l.Tag, Queue: queueOfJSON{l.Queue, l.VHost},
-		Channel:     channelOfJSON{l.Channel, l.ChannelNumber, l.Connection, c.s.node(), l.PeerHost, l.PeerPort, l.User},
+		Channel:     channelOfJSON{l.Channel, l.ChannelNumber, l.Connection, identity.Node, l.PeerHost, l.PeerPort, l.User},
 		AckRequired: l.AckRequired, Exclusive: l.Exclusive, Active: l.Active, Status: l.ActivityStatus,
 		Prefetch: l.Prefetch, Arguments: showTable(l.Args),
 	}

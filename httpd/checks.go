@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 // checkPaths are what this file answers.
@@ -49,7 +50,7 @@ func (c *call) alarms() []map[string]string {
 		is   bool
 	}{{"memory", r.MemoryAlarm}, {"disk", r.DiskAlarm}} {
 		if each.is {
-			out = append(out, map[string]string{"node": c.s.node(), "resource": each.name})
+			out = append(out, map[string]string{"node": identity.Node, "resource": each.name})
 		}
 	}
 	return out
@@ -157,7 +158,7 @@ func getCertificates(c *call) error {
 		if notAfter.Before(end) {
 			address, port := l.hostAndPort()
 			expired = append(expired, map[string]any{
-				"node": c.s.node(), "protocol": l.Protocol, "interface": address, "port": strconv.Itoa(port),
+				"node": identity.Node, "protocol": l.Protocol, "interface": address, "port": strconv.Itoa(port),
 				"certfile_expires_on": []string{notAfter.UTC().Format("2006-01-02 15:04:05Z")}, "cacertfile_expires_on": []string{}, "subject": subject,
 			})
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/certs"
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -107,7 +108,7 @@ func (c *call) showConnection(l broker.ConnectionListing, w windows) connectionJ
 	t := &l.Traffic
 	name, _ := l.ClientProperties.LongString("connection_name")
 	return connectionJSON{
-		Name: l.Name, ProvidedName: name, VHost: l.VHost, User: l.User, Performer: l.User, Node: c.s.node(), Type: "network",
+		Name: l.Name, ProvidedName: name, VHost: l.VHost, User: l.User, Performer: l.User, Node: identity.Node, Type: "network",
 		State: l.State, Protocol: l.Protocol, Mechanism: l.Mechanism,
 		Channels: l.Channels, ChannelMax: l.ChannelMax, FrameMax: l.FrameMax, Timeout: int64(l.Heartbeat.Seconds()),
 		Host: l.Host, Port: l.Port, PeerHost: l.PeerHost, PeerPort: l.PeerPort, SSL: l.TLS,
@@ -127,7 +128,7 @@ type trackedJSON struct {
 }
 
 func (c *call) showTracked(l broker.ConnectionListing) trackedJSON {
-	return trackedJSON{l.Name, l.VHost, l.User, c.s.node()}
+	return trackedJSON{l.Name, l.VHost, l.User, identity.Node}
 }
 
 // ownOr tells whether a connection is the user's own, or the user has the role for

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/definitions"
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 const (
@@ -29,7 +30,7 @@ var definitionPaths = map[string]resource{
 // getDefinitions exports, as a file to download where the request names one.
 func getDefinitions(c *call) error {
 	var text bytes.Buffer
-	err := definitions.Export(&text, c.b, c.r.PathValue("vhost"), rabbitmqVersion)
+	err := definitions.Export(&text, c.b, c.r.PathValue("vhost"), identity.RabbitMQ)
 	switch {
 	case errors.Is(err, broker.ErrNoVHost):
 		return badRequest("vhost_not_found")

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 func TestDefinitionsAreExportedAndImported(t *testing.T) {
@@ -17,7 +19,7 @@ func TestDefinitionsAreExportedAndImported(t *testing.T) {
 	}
 	m.expect("POST", "/api/definitions", string(text), 204, "")
 	w := m.as("guest", "GET", "/api/definitions?download=my%20file.json", "")
-	for _, want := range []string{`{"rabbit_version":"` + rabbitmqVersion + `","rabbitmq_version":`, `{"name":"defs/ü ö"}`, `"component":"operator_policy"`, `{"name":"dlx","vhost":"defs-shop","type":"fanout","durable":true,`} {
+	for _, want := range []string{`{"rabbit_version":"` + identity.RabbitMQ + `","rabbitmq_version":`, `{"name":"defs/ü ö"}`, `"component":"operator_policy"`, `{"name":"dlx","vhost":"defs-shop","type":"fanout","durable":true,`} {
 		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%d: no %s in %s", w.Code, want, w.Body)
 		}

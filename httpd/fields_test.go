@@ -14,6 +14,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -129,7 +130,7 @@ func (b *busy) answers() map[string]any {
 	conn := "/api/connections/" + url.PathEscape(b.connection)
 	channel := func(n int) string { return "/api/channels/" + url.PathEscape(fmt.Sprintf("%s (%d)", b.connection, n)) }
 	const samples = "?lengths_age=60&lengths_incr=5&msg_rates_age=60&msg_rates_incr=5&data_rates_age=60&data_rates_incr=5&node_stats_age=60&node_stats_incr=5"
-	node := "/api/nodes/" + b.s.node()
+	node := "/api/nodes/" + identity.Node
 	all := map[string]any{}
 	for name, path := range map[string]string{
 		"overview": "/api/overview", "overview_samples": "/api/overview" + samples,

@@ -1,11 +1,11 @@
 package httpd
 
 import (
-	"net/http"
 	"runtime"
 	"strconv"
 	"time"
 
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -24,19 +24,19 @@ func (c *call) nodeJSON() (map[string]any, error) {
 		return nil, err
 	}
 	if plain, _ := c.plain(); plain {
-		return map[string]any{"name": c.s.node(), "type": "disc", "running": true}, nil
+		return map[string]any{"name": identity.Node, "type": "disc", "running": true}, nil
 	}
 	r := c.b.Resources()
 	out := map[string]any{
-		"name": c.s.node(), "type": "disc", "running": true, "partitions": []string{}, "cluster_links": []any{},
+		"name": identity.Node, "type": "disc", "running": true, "partitions": []string{}, "cluster_links": []any{},
 		"rates_mode": "basic", "run_queue": 0, "net_ticktime": 60, "mem_calculation_strategy": "rss",
 		"uptime": time.Since(r.Started).Milliseconds(), "processors": runtime.GOMAXPROCS(0), "proc_total": 1 << 20,
 		"mem_limit": r.MemoryLimit, "mem_alarm": r.MemoryAlarm, "disk_free_limit": r.DiskLimit, "disk_free_alarm": r.DiskAlarm,
 		"db_dir": r.Dir, "log_files": []string{"<stderr>"}, "config_files": []string{}, "enabled_plugins": []string{"rabbitmq_management", "rabbitmq_prometheus"},
 		"exchange_types": exchangeTypes, "auth_mechanisms": authMechanisms, "contexts": c.s.contexts(),
 		"applications": []map[string]string{
-			{"name": "rabbit", "description": "RabbitMQ", "version": rabbitmqVersion},
-			{"name": "rabbitmq_management", "description": "RabbitMQ Management Console", "version": rabbitmqVersion},
+			{"name": "rabbit", "description": "RabbitMQ", "version": identity.RabbitMQ},
+			{"name": "rabbitmq_management", "description": "RabbitMQ Management Console", "version": identity.RabbitMQ},
 			{"name": "leveret", "description": "Leveret", "version": c.s.opts.Version},
 		},
 		"metrics_gc_queue_length": map[string]int{
@@ -53,7 +53,7 @@ func (c *call) nodeJSON() (map[string]any, error) {
 	}
 	out["os_pid"], out["fd_total"], out["sockets_total"] = strconv.Itoa(n.ProcessID), n.FDLimit, n.SocketLimit
 	node := c.figures(monitor.Object{Kind: monitor.Node}, w.node)
-	st := &n.Storage
+	st, reads := &n.Storage, n.Storage.DiskReads()
 	var l statList
 	for _, each := range []struct {
 		name string
@@ -68,14 +68,14 @@ func (c *call) nodeJSON() (map[string]any, error) {
 		{"", monitor.Collections, float64(n.Collections)},
 		{"", monitor.CollectedBytes, float64(n.CollectedBytes)},
 		{"", monitor.ContextSwitches, float64(n.ContextSwitches)},
-		{"", monitor.ReadCount, float64(st.Reads.Count + st.Cache.Misses)},
-		{"", monitor.ReadBytes, float64(st.Reads.Bytes + st.Cache.ReadBytes)},
+		{"", monitor.ReadCount, float64(reads.Count)},
+		{"", monitor.ReadBytes, float64(reads.Bytes)},
 		{"", monitor.WriteCount, float64(st.WAL.Write.Count)},
 		{"", monitor.WriteBytes, float64(st.Written.Total())},
 		{"", monitor.WriteTime, n.WriteTime},
 		{"", monitor.SyncCount, float64(st.WAL.Sync.Count)},
 		{"", monitor.SyncTime, n.SyncTime},
-		{"msg_store_read_count", monitor.ReadCount, float64(st.Reads.Count + st.Cache.Misses)},
+		{"msg_store_read_count", monitor.ReadCount, float64(reads.Count)},
 		{"msg_store_write_count", monitor.WriteCount, float64(st.WAL.Write.Count)},
 	} {
 		l = l.add(&node, each.of, each.v)
@@ -111,15 +111,12 @@ func listNodes(c *call) error {
 	if err != nil {
 		return err
 	}
-	if columns := c.r.URL.Query().Get("columns"); columns != "" {
-		n = cutRow(mustRow(n), columns)
-	}
-	return c.json(http.StatusOK, []map[string]any{n})
+	return list(c, []map[string]any{n})
 }
 
 // hasNode tells that the path names the node that there is.
 func (c *call) hasNode() error {
-	if c.r.PathValue("node") != c.s.node() {
+	if c.r.PathValue("node") != identity.Node {
 		return errNotFound
 	}
 	return nil

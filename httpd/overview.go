@@ -8,6 +8,7 @@ import (
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/stats"
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -15,13 +16,6 @@ import (
 var overviewPaths = map[string]resource{
 	"/api/overview": {get: action{management, getOverview}},
 }
-
-// rabbitmqVersion is what clients and tools switch their behaviour on, as in the
-// server properties of AMQP.
-const rabbitmqVersion = "3.13.7"
-
-// node is what answers call this broker.
-func (s *Server) node() string { return "leveret@localhost" }
 
 // Listener is where the process can be reached.
 type Listener struct {
@@ -64,7 +58,7 @@ type listenerJSON struct {
 
 func (s *Server) showListener(l *Listener) listenerJSON {
 	host, port := l.hostAndPort()
-	return listenerJSON{s.node(), l.Protocol, host, port, map[string]any{"backlog": 128, "nodelay": true}}
+	return listenerJSON{identity.Node, l.Protocol, host, port, map[string]any{"backlog": 128, "nodelay": true}}
 }
 
 // contextJSON is what is served over HTTP.
@@ -83,7 +77,7 @@ func (s *Server) contexts() []contextJSON {
 	out := []contextJSON{}
 	for _, l := range s.reachable() {
 		host, port := l.hostAndPort()
-		each := contextJSON{Node: s.node(), Path: "/", Address: host, Port: strconv.Itoa(port), Options: "[]", TLS: []any{}}
+		each := contextJSON{Node: identity.Node, Path: "/", Address: host, Port: strconv.Itoa(port), Options: "[]", TLS: []any{}}
 		switch l.Protocol {
 		case "http", "https":
 			each.Description = "RabbitMQ Management"
@@ -181,9 +175,9 @@ func getOverview(c *call) error {
 	}
 	plain, totals := c.plain()
 	out := map[string]any{
-		"management_version": rabbitmqVersion, "rabbitmq_version": rabbitmqVersion, "product_name": "RabbitMQ", "product_version": rabbitmqVersion,
+		"management_version": identity.RabbitMQ, "rabbitmq_version": identity.RabbitMQ, "product_name": "RabbitMQ", "product_version": identity.RabbitMQ,
 		"leveret_version": c.s.opts.Version, "erlang_version": "none", "erlang_full_version": runtime.Version(), "release_series_support_status": "supported",
-		"node": c.s.node(), "cluster_name": c.clusterName(), "exchange_types": exchangeTypes,
+		"node": identity.Node, "cluster_name": c.b.ClusterName(), "exchange_types": exchangeTypes,
 		"rates_mode": "basic", "disable_stats": plain, "enable_queue_totals": totals, "statistics_db_event_queue": 0,
 		"sample_retention_policies": map[string][]int{"global": {600, 3600, 28800, 86400}, "basic": {600, 3600}, "detailed": {600}},
 	}

@@ -224,22 +224,8 @@ func (c *call) value(key string) (json.RawMessage, error) {
 	return fields[key], nil
 }
 
-// clusterParameter is the global parameter that is the cluster's name.
-const clusterParameter = "cluster_name"
-
-// clusterName is what the broker is called: the node's name where nobody has named it.
-func (c *call) clusterName() string {
-	for _, p := range c.b.GlobalParameters() {
-		var name string
-		if p.Name == clusterParameter && json.Unmarshal(p.Value, &name) == nil && name != "" {
-			return name
-		}
-	}
-	return c.s.node()
-}
-
 func getClusterName(c *call) error {
-	return c.json(http.StatusOK, map[string]string{"name": c.clusterName()})
+	return c.json(http.StatusOK, map[string]string{"name": c.b.ClusterName()})
 }
 
 func putClusterName(c *call) error {
@@ -258,7 +244,7 @@ func putClusterName(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.b.SetGlobalParameter(broker.GlobalParameter{Name: clusterParameter, Value: value}); err != nil {
+	if _, err := c.b.SetGlobalParameter(broker.GlobalParameter{Name: broker.ClusterParameter, Value: value}); err != nil {
 		return err
 	}
 	return c.done(false)

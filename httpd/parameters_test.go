@@ -3,6 +3,8 @@ package httpd
 import (
 	"strings"
 	"testing"
+
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 func TestParametersOfVHosts(t *testing.T) {
@@ -70,14 +72,14 @@ func TestGlobalParameters(t *testing.T) {
 
 func TestTheClusterHasAName(t *testing.T) {
 	m := newManaged(t)
-	m.expect("GET", "/api/cluster-name", "", 200, `{"name":"`+m.s.node()+`"}`)
+	m.expect("GET", "/api/cluster-name", "", 200, `{"name":"`+identity.Node+`"}`)
 	m.expect("PUT", "/api/cluster-name", `{"name":"shop"}`, 204, "")
 	m.expect("GET", "/api/cluster-name", "", 200, `{"name":"shop"}`)
 	m.expect("GET", "/api/overview", "", 200, `…"cluster_name":"shop"`)
 	m.expect("PUT", "/api/cluster-name", `{}`, 400, bad(`"[{key_missing,name}]"`))
 	m.expect("PUT", "/api/cluster-name", `{"name":3}`, 400, "…name should be a string")
 	m.expect("DELETE", "/api/global-parameters/cluster_name", "", 204, "")
-	m.expect("GET", "/api/cluster-name", "", 200, `{"name":"`+m.s.node()+`"}`)
+	m.expect("GET", "/api/cluster-name", "", 200, `{"name":"`+identity.Node+`"}`)
 }
 
 func TestWhoMayChangeParameters(t *testing.T) {
@@ -116,7 +118,7 @@ func TestWhoMayChangeParameters(t *testing.T) {
 
 func TestWhatOneNodeHasNoNeedOf(t *testing.T) {
 	m := newManaged(t)
-	node := m.s.node()
+	node := identity.Node
 	m.expect("PUT", "/api/queues/%2F/q", "{}", 201, "")
 	m.expect("GET", "/api/extensions", "", 200, `[]`)
 	m.expect("GET", "/api/feature-flags", "", 200, `…"name":"quorum_queue"`)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -134,7 +135,7 @@ const (
 )
 
 func (c *call) showQueueHead(q *broker.QueueListing) queueHead {
-	return queueHead{q.Name, q.VHost, q.Type, q.Durable, q.AutoDelete, q.Exclusive, showTable(q.Args), c.s.node(), "running"}
+	return queueHead{q.Name, q.VHost, q.Type, q.Durable, q.AutoDelete, q.Exclusive, showTable(q.Args), identity.Node, "running"}
 }
 
 // showQueue is what is shown of a queue; w says of what there are to be samples.
@@ -162,7 +163,7 @@ func (c *call) showQueue(q broker.QueueListing, w windows) queueJSON {
 		single = &q.Single
 	}
 	if q.Type == "quorum" {
-		node := c.s.node()
+		node := identity.Node
 		out.quorumJSON = &quorumJSON{Leader: node, Members: []string{node}, Online: []string{node}, OpenFiles: map[string]int{node: 0}, Single: single}
 		return out
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	rabbithole "github.com/michaelklishin/rabbit-hole/v2"
+
+	"github.com/leveret-mq/leveret/internal/identity"
 )
 
 // hole is the Go client that others use.
@@ -38,7 +40,7 @@ func TestRabbitHoleReadsWhatThereIs(t *testing.T) {
 	if or(t, "overview", o, err); err != nil {
 		t.FailNow()
 	}
-	if o.RabbitMQVersion != rabbitmqVersion || o.ObjectTotals.Queues != 4 || o.ObjectTotals.Connections != 1 || o.ObjectTotals.Channels != 2 ||
+	if o.RabbitMQVersion != identity.RabbitMQ || o.ObjectTotals.Queues != 4 || o.ObjectTotals.Connections != 1 || o.ObjectTotals.Channels != 2 ||
 		o.ObjectTotals.Consumers != 2 || o.QueueTotals.Messages == 0 || o.MessageStats.Publish != 28 || o.MessageStats.PublishDetails.Rate <= 0 || len(o.Listeners) != 3 {
 		t.Errorf("%+v", o)
 	}

@@ -109,6 +109,7 @@ type Broker interface {
 	SetParameter(p broker.Parameter) (created bool, err error)
 	DeleteParameter(vhost, component, name string) error
 	GlobalParameters() []broker.GlobalParameter
+	ClusterName() string
 	SetGlobalParameter(p broker.GlobalParameter) (created bool, err error)
 	DeleteGlobalParameter(name string) error
 	Logins() []broker.LoginCount

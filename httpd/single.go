@@ -1,6 +1,9 @@
 package httpd
 
-import "github.com/leveret-mq/leveret/broker/policy"
+import (
+	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/internal/identity"
+)
 
 // What RabbitMQ's API has since it may be many nodes and have plugins. Here there is
 // one node: what is asked of it is done already, or nothing is there to do.
@@ -54,7 +57,7 @@ func enableFlag(c *call) error {
 
 // ofNode refuses to ask another node.
 func (c *call) ofNode() error {
-	if node := c.r.PathValue("node"); node != c.s.node() {
+	if node := c.r.PathValue("node"); node != identity.Node {
 		return badRequest("Request to node %s failed with nodedown", node)
 	}
 	return nil
@@ -105,7 +108,7 @@ type attemptsJSON struct {
 }
 
 func listAttempts(c *call) error {
-	if c.r.PathValue("node") != c.s.node() {
+	if c.r.PathValue("node") != identity.Node {
 		return errNotFound
 	}
 	var out []attemptsJSON
@@ -118,7 +121,7 @@ func listAttempts(c *call) error {
 // listAttemptsBySource is empty, as in a RabbitMQ that does not count by source: the
 // audit log has each refusal.
 func listAttemptsBySource(c *call) error {
-	if c.r.PathValue("node") != c.s.node() {
+	if c.r.PathValue("node") != identity.Node {
 		return errNotFound
 	}
 	return listNothing(c)

@@ -3,6 +3,7 @@ package httpd
 import (
 	"github.com/leveret-mq/leveret/access"
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -77,7 +78,7 @@ func (c *call) showVHost(v broker.VHost) vhostJSON {
 		v.QueueType = "undefined"
 	}
 	return vhostJSON{v.Name, v.Description, v.Tags, v.QueueType, vhostMetadata{v.Description, v.Tags}, false,
-		map[string]string{c.s.node(): "running"}, nil}
+		map[string]string{identity.Node: "running"}, nil}
 }
 
 // showsVHosts is how vhosts are shown to who asks.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/internal/mgmt"
 )
 
@@ -97,7 +98,7 @@ func pid(name, path string) column {
 // pid of a process.
 func pidOf(node, name string) string {
 	if node == "" {
-		node = "leveret@localhost"
+		node = identity.Node
 	}
 	return fmt.Sprintf("<%s.1.%d.0>", node, crc32.ChecksumIEEE([]byte(name)))
 }

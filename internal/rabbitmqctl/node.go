@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/internal/mgmt"
 )
 
@@ -35,11 +36,8 @@ var nodeCommands = []*command{
 		}},
 }
 
-// compatible is the version whose behaviour scripts may expect, where no broker says it.
-const compatible = "3.13.7"
-
 func showVersion(c *call) error {
-	c.print(compatible)
+	c.print(identity.RabbitMQ)
 	return nil
 }
 
