@@ -49,8 +49,8 @@ var singles = map[string][]single{
 		{"erlang_uptime_seconds", gauge, "Time since the broker began to start.", func(v *view) float64 { return v.uptime.Seconds() }},
 	},
 	"node_persister_metrics": {
-		{"io_read_ops_total", counter, "Reads of the log's files and of segments.", of(func(v *view) int64 { return v.storage.Reads.Count + v.storage.Cache.Misses })},
-		{"io_read_bytes_total", counter, "Bytes of these reads.", of(func(v *view) int64 { return v.storage.Reads.Bytes + v.storage.Cache.ReadBytes })},
+		{"io_read_ops_total", counter, "Reads of the log's files and of segments.", of(func(v *view) int64 { return v.storage.DiskReads().Count })},
+		{"io_read_bytes_total", counter, "Bytes of these reads.", of(func(v *view) int64 { return v.storage.DiskReads().Bytes })},
 		{"io_write_ops_total", counter, "Writes to the log.", of(func(v *view) uint64 { return v.storage.WAL.Write.Count })},
 		{"io_write_bytes_total", counter, "Bytes written to files.", of(func(v *view) int64 { return v.storage.Written.Total() })},
 		{"io_sync_ops_total", counter, "Syncs of the log.", of(func(v *view) uint64 { return v.storage.WAL.Sync.Count })},

@@ -105,7 +105,7 @@ func (m *Monitor) sampleNode(tick int, seconds float64, t *Totals) {
 		n.SyncP50, n.SyncP99 = round(sync.Quantile(0.5)/ms), round(sync.Quantile(0.99)/ms)
 	}
 	n.GroupMean = group.Mean()
-	t.DiskReads, t.DiskWrites = uint64(st.Reads.Count+st.Cache.Misses), st.WAL.Records
+	t.DiskReads, t.DiskWrites = uint64(st.DiskReads().Count), st.WAL.Records
 
 	var v sample
 	set := func(f Field, x float64) { v[place[Node][f]] = x }
@@ -118,7 +118,7 @@ func (m *Monitor) sampleNode(tick int, seconds float64, t *Totals) {
 	set(CollectedBytes, float64(n.CollectedBytes))
 	set(ContextSwitches, float64(n.ContextSwitches))
 	set(ReadCount, float64(t.DiskReads))
-	set(ReadBytes, float64(st.Reads.Bytes+st.Cache.ReadBytes))
+	set(ReadBytes, float64(st.DiskReads().Bytes))
 	set(WriteCount, float64(st.WAL.Write.Count))
 	set(WriteBytes, float64(st.Written.Total()))
 	set(WriteTime, n.WriteTime)

@@ -98,6 +98,11 @@ type CacheMetrics struct {
 // cache. Those of segments are in CacheMetrics.
 type Reads struct{ Count, Bytes int64 }
 
+// DiskReads are all reads of messages from disk: of the log's files and of segments.
+func (m *Metrics) DiskReads() Reads {
+	return Reads{m.Reads.Count + m.Cache.Misses, m.Reads.Bytes + m.Cache.ReadBytes}
+}
+
 // Recovery is what Open did.
 type Recovery struct {
 	Time       time.Duration
