@@ -1,5 +1,5 @@
-// Package httpd is what a broker shows over HTTP: whether it is well, and the
-// beginnings of RabbitMQ's management API.
+// Package httpd is what a broker shows over HTTP: whether it is well, RabbitMQ's management
+// API, and the management page.
 //
 // # GET /health
 //

@@ -322,7 +322,7 @@ func showProperty(p amqp.Properties, prop amqp.Property, raw []byte) any {
 		n, _ := p.Timestamp()
 		return n
 	}
-	return strings.ToValidUTF8(string(raw), "\uFFFD")
+	return string(raw)
 }
 
 // showPayload is a body as JSON has it: text where it is UTF-8 and text will do, else
@@ -531,17 +531,26 @@ func (f *fetched) read(truncate int64) error {
 	if f.large == nil {
 		return nil
 	}
-	r, err := f.large.Open()
-	if err != nil {
-		return err
-	}
-	size := f.large.Size()
+	most := f.large.Size()
 	if truncate >= 0 {
-		size = min(size, truncate)
+		most = truncate
 	}
-	f.body = make([]byte, size)
-	_, err = r.ReadAt(f.body, 0)
+	var err error
+	f.body, err = beginning(f.large, most)
 	return err
+}
+
+// beginning reads the first bytes of a body in a file.
+func beginning(l *broker.Large, most int64) ([]byte, error) {
+	r, err := l.Open()
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, min(l.Size(), most))
+	if _, err := r.ReadAt(body, 0); err != nil {
+		return nil, err
+	}
+	return body, nil
 }
 
 // showFetched answers with messages, one by one.

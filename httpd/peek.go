@@ -2,10 +2,8 @@ package httpd
 
 import (
 	"cmp"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/leveret-mq/leveret/broker"
@@ -141,11 +139,11 @@ func showPeeked(p *broker.Peeked, truncate int) peekedJSON {
 	if out.Expires = &p.Expires; p.Expires == 0 {
 		out.Expires = nil
 	}
-	out.Exchange, out.Key, out.Properties = validText(p.Exchange), validText(p.RoutingKey), propertiesJSON{p.Props}
+	out.Exchange, out.Key, out.Properties = string(p.Exchange), string(p.RoutingKey), propertiesJSON{p.Props}
 	body := p.Body
 	if p.Large != nil {
 		var err error
-		if body, err = beginning(p.Large, truncate); err != nil {
+		if body, err = beginning(p.Large, int64(truncate)); err != nil {
 			out.Error = err.Error()
 		}
 	}
@@ -170,20 +168,6 @@ func escaped(text string) int {
 		}
 	}
 	return n
-}
-
-// beginning reads the first bytes of a body in a file.
-func beginning(l *broker.Large, most int) ([]byte, error) {
-	r, err := l.Open()
-	if err != nil {
-		return nil, err
-	}
-	body := make([]byte, min(l.Size(), int64(most)))
-	_, err = io.ReadFull(io.NewSectionReader(r, 0, l.Size()), body)
-	if err != nil {
-		return nil, err
-	}
-	return body, nil
 }
 
 // wholeRunes takes the first bytes of a rune that was cut away from a text's end.
@@ -274,6 +258,3 @@ func queueStorage(c *call) error {
 
 // ratio is how much smaller something has become; 1 where there is nothing.
 func ratio(raw, stored int64) float64 { return cmp.Or(float64(raw)/float64(max(stored, 1)), 1) }
-
-// validText is a name as JSON can have it.
-func validText(name []byte) string { return strings.ToValidUTF8(string(name), "\uFFFD") }
