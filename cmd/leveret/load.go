@@ -11,6 +11,8 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/leveret-mq/leveret/internal/terminal"
 )
 
 // optionError is what is wrong with an option's value, without the option's name.
@@ -181,7 +183,7 @@ func flagText(f *pflag.Flag, v any) (string, error) {
 func suggest(fs *pflag.FlagSet, name string) string {
 	best, least := "", len(name)/3+1
 	fs.VisitAll(func(f *pflag.Flag) {
-		if d := distance(strings.ToLower(name), f.Name); !f.Hidden && d <= least {
+		if d := terminal.Distance(strings.ToLower(name), f.Name); !f.Hidden && d <= least {
 			best, least = f.Name, d-1
 		}
 	})
@@ -189,25 +191,4 @@ func suggest(fs *pflag.FlagSet, name string) string {
 		return fmt.Sprintf("; is %q meant?", best)
 	}
 	return "; `leveret config example` shows those that there are"
-}
-
-// distance counts the letters to add, remove or change to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -280,7 +280,7 @@ func help(program string, args []string, lost bool, s Streams) error {
 func suggest(name string) string {
 	best, least := "", 4 // more changes than that make another word
 	for _, cmd := range commands() {
-		if d := distance(name, cmd.name); d < least {
+		if d := terminal.Distance(name, cmd.name); d < least {
 			best, least = cmd.name, d
 		}
 	}
@@ -288,24 +288,4 @@ func suggest(name string) string {
 		return ""
 	}
 	return "\nDid you mean '" + best + "'?"
-}
-
-// distance is how many letters have to change.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			before, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, before+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -405,3 +405,12 @@ func TestListenersAreKnownByPortAndProtocol(t *testing.T) {
 		t.Errorf("%d", code)
 	}
 }
+
+// A column may have any number that Go has.
+func TestNumbersOfAnyKindAreShown(t *testing.T) {
+	for v, want := range map[any]string{int64(3): "3", 0.5: "0.5", uint16(7): "7"} {
+		if got := text(v); got != want {
+			t.Errorf("%v is %q", v, got)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package rabbitmqctl
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,8 +34,10 @@ func text(v any) string {
 		return "[" + strings.Join(v, ", ") + "]"
 	case table:
 		return term(map[string]any(v))
+	case []any, map[string]any:
+		return term(v)
 	}
-	return term(v)
+	return fmt.Sprint(v)
 }
 
 // term is a value as Erlang has it in a field table.

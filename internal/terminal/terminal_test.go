@@ -74,6 +74,17 @@ func TestNumbersForPeople(t *testing.T) {
 	}
 }
 
+func TestWordsAreAsFarApartAsLettersMustChange(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"queue", "queue", 0}, {"", "abc", 3}, {"abc", "", 3}, {"list_quues", "list_queues", 1}, {"kitten", "sitting", 3}} {
+		if got := Distance(c.a, c.b); got != c.want {
+			t.Errorf("%q and %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 func TestAPasswordIsALineOfStandardInput(t *testing.T) {
 	for text, want := range map[string]string{"secret\n": "secret", "with space \r\nmore\n": "with space ", "no end": "no end", "\n": ""} {
 		var out strings.Builder

@@ -56,6 +56,27 @@ func Printable(s string) string {
 	return q[1 : len(q)-1]
 }
 
+// Distance is how many letters must be added, removed or changed to make b of a, for
+// who tells what may have been meant.
+func Distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, change)
+		}
+	}
+	return row[len(b)]
+}
+
 // Bytes is a number of bytes for people.
 func Bytes(n int64) string {
 	if n < 1<<10 {
