@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -106,16 +105,24 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 		return err
 	}
 	defer listeners.close()
-	health, err := serveHTTP(cfg.HTTPAddr, log)
+	health, err := httpd.NewServer(httpd.Options{Version: version, Logger: log})
 	if err != nil {
 		return err
 	}
-	defer health.end()
-	metrics, err := serveMetrics(cfg.MetricsAddr, log)
+	atHTTP, err := offer(health, "--http-addr", cfg.HTTPAddr, log)
 	if err != nil {
 		return err
 	}
-	defer metrics.end()
+	defer atHTTP.end()
+	metrics, err := exporter.NewServer(exporter.Options{Version: version, Logger: log})
+	if err != nil {
+		return err
+	}
+	atMetrics, err := offer(metrics, "--metrics-addr", cfg.MetricsAddr, log)
+	if err != nil {
+		return err
+	}
+	defer atMetrics.end()
 
 	supervisor.busy("", "recovering")
 	defer supervisor.idle()
@@ -162,14 +169,12 @@ func serve(ctx context.Context, cfg Config, again func() (Config, error)) error 
 
 	watch := monitor.New(b, monitor.Options{MaxSockets: cfg.MaxConnections})
 	health.SetMonitor(watch)
-	health.SetListeners(reachable(listeners, source, health.addr, metrics.addr))
+	health.SetListeners(reachable(listeners, source, atHTTP.addr, atMetrics.addr))
 	health.SetBroker(b)
 	metrics.SetSource(exporter.Watched(b, watch))
 	stats := b.Stats()
-	queues := 0 // with those that definitions have brought
-	b.EachQueue(func(broker.QueueSample) bool { queues++; return true })
-	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", health.addr, "metrics", metrics.addr, "data", cfg.DataDir,
-		"queues", queues, "messages", stats.Messages,
+	log.Info("ready", "amqp", listeners.addr("amqp"), "amqps", listeners.addr("amqps"), "http", atHTTP.addr, "metrics", atMetrics.addr, "data", cfg.DataDir,
+		"queues", watch.Totals().Queues, "messages", stats.Messages,
 		"recovery", stats.Recovery.Round(10*time.Microsecond), "version", version)
 	supervisor.ready("serving")
 	r := &running{cfg: cfg, again: again, log: log, level: minimum, source: source, srv: srv, b: b, told: supervisor}
@@ -258,46 +263,6 @@ func (c *Config) server(log *slog.Logger) amqpd.Options {
 		o.Heartbeat = -1 // its way to say none
 	}
 	return o
-}
-
-// httpServer is the server behind --http-addr.
-type httpServer struct {
-	*httpd.Server
-	addr   string // "" where there is no listener
-	served chan struct{}
-}
-
-// serveHTTP answers from now on, /health while recovery runs too.
-func serveHTTP(addr string, log *slog.Logger) (*httpServer, error) {
-	srv, err := httpd.NewServer(httpd.Options{Version: version, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	h := &httpServer{Server: srv, served: make(chan struct{})}
-	if addr == "" {
-		close(h.served)
-		return h, nil
-	}
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, explainListen("--http-addr", addr, err)
-	}
-	h.addr = ln.Addr().String()
-	go func() {
-		defer close(h.served)
-		if err := srv.Serve(ln); err != nil {
-			log.Error("health and the management API are not served any more", "err", err)
-		}
-	}()
-	return h, nil
-}
-
-// end cuts what is connected: all that there was to say has been said.
-func (h *httpServer) end() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = h.Shutdown(ctx)
-	<-h.served
 }
 
 // diskFreeLimit is the limit as broker.Options takes it, where 0 is the default
