@@ -383,7 +383,7 @@ func TestWarningsTellOfPoliciesForAClusterOnly(t *testing.T) {
 	r := mustImport(t, open(t, vfs.NewMem()), []byte(`{"policies":[
 		{"vhost":"/","name":"ha","pattern":"^ha","definition":{"ha-mode":"all","ha-sync-mode":"automatic","max-length":5}},
 		{"vhost":"/","name":"bounded","pattern":"^b","definition":{"max-length":5}}]}`), "")
-	if len(r.Warnings) != 1 || r.Warnings[0] != "policy 'ha' in vhost '/' is kept, but its ha-mode, ha-sync-mode mean nothing here: there is one node" {
+	if len(r.Warnings) != 1 || r.Warnings[0] != "policy 'ha' in vhost '/' is kept; there is one node, so that nothing comes of ha-mode, ha-sync-mode" {
 		t.Errorf("%q", r.Warnings)
 	}
 }
@@ -510,6 +510,9 @@ func TestFilesAndFoldersAreLoaded(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := Load(b, write("31-bad.json", "{\n \"queues\": [\n")); !errors.Is(err, ErrJSON) || !strings.Contains(err.Error(), "line 3: unexpected end") {
+		t.Error(err)
+	}
+	if _, err := Load(b, write("33-bad.json", `{"queues":[{"name":"q","durable":true}]}`)); err == nil || !strings.Contains(err.Error(), "these are the definitions of one vhost") {
 		t.Error(err)
 	}
 	if _, err := Load(b, write("32-bad.json", "[]")); !errors.Is(err, ErrJSON) || !strings.Contains(err.Error(), "not an object with users") {

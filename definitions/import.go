@@ -67,7 +67,7 @@ func (d *Definitions) Import(b Broker) (Report, error) {
 	}
 	for _, p := range d.policies {
 		if keys := p.policy.Definition.Meaningless(); len(keys) > 0 {
-			warnings = append(warnings, fmt.Sprintf("policy '%s' in vhost '%s' is kept, but its %s mean nothing here: there is one node", p.policy.Name, p.vhost, strings.Join(keys, ", ")))
+			warnings = append(warnings, fmt.Sprintf("policy '%s' in vhost '%s' is kept; there is one node, so that nothing comes of %s", p.policy.Name, p.vhost, strings.Join(keys, ", ")))
 		}
 	}
 	if more := len(warnings) - maxWarnings; more > 0 {

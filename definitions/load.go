@@ -57,8 +57,11 @@ func Check(path string) error {
 	return nil
 }
 
-// explain says where a text stops being JSON.
+// explain says where a text stops being JSON, and what a file is that has no vhosts.
 func explain(text []byte, err error) error {
+	if strings.Contains(err.Error(), "{key_missing,vhost}") {
+		return fmt.Errorf("%w: these are the definitions of one vhost; start without them and import them into it: leveret definitions import -p VHOST", err)
+	}
 	if !errors.Is(err, ErrJSON) {
 		return err
 	}

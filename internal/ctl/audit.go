@@ -60,6 +60,10 @@ func objectText(o mgmt.Object) string {
 	switch {
 	case kind == "":
 		return ""
+	case name == "" && vhost != "":
+		return kind + " in " + show(vhost)
+	case name == "":
+		return kind
 	case vhost != "" && kind != "vhost":
 		return kind + " " + name + " in " + show(vhost)
 	}

@@ -192,6 +192,10 @@ func (a *app) newDefinitions() *cobra.Command {
 		if err := mgmt.SaveDefinitions(args[0], text); err != nil {
 			return failed("%v", err)
 		}
+		if a.vhost != "" {
+			a.say("the definitions of vhost %q are in %s: import them with -p VHOST", a.vhost, args[0])
+			return nil
+		}
 		a.say("the definitions are in %s, password hashes too: keep it as you keep passwords", args[0])
 		return nil
 	})
@@ -204,7 +208,11 @@ func (a *app) newDefinitions() *cobra.Command {
 			return usage("that is no JSON: definitions are what leveret definitions export writes, or RabbitMQ's")
 		}
 		if err := a.client.Import(a.ctx(), a.vhost, text); err != nil {
-			return a.explain(err, "")
+			err = a.explain(err, "")
+			if a.vhost == "" && strings.Contains(err.Error(), "{key_missing,vhost}") {
+				return failed("%v: these are the definitions of one vhost: name the one they are for with -p VHOST", err)
+			}
+			return err
 		}
 		a.say("the definitions are imported")
 		return nil

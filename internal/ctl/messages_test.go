@@ -285,6 +285,12 @@ func TestDefinitionsLeaveAndComeBack(t *testing.T) {
 	if got := w.run("queue", "list", "-p", "v", "--columns", "name"); got != "name\nkept\n" {
 		t.Errorf("%q", got)
 	}
+	one := filepath.Join(t.TempDir(), "one.json")
+	if out := w.run("definitions", "export", one, "-p", "v"); strings.Contains(out, "password") {
+		t.Error(out)
+	}
+	w.refuse(codeFailure, "the definitions of one vhost: name the one they are for with -p VHOST", "definitions", "import", one)
+	w.run("definitions", "import", one, "-p", "v")
 	w.refuse(codeUsage, "is no JSON", "definitions", "import", "/dev/null")
 	w.refuse(codeFailure, "no such file", "definitions", "import", "/no/such/file")
 	w.refuse(codeNotFound, `vhost "none" does not exist`, "definitions", "export", "-p", "none")

@@ -167,10 +167,13 @@ function Thing(p: { of: Entry["object"] }): JSX.Element {
   if (!o?.type) return <span class="muted">–</span>;
   return (
     <>
-      <span class="muted">{o.type.replaceAll("_", " ")}</span>{" "}
-      <span class="name" title={o.name}>
-        {o.name}
-      </span>
+      <span class="muted">{o.type.replaceAll("_", " ")}</span>
+      {o.name && " "}
+      {o.name && (
+        <span class="name" title={o.name}>
+          {o.name}
+        </span>
+      )}
       {o.vhost !== undefined && o.vhost !== "" && o.type !== "vhost" && <span class="muted"> in {o.vhost}</span>}
     </>
   );

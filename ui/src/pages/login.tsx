@@ -56,7 +56,8 @@ export function Login({ onLogin, note }: { onLogin: (who: Session) => void; note
 
 function explain(err: unknown): string {
   if (err instanceof ApiError) {
-    if (err.status === 401) return err.reason || "Login failed";
+    if (err.status === 401 && (err.reason || "Login failed") === "Login failed")
+      return "Login failed: wrong user or password. The user guest may log in from the broker’s own machine only.";
     return err.reason;
   }
   return String(err);

@@ -77,10 +77,10 @@ export function OverviewPage(p: PageProps): JSX.Element {
             value={short(q?.messages_unacknowledged)}
             title={count(q?.messages_unacknowledged) + " messages are out"}
           />
-          <Stat label="Publish" color="--c-publish" value={rate(s?.publish_details?.rate ?? 0)} unit="/s" />
-          <Stat label="Confirm" color="--c-confirm" value={rate(s?.confirm_details?.rate ?? 0)} unit="/s" />
-          <Stat label="Deliver" color="--c-deliver" value={rate(s?.deliver_get_details?.rate ?? 0)} unit="/s" />
-          <Stat label="Ack" color="--c-ack" value={rate(s?.ack_details?.rate ?? 0)} unit="/s" />
+          <Stat label="Publish" color="--c-publish" value={rate(o && (s?.publish_details?.rate ?? 0))} unit="/s" />
+          <Stat label="Confirm" color="--c-confirm" value={rate(o && (s?.confirm_details?.rate ?? 0))} unit="/s" />
+          <Stat label="Deliver" color="--c-deliver" value={rate(o && (s?.deliver_get_details?.rate ?? 0))} unit="/s" />
+          <Stat label="Ack" color="--c-ack" value={rate(o && (s?.ack_details?.rate ?? 0))} unit="/s" />
         </div>
         <div class="cols">
           <Panel title="Message rates, a second">
@@ -184,7 +184,7 @@ function ChurnTable(p: { churn: Record<string, unknown> | undefined }): JSX.Elem
     const d = p.churn?.[key + "_details"] as Details | undefined;
     return (
       <td class="num">
-        {count(total)} <span class="muted">{rate(d?.rate ?? 0)}/s</span>
+        {count(total)} {p.churn && <span class="muted">{rate(d?.rate ?? 0)}/s</span>}
       </td>
     );
   };
