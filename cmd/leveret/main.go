@@ -15,6 +15,7 @@ import (
 
 	"github.com/leveret-mq/leveret/internal/ctl"
 	"github.com/leveret-mq/leveret/internal/rabbitmqctl"
+	"github.com/leveret-mq/leveret/internal/terminal"
 )
 
 // version is set by the Makefile through the linker.
@@ -48,7 +49,7 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "leveret: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(os.Stderr, "leveret: %s\n", terminal.Printable(strings.ReplaceAll(err.Error(), "\n", "; ")))
 	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage

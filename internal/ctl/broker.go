@@ -49,10 +49,10 @@ func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object, storage mgmt.Objec
 	if own := o.Text("leveret_version"); own != "" {
 		version = "Leveret " + own + ", as " + version
 	}
-	line("broker", version)
-	line("cluster", o.Text("cluster_name"))
+	line("broker", terminal.Printable(version))
+	line("cluster", terminal.Printable(o.Text("cluster_name")))
 	for _, n := range nodes {
-		line("node", n.Text("name"))
+		line("node", terminal.Printable(n.Text("name")))
 		line("  uptime", terminal.Duration(time.Duration(n.Int("uptime"))*time.Millisecond))
 		line("  memory", resource(a, n, "mem_used", "mem_limit", "mem_alarm", "of at most"))
 		line("  disk free", resource(a, n, "disk_free", "disk_free_limit", "disk_free_alarm", "of at least"))
@@ -80,7 +80,7 @@ func (a *app) writeStatus(o mgmt.Object, nodes []mgmt.Object, storage mgmt.Objec
 	for _, l := range o.Objects("listeners") {
 		listeners = append(listeners, fmt.Sprintf("%s on %s", l.Text("protocol"), address(l)))
 	}
-	line("listeners", strings.Join(listeners, ", "))
+	line("listeners", terminal.Printable(strings.Join(listeners, ", ")))
 }
 
 // storageText is what lies on disk, by where it lies.
@@ -164,7 +164,7 @@ func (a *app) newHealth() *cobra.Command {
 		if n := o.Int("damaged_messages"); n > 0 {
 			text += fmt.Sprintf("; %s could not be read and set aside: see the broker's log", terminal.Plural(int(n), "message"))
 		}
-		a.say("%s", a.paint.Text(style, text))
+		a.say("%s", a.paint.Text(style, terminal.Printable(text)))
 		return nil
 	})
 	cmd.Flags().StringVar(&check, "check", "", "one health `check` of the API instead: alarms, local-alarms, virtual-hosts, port-listener/PORT, ready")

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leveret-mq/leveret/internal/mgmt"
+	"github.com/leveret-mq/leveret/internal/terminal"
 )
 
 // completeTimeout is how long somebody who pressed a key waits for names.
@@ -55,11 +56,17 @@ func (a *app) names(cmd *cobra.Command, from source, typed string) []string {
 	var out []string
 	for _, o := range objects {
 		name := o.Text("name")
-		if strings.HasPrefix(name, typed) && name != "" && !strings.ContainsAny(name, "\n\r\t") && len(out) < maxCompletions {
+		if strings.HasPrefix(name, typed) && name != "" && harmless(name) && len(out) < maxCompletions {
 			out = append(out, name)
 		}
 	}
 	return out
+}
+
+// harmless tells whether a name may be put into a command line by a shell, which writes
+// what several names begin with as it is. Whoever may declare a queue chooses its name.
+func harmless(name string) bool {
+	return terminal.Printable(name) == name && !strings.ContainsAny(name, "$`\\\"';&|<>()")
 }
 
 // complete gives a command's arguments their completions: the first argument the first

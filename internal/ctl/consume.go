@@ -14,6 +14,8 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/spf13/cobra"
+
+	"github.com/leveret-mq/leveret/internal/terminal"
 )
 
 // consumeFlags say what is consumed, and how.
@@ -25,6 +27,7 @@ type consumeFlags struct {
 	file     string
 	raw      bool
 	requeue  bool
+	shown    bool // to people: what would steer the terminal is escaped
 }
 
 func (a *app) newConsume() *cobra.Command {
@@ -34,7 +37,8 @@ func (a *app) newConsume() *cobra.Command {
 		defer stop()
 		return a.consume(ctx, f, args[0])
 	})
-	cmd.Long = `Consume messages over AMQP and write their bodies, one a line; with --json an object a
+	cmd.Long = `Consume messages over AMQP and write their bodies, one a line (a terminal is not shown
+control characters as they are, unless there is --raw); with --json an object a
 line, with properties and headers, and with bodies that are not UTF-8 in base64.
 
 A message is acked when its line was written, so that what this command did not write
@@ -74,6 +78,7 @@ func (a *app) consume(ctx context.Context, f *consumeFlags, queue string) error 
 	if f.requeue && f.count == 0 && f.idle == 0 {
 		return usage("--requeue needs an end: give --count or --idle")
 	}
+	f.shown = f.file == "" && !f.raw && terminal.IsTerminal(a.out)
 	out := &sink{Writer: bufio.NewWriter(a.out)}
 	if f.file != "" {
 		file, err := os.OpenFile(f.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
@@ -189,7 +194,11 @@ func (f *consumeFlags) line(out io.Writer, d *amqp.Delivery, asJSON bool) error 
 	if asJSON {
 		return json.NewEncoder(out).Encode(describeDelivery(d))
 	}
-	_, err := out.Write(d.Body)
+	body := d.Body
+	if f.shown { // anybody may have written it
+		body = []byte(terminal.Lines(string(body)))
+	}
+	_, err := out.Write(body)
 	if err == nil && !f.raw {
 		_, err = out.Write([]byte{'\n'})
 	}

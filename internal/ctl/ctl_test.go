@@ -299,6 +299,9 @@ func TestShellsCompleteNames(t *testing.T) {
 	w.run("queue", "declare", "other")
 	w.run("vhost", "add", "v1")
 	w.run("queue", "declare", "deep", "-p", "v1")
+	for _, name := range []string{"o$(reboot)1", "o;reboot", "o`reboot`", "o\x1b[2J"} { // which no shell is given
+		w.run("queue", "declare", name)
+	}
 	for _, c := range []struct {
 		want string
 		args []string

@@ -297,7 +297,9 @@ func (t *top) print(width int, now time.Time) error {
 func (t *top) frame(width, height int, now time.Time) []string {
 	p := t.app.paint
 	var lines []string
-	add := func(s terminal.Style, text string) { lines = append(lines, p.Text(s, terminal.Fit(text, width))) }
+	add := func(s terminal.Style, text string) {
+		lines = append(lines, p.Text(s, terminal.Fit(terminal.Printable(text), width)))
+	}
 	o := t.overview
 	name := strings.TrimSpace("leveret " + o.Text("leveret_version"))
 	add(terminal.Bold, fmt.Sprintf("%s  %s  %s", name, t.app.client.Address(), now.Format("15:04:05")))

@@ -182,6 +182,34 @@ func TestColoursAreForTerminals(t *testing.T) {
 	}
 }
 
+// A shell after it would show nothing of what is typed.
+func TestAPromptThatIsInterruptedLeavesTheTerminalAsItWas(t *testing.T) {
+	o := operate(t, startBroker(t, t.TempDir()))
+	for _, args := range [][]string{{"leveret", "user", "add", "ann"}, {"rabbitmqctl", "add_user", "ann"}} {
+		p := onTerminal(t, 80, 24, o.env, filepath.Join(o.bin, args[0]), args[1:]...)
+		before := p.settings()
+		p.until("assword")
+		eventually(t, "no echo", patience, func() bool { return p.settings().Lflag&syscall.ECHO == 0 })
+		p.typed("s3\x03")
+		if status := p.status(); status == 0 || p.settings() != before {
+			t.Errorf("%q: status %d, echo %v: %s", args, status, p.settings().Lflag&syscall.ECHO != 0, p.text())
+		}
+	}
+	o.does("leveret user list --json | grep -c ann || true", "0\n")
+}
+
+// Whoever may publish chooses what an operator's terminal is given.
+func TestMessagesDoNotSteerTheTerminal(t *testing.T) {
+	o := operate(t, startBroker(t, t.TempDir()))
+	o.does(`leveret queue declare q > /dev/null; printf 'a\033[31mb' | leveret publish --queue q --file - > /dev/null
+leveret consume q --count 1 --requeue | od -c | grep -c 033`, "1\n")
+	p := onTerminal(t, 80, 24, o.env, filepath.Join(o.bin, "leveret"), "consume", "q", "--count", "1")
+	p.until("31mb")
+	if status := p.status(); status != 0 || strings.Contains(p.text(), "\x1b[31m") {
+		t.Errorf("status %d, %q", status, p.text())
+	}
+}
+
 func TestAPasswordIsNotShown(t *testing.T) {
 	o := operate(t, startBroker(t, t.TempDir()))
 	p := onTerminal(t, 80, 24, o.env, filepath.Join(o.bin, "leveret"), "user", "add", "ann", "--tags", "management")

@@ -82,14 +82,14 @@ func (c *call) vhost() string { return cmp.Or(c.values["vhost"], "/") }
 // banner says what is being done, unless the caller wants results alone.
 func (c *call) banner(format string, args ...any) {
 	if !c.set["quiet"] && !c.set["silent"] && c.formatter != "json" && c.formatter != "csv" {
-		fmt.Fprintf(c.Out, format+"\n", args...)
+		writeLines(c.Out, format+"\n", args...)
 	}
 }
 
 // say writes a result.
 func (c *call) say(format string, args ...any) {
 	if !c.set["silent"] {
-		fmt.Fprintf(c.Out, format+"\n", args...)
+		writeLines(c.Out, format+"\n", args...)
 	}
 }
 

@@ -60,7 +60,7 @@ func Run(program string, args []string, version string, s Streams) int {
 		e = &exit{exitSoftware, "Error:\n" + err.Error()}
 	}
 	if e.text != "" {
-		fmt.Fprintln(s.Errs, e.text)
+		fmt.Fprintln(s.Errs, terminal.Lines(e.text))
 	}
 	return e.code
 }

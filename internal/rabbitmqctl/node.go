@@ -11,6 +11,7 @@ import (
 
 	"github.com/leveret-mq/leveret/internal/identity"
 	"github.com/leveret-mq/leveret/internal/mgmt"
+	"github.com/leveret-mq/leveret/internal/terminal"
 )
 
 var nodeCommands = []*command{
@@ -190,7 +191,7 @@ func (s state) json() map[string]any {
 }
 
 func (s state) write(out io.Writer, name, version string) {
-	line := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	line := func(format string, args ...any) { writeLines(out, format+"\n", args...) }
 	section := func(title string) { line("%s\n", title) }
 	section("Runtime")
 	line("OS PID: %s", s.node.Text("os_pid"))
@@ -223,6 +224,11 @@ func (s state) write(out io.Writer, name, version string) {
 	for _, l := range s.overview.Objects("listeners") {
 		line("%s", listener(l))
 	}
+}
+
+// writeLines is fmt.Fprintf of what cannot steer the terminal.
+func writeLines(out io.Writer, format string, args ...any) {
+	fmt.Fprint(out, terminal.Lines(fmt.Sprintf(format, args...)))
 }
 
 func list(words []string) string {
@@ -274,10 +280,10 @@ func clusterStatus(c *call) error {
 		return nil
 	}
 	c.banner("Cluster status of node %s ...", c.nameOf(s))
-	fmt.Fprintf(c.Out, "Basics\n\nCluster name: %s\n\nDisk Nodes\n\n%s\n\nRunning Nodes\n\n%s\n\nVersions\n\n%s: RabbitMQ %s\n\nMaintenance status\n\nNode: %s, status: not under maintenance\n\nAlarms\n\n%s\n\nNetwork Partitions\n\n(none)\n\nListeners\n\n",
+	writeLines(c.Out, "Basics\n\nCluster name: %s\n\nDisk Nodes\n\n%s\n\nRunning Nodes\n\n%s\n\nVersions\n\n%s: RabbitMQ %s\n\nMaintenance status\n\nNode: %s, status: not under maintenance\n\nAlarms\n\n%s\n\nNetwork Partitions\n\n(none)\n\nListeners\n\n",
 		s.overview.Text("cluster_name"), name, name, name, s.overview.Text("rabbitmq_version"), name, list(s.alarms()))
 	for _, l := range s.overview.Objects("listeners") {
-		fmt.Fprintf(c.Out, "Node: %s, %s\n", name, strings.Replace(listener(l), "Interface", "interface", 1))
+		writeLines(c.Out, "Node: %s, %s\n", name, strings.Replace(listener(l), "Interface", "interface", 1))
 	}
 	return nil
 }

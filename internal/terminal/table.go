@@ -33,11 +33,11 @@ func NewTable(out io.Writer, paint Paint, titles ...string) *Table {
 	return t
 }
 
-// Row adds a row.
+// Row adds a row, of which nothing steers the terminal.
 func (t *Table) Row(cells ...string) {
 	row := make([]cell, len(t.right))
 	for i, text := range cells {
-		row[i].text = text
+		row[i].text = Printable(text)
 	}
 	t.rows = append(t.rows, row)
 }

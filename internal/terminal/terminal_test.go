@@ -57,6 +57,22 @@ func TestNamesCannotSteerTheTerminal(t *testing.T) {
 	}
 }
 
+func TestTablesAndLinesCannotSteerTheTerminal(t *testing.T) {
+	var out strings.Builder
+	table := NewTable(&out, Paint{}, "NAME", "N>")
+	table.Row("q\x1b[2J", "1")
+	table.Row("x\ny", "2")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "NAME      N\nq\\x1b[2J  1\nx\\ny      2\n"; out.String() != want {
+		t.Errorf("%q", out.String())
+	}
+	if got := Lines("Error:\n\tno '\x1b]0;x\a'\n\n兎"); got != "Error:\n\tno '\\x1b]0;x\\a'\n\n兎" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestNumbersForPeople(t *testing.T) {
 	for got, want := range map[string]string{
 		Number(0): "0", Number(1000): "1,000", Number(-100): "-100", Bytes(0): "0 B", Bytes(1<<20 - 1): "1.0 MiB", Bytes(1536 << 20): "1.5 GiB",

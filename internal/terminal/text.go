@@ -77,6 +77,19 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
+// Lines is Printable of a text with several lines and tabs, which stay.
+func Lines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		cells := strings.Split(line, "\t")
+		for j := range cells {
+			cells[j] = Printable(cells[j])
+		}
+		lines[i] = strings.Join(cells, "\t")
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Bytes is a number of bytes for people.
 func Bytes(n int64) string {
 	if n < 1<<10 {
