@@ -22,7 +22,7 @@ COPY . .
 COPY --from=ui /src/httpd/page/dist ./httpd/page/dist
 ARG VERSION=unknown
 RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/bin/leveret ./cmd/leveret \
- && ln -s leveret /out/bin/rabbitmqctl \
+ && ln -s leveret /out/bin/rabbitmqctl && ln -s leveret /out/bin/rabbitmq-diagnostics \
  && install -d -m 700 /out/data
 
 FROM scratch
