@@ -200,6 +200,10 @@ func TestChangesOfUsersAreWholeAfterAnyPowerCut(t *testing.T) {
 		done(err)
 		done(w.b.SetUserLimit("u", access.MaxChannels, 7))
 		done(w.b.SetVHostLimit("/", access.MaxQueues, 7))
+		_, err = w.b.PutVHost(VHost{Name: "/", Description: "d", Tags: []string{"t"}, QueueType: "quorum"})
+		done(err)
+		_, err = w.b.PutVHost(VHost{Name: "v", Description: "new"})
+		done(err)
 		done(w.b.DeleteUser("u"))
 	})
 	seen := map[string]bool{}

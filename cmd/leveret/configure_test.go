@@ -79,6 +79,7 @@ heartbeat = 10
 frame-max = "lots"
 max-connections = "many"
 memory-limit = true
+default-pass = 4711
 [tls]
 cert = "x"
 `)
@@ -89,12 +90,13 @@ cert = "x"
 		`configuration FILE, line 6: frame-max = lots: "lots" is not a size: write bytes, or a number with KB, MB, GB, KiB, MiB or GiB`,
 		`configuration FILE, line 7: max-connections = many: want a whole number`,
 		`configuration FILE, line 8: memory-limit = true: want a number of bytes, or a text such as "64MiB"`,
-		`configuration FILE, line 9: unknown key "tls"; ` + "`leveret config example` shows those that there are",
+		`configuration FILE, line 9: default-pass = …: want a text in quotation marks`,
+		`configuration FILE, line 10: unknown key "tls"; ` + "`leveret config example` shows those that there are",
 	}
 	if !slices.Equal(problems, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(problems, "\n"), strings.Join(want, "\n"))
 	}
-	if err == nil || !strings.HasSuffix(err.Error(), "cannot be used: 7 mistakes") {
+	if err == nil || !strings.HasSuffix(err.Error(), "cannot be used: 8 mistakes") {
 		t.Errorf("%v", err)
 	}
 	// Values that are of their kind and make no sense.

@@ -118,7 +118,11 @@ func readFile(fs *pflag.FlagSet, name string, from origins) error {
 			err = f.Value.Set(value)
 		}
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s %s = %v: %w", place, k.name, values[k.name], err))
+			shown := values[k.name]
+			if strings.HasSuffix(k.name, "-pass") { // whoever sees this need not be who may know it
+				shown = "…"
+			}
+			failed = errors.Join(failed, fmt.Errorf("%s %s = %v: %w", place, k.name, shown, err))
 		}
 	}
 	return failed
