@@ -2,6 +2,15 @@
 // It needs nothing of the server, and a name with any character in it survives.
 
 import { useEffect, useState } from "preact/hooks";
+import type { Session } from "./api.ts";
+
+/** PageProps are what each page is given. */
+export interface PageProps {
+  /** The address's parts after the page's own: the vhost and the queue. */
+  params: string[];
+  query: URLSearchParams;
+  session: Session;
+}
 
 export interface Place {
   /** The path's parts, decoded: ['queues', '/', 'orders']. */

@@ -18,14 +18,8 @@ import { StoragePage } from "./pages/storage.tsx";
 import { UserPage } from "./pages/user.tsx";
 import { UsersPage } from "./pages/users.tsx";
 import { VHostPage, VHostsPage } from "./pages/vhosts.tsx";
+import type { PageProps } from "./router.ts";
 import type { Overview } from "./types.ts";
-
-export interface PageProps {
-  /** The address's parts after the page's own: the vhost and the queue. */
-  params: string[];
-  query: URLSearchParams;
-  session: Session;
-}
 
 export interface Route {
   /** The address's first part. */

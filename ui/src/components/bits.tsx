@@ -289,3 +289,19 @@ export function Copy(p: { text: string; label?: string }): JSX.Element {
     </button>
   );
 }
+
+/** RowButtons change and remove what a row shows. */
+export function RowButtons(p: { of: string; onChange?(): void; onClear(): void; clear?: string }): JSX.Element {
+  return (
+    <span class="row">
+      {p.onChange && (
+        <button type="button" class="button quiet small" aria-label={`Change ${p.of}`} onClick={p.onChange}>
+          Change
+        </button>
+      )}
+      <button type="button" class="button quiet small" aria-label={`${p.clear ?? "Clear"} ${p.of}`} onClick={p.onClear}>
+        {p.clear ?? "Clear"}
+      </button>
+    </span>
+  );
+}

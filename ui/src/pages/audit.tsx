@@ -9,8 +9,7 @@ import { Grid, type Column } from "../components/table.tsx";
 import { toast } from "../components/toast.tsx";
 import { moment, text } from "../format.ts";
 import { useLive } from "../live.ts";
-import { setQuery, usePlace } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { setQuery, usePlace, type PageProps } from "../router.ts";
 
 interface Entry {
   index: number;

@@ -8,7 +8,7 @@ import { FormDialog } from "../components/dialog.tsx";
 import { CloseIcon } from "../components/icons.tsx";
 import { Local, Remote, type Column } from "../components/table.tsx";
 import type { Live } from "../live.ts";
-import type { PageProps } from "../routes.tsx";
+import type { PageProps } from "../router.ts";
 import type { Binding } from "../types.ts";
 import { useVHost, within } from "../vhost.ts";
 

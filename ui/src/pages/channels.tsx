@@ -7,16 +7,15 @@ import { ChannelLink, Facts, Head, Panel, Count, Rate, Stat, State, VHost } from
 import { Chart, sampled, spanOf, spans } from "../components/chart.tsx";
 import { say } from "../components/dialog.tsx";
 import { Segmented } from "../components/form.tsx";
+import { broad, rateSeries } from "../components/series.ts";
 import { remember, Spark } from "../components/spark.tsx";
 import { Local, Remote, type Column } from "../components/table.tsx";
 import { count, moment, rate } from "../format.ts";
 import { useLive } from "../live.ts";
-import { link, setQuery } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { link, setQuery, type PageProps } from "../router.ts";
 import type { Channel, Consumer } from "../types.ts";
 import { useVHost } from "../vhost.ts";
 import { consumerColumns } from "./consumers.tsx";
-import { broad, rateSeries } from "./overview.tsx";
 
 /** mode is how a channel answers its publishers. */
 function mode(c: Channel): JSX.Element | undefined {

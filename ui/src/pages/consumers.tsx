@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { Badges, ChannelLink, Head, Panel, QueueLink, VHost } from "../components/bits.tsx";
 import { Remote, type Column } from "../components/table.tsx";
-import type { PageProps } from "../routes.tsx";
+import type { PageProps } from "../router.ts";
 import type { Consumer } from "../types.ts";
 import { useVHost, within } from "../vhost.ts";
 

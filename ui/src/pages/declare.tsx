@@ -8,17 +8,16 @@ import { Arguments, Check, Choose, Field, table, Text, type Arg, type Known } fr
 import { useLive } from "../live.ts";
 import { go, link } from "../router.ts";
 import type { Overview } from "../types.ts";
-import { useVHost } from "../vhost.ts";
+import { useVHost, useVHostNames } from "../vhost.ts";
 
 /** VHostField chooses where a new object goes. */
-export function VHostField(p: { value: string; onChange(v: string): void }): JSX.Element {
-  const list = useLive<{ name: string }[]>("/api/vhosts?columns=name", 0);
-  const names = (list.data ?? []).map((v) => v.name).sort();
-  if (!names.includes(p.value)) names.unshift(p.value);
-  return <Choose label="Virtual host" value={p.value} options={names.map((n) => [n, n] as const)} onChange={p.onChange} />;
+function VHostField(p: { value: string; onChange(v: string): void }): JSX.Element {
+  const all = useVHostNames();
+  const options = all.some(([name]) => name === p.value) ? all : [[p.value, p.value] as const, ...all];
+  return <Choose label="Virtual host" value={p.value} options={options} onChange={p.onChange} />;
 }
 
-export const queueArguments: readonly Known[] = [
+const queueArguments: readonly Known[] = [
   { key: "x-message-ttl", type: "number", about: "Messages live this many ms" },
   { key: "x-expires", type: "number", about: "The queue is deleted after this many ms without use" },
   { key: "x-max-length", type: "number", about: "At most this many messages" },

@@ -9,8 +9,8 @@ import { FormDialog, say } from "../components/dialog.tsx";
 import { Choose } from "../components/form.tsx";
 import { toast } from "../components/toast.tsx";
 import { count } from "../format.ts";
-import type { PageProps } from "../routes.tsx";
-import { useVHostNames } from "./user.tsx";
+import type { PageProps } from "../router.ts";
+import { useVHostNames } from "../vhost.ts";
 
 const parts = [
   ["vhosts", "Virtual hosts"],

@@ -7,14 +7,13 @@ import { Badges, defaultExchange, Facts, Head, Panel, Stat, Values, VHost } from
 import { Chart, sampled, spanOf, spans } from "../components/chart.tsx";
 import { FormDialog, say } from "../components/dialog.tsx";
 import { Check, Segmented } from "../components/form.tsx";
+import { rateSeries } from "../components/series.ts";
 import { count, rate } from "../format.ts";
 import { useLive } from "../live.ts";
-import { go, link, setQuery } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { go, link, setQuery, type PageProps } from "../router.ts";
 import type { Binding, Exchange } from "../types.ts";
 import { BindingTable } from "./bindings.tsx";
 import { Bind } from "./declare.tsx";
-import { rateSeries } from "./overview.tsx";
 import { Publish } from "./publish.tsx";
 
 const passing = [

@@ -6,7 +6,7 @@ import { Badges, ExchangeLink, Head, Panel, Rate, VHost } from "../components/bi
 import { PlusIcon } from "../components/icons.tsx";
 import { remember, Spark } from "../components/spark.tsx";
 import { Remote, type Column } from "../components/table.tsx";
-import type { PageProps } from "../routes.tsx";
+import type { PageProps } from "../router.ts";
 import type { Exchange } from "../types.ts";
 import { useVHost, within } from "../vhost.ts";
 import { DeclareExchange } from "./declare.tsx";

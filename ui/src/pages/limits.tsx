@@ -72,3 +72,18 @@ function LimitsDialog(p: {
     </FormDialog>
   );
 }
+
+/** LimitBadges are limits in a cell of a table. */
+export function LimitBadges(p: { of: Record<string, number> | undefined }): JSX.Element {
+  const rows = Object.entries(p.of ?? {});
+  if (rows.length === 0) return <span class="muted">none</span>;
+  return (
+    <span class="badges">
+      {rows.map(([k, v]) => (
+        <span key={k} class="badge amber">
+          {k} {v}
+        </span>
+      ))}
+    </span>
+  );
+}

@@ -2,44 +2,15 @@
 
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
-import { Chart, lengths, rates, sampled, spanOf, spans, type Details, type Series } from "../components/chart.tsx";
+import { Chart, sampled, spanOf, spans, type Details } from "../components/chart.tsx";
 import { Facts, Gauge, Head, Panel, Stat } from "../components/bits.tsx";
 import { Segmented } from "../components/form.tsx";
 import { say } from "../components/dialog.tsx";
+import { broad, depthSeries, rateSeries } from "../components/series.ts";
 import { bytes, count, duration, rate, short } from "../format.ts";
 import { useLive } from "../live.ts";
-import { link, setQuery } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
-import type { Lengths, MessageStats, Node, Overview } from "../types.ts";
-
-/** rateSeries are the lines of a chart of message rates. */
-export function rateSeries(
-  s: MessageStats | undefined,
-  what: readonly (readonly [string, keyof MessageStats, string])[],
-): Series[] {
-  return what.map(([label, key, color]) => ({
-    label,
-    color,
-    points: rates(s?.[`${key}_details` as keyof MessageStats] as Details | undefined),
-  }));
-}
-
-export const broad = [
-  ["Publish", "publish", "--c-publish"],
-  ["Confirm", "confirm", "--c-confirm"],
-  ["Deliver", "deliver_get", "--c-deliver"],
-  ["Ack", "ack", "--c-ack"],
-  ["Redelivered", "redeliver", "--c-redeliver"],
-  ["Unroutable", "return_unroutable", "--c-return"],
-] as const;
-
-export function depthSeries(l: Lengths | undefined): Series[] {
-  return [
-    { label: "Total", color: "--c-total", points: lengths(l?.messages_details) },
-    { label: "Ready", color: "--c-ready", points: lengths(l?.messages_ready_details) },
-    { label: "Unacked", color: "--c-unacked", points: lengths(l?.messages_unacknowledged_details) },
-  ];
-}
+import { link, setQuery, type PageProps } from "../router.ts";
+import type { Node, Overview } from "../types.ts";
 
 export function OverviewPage(p: PageProps): JSX.Element {
   const span = spanOf(p.query.get("span"));

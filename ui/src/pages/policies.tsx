@@ -3,15 +3,13 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { api, path } from "../api.ts";
-import { Head, Panel, VHost } from "../components/bits.tsx";
+import { Head, Panel, RowButtons, VHost } from "../components/bits.tsx";
 import { FormDialog } from "../components/dialog.tsx";
 import { Arguments, argsOf, Choose, Segmented, table, Text, type Known } from "../components/form.tsx";
 import { Remote, type Column } from "../components/table.tsx";
 import { text } from "../format.ts";
-import { setQuery, usePlace } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
-import { useVHost, within } from "../vhost.ts";
-import { RowButtons, useVHostNames } from "./user.tsx";
+import { setQuery, usePlace, type PageProps } from "../router.ts";
+import { useVHost, useVHostNames, within } from "../vhost.ts";
 
 interface Policy {
   vhost: string;

@@ -7,17 +7,16 @@ import { Badges, Facts, Head, Panel, Stat, State, Values, VHost } from "../compo
 import { Chart, sampled, spanOf, spans, type Span } from "../components/chart.tsx";
 import { FormDialog, say } from "../components/dialog.tsx";
 import { Check, Segmented } from "../components/form.tsx";
+import { depthSeries, rateSeries } from "../components/series.ts";
 import { Local } from "../components/table.tsx";
 import { bytes, count, moment, plural, rate, short } from "../format.ts";
 import { useLive, type Live } from "../live.ts";
-import { go, link, setQuery, withQuery } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { go, link, setQuery, withQuery, type PageProps } from "../router.ts";
 import type { Binding, Consumer, Queue } from "../types.ts";
 import { BindingTable } from "./bindings.tsx";
 import { consumerColumns } from "./consumers.tsx";
 import { Bind } from "./declare.tsx";
 import { Get, PeekView } from "./messages.tsx";
-import { depthSeries, rateSeries } from "./overview.tsx";
 import { Publish } from "./publish.tsx";
 import { StorageView } from "./queue-storage.tsx";
 

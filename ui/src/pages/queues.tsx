@@ -6,7 +6,7 @@ import { Badges, Count, Head, Panel, QueueLink, Rate, State, VHost } from "../co
 import { PlusIcon } from "../components/icons.tsx";
 import { remember, Spark } from "../components/spark.tsx";
 import { Remote, type Column } from "../components/table.tsx";
-import type { PageProps } from "../routes.tsx";
+import type { PageProps } from "../router.ts";
 import type { Queue } from "../types.ts";
 import { useVHost, within } from "../vhost.ts";
 import { DeclareQueue } from "./declare.tsx";

@@ -10,8 +10,7 @@ import { Segmented } from "../components/form.tsx";
 import { Grid, type Column } from "../components/table.tsx";
 import { bytes, count } from "../format.ts";
 import { useLive } from "../live.ts";
-import { setQuery, usePlace } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { setQuery, usePlace, type PageProps } from "../router.ts";
 
 /** Tier is one of the places where messages are. */
 interface Tier {

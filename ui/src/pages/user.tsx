@@ -3,15 +3,16 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { api, path } from "../api.ts";
-import { Facts, Head, Panel } from "../components/bits.tsx";
+import { Facts, Head, Panel, RowButtons } from "../components/bits.tsx";
 import { FormDialog, say } from "../components/dialog.tsx";
 import { Choose, Text } from "../components/form.tsx";
 import { Local, type Column } from "../components/table.tsx";
 import { useLive } from "../live.ts";
-import { go, link } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { go, link, type PageProps } from "../router.ts";
+import { useVHostNames } from "../vhost.ts";
 import { LimitsPanel } from "./limits.tsx";
-import { Tags, tagsOf, UserDialog, type Permission, type User } from "./users.tsx";
+import { Pattern, PermissionDialog, permissionColumns, type Permission } from "./permissions.tsx";
+import { Tags, tagsOf, UserDialog, type User } from "./users.tsx";
 
 interface TopicPermission {
   user: string;
@@ -37,32 +38,10 @@ export function UserPage(p: PageProps): JSX.Element {
   const close = () => ask(undefined);
   const u = user.data;
 
-  const access: Column<Permission>[] = [
-    {
-      label: "Virtual host",
-      sort: "vhost",
-      head: true,
-      cell: (x) => (
-        <a class="name" href={link("vhosts", x.vhost)}>
-          {x.vhost}
-        </a>
-      ),
-    },
-    { label: "Configure", cell: (x) => <Pattern text={x.configure} /> },
-    { label: "Write", cell: (x) => <Pattern text={x.write} /> },
-    { label: "Read", cell: (x) => <Pattern text={x.read} /> },
-    {
-      label: "",
-      tight: true,
-      cell: (x) => (
-        <RowButtons
-          onChange={() => ask({ what: "permission", of: x })}
-          onClear={() => ask({ what: "clear", of: x })}
-          of={x.vhost}
-        />
-      ),
-    },
-  ];
+  const access = permissionColumns("vhost", {
+    change: (of) => ask({ what: "permission", of }),
+    clear: (of) => ask({ what: "clear", of }),
+  });
   const routing: Column<TopicPermission>[] = [
     { label: "Virtual host", sort: "vhost", head: true, cell: (x) => <span class="name">{x.vhost}</span> },
     { label: "Exchange", sort: "exchange", cell: (x) => <span class="name">{x.exchange || "(default)"}</span> },
@@ -222,93 +201,6 @@ function algorithm(name: string): string {
       : /argon2/i.test(name)
         ? "Argon2id"
         : name;
-}
-
-export function Pattern(p: { text: string }): JSX.Element {
-  if (p.text === "")
-    return (
-      <span class="badge" title="The empty pattern">
-        nothing
-      </span>
-    );
-  if (p.text === ".*")
-    return (
-      <span class="badge green" title=".*">
-        everything
-      </span>
-    );
-  return <code>{p.text}</code>;
-}
-
-export function RowButtons(p: { of: string; onChange?(): void; onClear(): void; clear?: string }): JSX.Element {
-  return (
-    <span class="row">
-      {p.onChange && (
-        <button type="button" class="button quiet small" aria-label={`Change ${p.of}`} onClick={p.onChange}>
-          Change
-        </button>
-      )}
-      <button type="button" class="button quiet small" aria-label={`${p.clear ?? "Clear"} ${p.of}`} onClick={p.onClear}>
-        {p.clear ?? "Clear"}
-      </button>
-    </span>
-  );
-}
-
-export function useVHostNames(): (readonly [string, string])[] {
-  const vhosts = useLive<{ name: string }[]>("/api/vhosts?columns=name", 30_000);
-  return (vhosts.data ?? []).map((v) => [v.name, v.name] as const).sort((a, b) => a[0].localeCompare(b[0]));
-}
-
-export function PermissionDialog(p: {
-  user?: string;
-  vhost?: string;
-  of?: Permission | undefined;
-  onClose(): void;
-}): JSX.Element {
-  const vhosts = useVHostNames();
-  const users = useLive<User[]>(p.user === undefined && !p.of ? "/api/users" : undefined);
-  const [vhost, setVHost] = useState(p.of?.vhost ?? p.vhost ?? "");
-  const [user, setUser] = useState(p.of?.user ?? p.user ?? "");
-  const [configure, setConfigure] = useState(p.of?.configure ?? ".*");
-  const [write, setWrite] = useState(p.of?.write ?? ".*");
-  const [read, setRead] = useState(p.of?.read ?? ".*");
-  const where = vhost || vhosts[0]?.[0] || "";
-  const names = (users.data ?? []).map((u) => [u.name, u.name] as const);
-  const who = user || names[0]?.[0] || "";
-  return (
-    <FormDialog
-      title={
-        p.of
-          ? `Permissions of ${p.of.user} in ${p.of.vhost}`
-          : p.user !== undefined
-            ? `Permissions of ${p.user}`
-            : `Permissions in ${p.vhost ?? ""}`
-      }
-      action="Set permissions"
-      onClose={p.onClose}
-      run={async () => {
-        await api.put(path("permissions", where, who), { configure, write, read });
-        return `The permissions of ${who} in ${where} were set.`;
-      }}
-    >
-      {!p.of && p.vhost === undefined && <Choose label="Virtual host" value={where} options={vhosts} onChange={setVHost} />}
-      {!p.of && p.user === undefined && <Choose label="User" value={who} options={names} onChange={setUser} />}
-      <Text
-        label="Configure"
-        value={configure}
-        onChange={setConfigure}
-        hint="A regular expression for the names of queues and exchanges that it may declare and delete."
-      />
-      <Text label="Write" value={write} onChange={setWrite} hint="… publish to, bind to." />
-      <Text
-        label="Read"
-        value={read}
-        onChange={setRead}
-        hint="… consume, get and purge, bind from. ‘.*’ is everything, the empty pattern nothing."
-      />
-    </FormDialog>
-  );
 }
 
 function TopicDialog(p: { user: string; of?: TopicPermission | undefined; onClose(): void }): JSX.Element {

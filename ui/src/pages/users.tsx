@@ -9,6 +9,8 @@ import { Check, Text } from "../components/form.tsx";
 import { Remote, type Column } from "../components/table.tsx";
 import { useLive } from "../live.ts";
 import { link } from "../router.ts";
+import { LimitBadges } from "./limits.tsx";
+import type { Permission } from "./permissions.tsx";
 
 export interface User {
   name: string;
@@ -16,14 +18,6 @@ export interface User {
   hashing_algorithm: string;
   tags: string[] | string;
   limits?: Record<string, number>;
-}
-
-export interface Permission {
-  user: string;
-  vhost: string;
-  configure: string;
-  write: string;
-  read: string;
 }
 
 /** tagsOf are a user's tags; an older API gives them with commas. */
@@ -55,20 +49,6 @@ export function Tags(p: { of: string[] }): JSX.Element {
           title={meanings[t] ?? "A tag without a meaning to the broker"}
         >
           {t}
-        </span>
-      ))}
-    </span>
-  );
-}
-
-export function LimitBadges(p: { of: Record<string, number> | undefined }): JSX.Element {
-  const rows = Object.entries(p.of ?? {});
-  if (rows.length === 0) return <span class="muted">none</span>;
-  return (
-    <span class="badges">
-      {rows.map(([k, v]) => (
-        <span key={k} class="badge amber">
-          {k} {v}
         </span>
       ))}
     </span>

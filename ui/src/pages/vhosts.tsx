@@ -8,12 +8,10 @@ import { FormDialog, say } from "../components/dialog.tsx";
 import { Choose, Text } from "../components/form.tsx";
 import { Local, Remote, type Column } from "../components/table.tsx";
 import { useLive } from "../live.ts";
-import { go, link } from "../router.ts";
-import type { PageProps } from "../routes.tsx";
+import { go, link, type PageProps } from "../router.ts";
 import { chooseVHost } from "../vhost.ts";
-import { LimitsPanel } from "./limits.tsx";
-import { Pattern, PermissionDialog, RowButtons } from "./user.tsx";
-import { LimitBadges, type Permission } from "./users.tsx";
+import { LimitBadges, LimitsPanel } from "./limits.tsx";
+import { PermissionDialog, permissionColumns, type Permission } from "./permissions.tsx";
 
 interface VHost {
   name: string;
@@ -156,28 +154,10 @@ export function VHostPage(p: PageProps): JSX.Element {
   const [asked, ask] = useState<Asked | undefined>();
   const close = () => ask(undefined);
   const v = vhost.data;
-  const columns: Column<Permission>[] = [
-    {
-      label: "User",
-      sort: "user",
-      head: true,
-      cell: (x) => (
-        <a class="name" href={link("users", x.user)}>
-          {x.user}
-        </a>
-      ),
-    },
-    { label: "Configure", cell: (x) => <Pattern text={x.configure} /> },
-    { label: "Write", cell: (x) => <Pattern text={x.write} /> },
-    { label: "Read", cell: (x) => <Pattern text={x.read} /> },
-    {
-      label: "",
-      tight: true,
-      cell: (x) => (
-        <RowButtons of={x.user} onChange={() => ask({ what: "change", of: x })} onClear={() => ask({ what: "clear", of: x })} />
-      ),
-    },
-  ];
+  const columns = permissionColumns("user", {
+    change: (of) => ask({ what: "change", of }),
+    clear: (of) => ask({ what: "clear", of }),
+  });
   return (
     <>
       <Head crumb={<a href={link("vhosts")}>Virtual hosts</a>} title={name} sub={v?.description}>
