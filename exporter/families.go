@@ -35,9 +35,9 @@ var singles = map[string][]single{
 		{"process_open_tcp_sockets", gauge, "Open connections of clients.", of(func(v *view) int { return v.node.Sockets })},
 		{"process_resident_memory_bytes", gauge, "Memory in use, as the memory alarm sees it.", of(func(v *view) int64 { return v.resources.MemoryUsed })},
 		{"disk_space_available_bytes", gauge, "Free disk space where the data is.", diskFree},
-		{"erlang_processes_used", gauge, "Goroutines.", func(v *view) float64 { return v.runtime.goroutines }},
-		{"erlang_gc_runs_total", counter, "Garbage collections.", func(v *view) float64 { return v.runtime.collections }},
-		{"erlang_gc_reclaimed_bytes_total", counter, "Memory that garbage collections have freed.", func(v *view) float64 { return v.runtime.freed }},
+		{"erlang_processes_used", gauge, "Goroutines.", of(func(v *view) int { return v.node.Goroutines })},
+		{"erlang_gc_runs_total", counter, "Garbage collections.", of(func(v *view) uint64 { return v.node.Collections })},
+		{"erlang_gc_reclaimed_bytes_total", counter, "Memory that garbage collections have freed.", of(func(v *view) uint64 { return v.node.CollectedBytes })},
 		{"erlang_scheduler_context_switches_total", counter, "Context switches of the process.", of(func(v *view) uint64 { return v.node.ContextSwitches })},
 	},
 	"node_metrics": {
@@ -45,7 +45,7 @@ var singles = map[string][]single{
 		{"process_max_tcp_sockets", gauge, "Connections that clients may have open.", of(func(v *view) int { return v.node.SocketLimit })},
 		{"resident_memory_limit_bytes", gauge, "Memory in use at which publishers are held up.", of(func(v *view) int64 { return v.resources.MemoryLimit })},
 		{"disk_space_available_limit_bytes", gauge, "Free disk space below which publishers are held up.", of(func(v *view) int64 { return v.resources.DiskLimit })},
-		{"erlang_scheduler_run_queue", gauge, "Goroutines that wait for a processor.", func(v *view) float64 { return v.runtime.runnable }},
+		{"erlang_scheduler_run_queue", gauge, "Goroutines that wait for a processor.", func(*view) float64 { return runnable() }},
 		{"erlang_uptime_seconds", gauge, "Time since the broker began to start.", func(v *view) float64 { return v.uptime.Seconds() }},
 	},
 	"node_persister_metrics": {

@@ -62,11 +62,10 @@ type view struct {
 	global    stats.Global
 	churn     stats.Churn
 	uptime    time.Duration
-	runtime   runtimeFigures
 }
 
 func look(src Source) *view {
-	v := &view{totals: src.Totals(), node: src.Node(), resources: src.Resources(), storage: src.Storage(), global: src.GlobalCounts(), runtime: readRuntime()}
+	v := &view{totals: src.Totals(), node: src.Node(), resources: src.Resources(), storage: src.Storage(), global: src.GlobalCounts()}
 	_, v.churn = src.Counts()
 	for t := range v.byType {
 		v.byType[t] = src.CountsOf(stats.QueueType(t))
@@ -76,22 +75,12 @@ func look(src Source) *view {
 	return v
 }
 
-// runtimeFigures are Go's, for metrics that are Erlang's in RabbitMQ.
-type runtimeFigures struct{ goroutines, runnable, collections, freed float64 }
-
-func readRuntime() runtimeFigures {
-	s := []metrics.Sample{
-		{Name: "/sched/goroutines:goroutines"},
-		{Name: "/sched/goroutines/runnable:goroutines"},
-		{Name: "/gc/cycles/total:gc-cycles"},
-		{Name: "/gc/heap/frees:bytes"},
-	}
+// runnable is how many goroutines wait for a processor.
+func runnable() float64 {
+	s := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	metrics.Read(s)
-	number := func(i int) float64 {
-		if s[i].Value.Kind() != metrics.KindUint64 {
-			return 0
-		}
-		return float64(s[i].Value.Uint64())
+	if s[0].Value.Kind() != metrics.KindUint64 {
+		return 0
 	}
-	return runtimeFigures{number(0), number(1), number(2), number(3)}
+	return float64(s[0].Value.Uint64())
 }
