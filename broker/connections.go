@@ -78,21 +78,14 @@ func (b *Broker) Connection(name string) (ConnectionListing, error) {
 }
 
 func (b *Broker) connections(want func(s *Session) bool) []ConnectionListing {
-	var sessions []*Session
-	b.mu.Lock()
-	for _, v := range b.vhosts {
-		for s := range v.sessions {
-			sessions = append(sessions, s)
-		}
-	}
-	b.mu.Unlock()
 	list := []ConnectionListing{}
-	for _, s := range sessions {
-		if peer, ok := s.peer.(Client); ok && want(s) {
+	b.eachClient(func(s *Session, peer Client, _ *samples) bool {
+		if want(s) {
 			l := ConnectionListing{ID: s.id, Name: peer.Name(), User: s.user.Name, VHost: s.v.name, peer: peer}
 			peer.Describe(&l)
 			list = append(list, l)
 		}
-	}
+		return true
+	})
 	return list
 }

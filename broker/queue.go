@@ -77,13 +77,8 @@ type Queue interface {
 	settingsChanged(old, new *settings)
 }
 
-// holding is what a queue has. Bytes are those of bodies.
-type holding struct {
-	Ready, Unacked           int
-	ReadyBytes, UnackedBytes int64
-	Persistent               int // of both
-	PersistentBytes          int64
-}
+// holding is what a queue has.
+type holding = store.Holding
 
 // settlement is what becomes of a delivered message.
 type settlement uint8

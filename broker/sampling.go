@@ -66,9 +66,9 @@ type samples struct {
 
 var samplePool = sync.Pool{New: func() any { return new(samples) }}
 
-// done gives the memory back, unless it has become very much.
+// done gives the memory back, which holds on to nothing then.
 func (s *samples) done() {
-	clear(s.vhosts)
+	clear(s.vhosts[:cap(s.vhosts)])
 	clear(s.queues[:cap(s.queues)])
 	clear(s.exchanges[:cap(s.exchanges)])
 	clear(s.sessions[:cap(s.sessions)])
@@ -165,7 +165,7 @@ func (b *Broker) EachChannel(fn func(ChannelSample) bool) {
 
 // eachClient calls fn with the sessions that are clients' connections.
 func (b *Broker) eachClient(fn func(s *Session, peer Client, scratch *samples) bool) {
-	scratch := b.sampleVHosts()
+	scratch := samplePool.Get().(*samples)
 	defer scratch.done()
 	scratch.sessions = scratch.sessions[:0]
 	b.mu.Lock()
