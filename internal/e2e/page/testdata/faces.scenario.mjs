@@ -49,6 +49,8 @@ scenario("names that are not nice", {}, async (user) => {
   ]) {
     await user.open(at + (at === "/exchanges" ? "?size=500" : ""), heading);
     for (const n of names) await text(n);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    check(over <= 0, `${heading} is wider than the window by ${over} px: tables scroll by themselves`);
     if (at === "/queues" || at === "/bindings") await user.shot(heading, { fullPage: true });
   }
   await user.open("/audit", "Audit log");
