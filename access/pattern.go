@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/leveret-mq/leveret/internal/expression"
 )
 
 // PatternError says that a regular expression cannot be used.
@@ -39,7 +41,7 @@ func compile(text string) (pattern, error) {
 	if len(text) > maxPattern {
 		return pattern{}, &PatternError{text[:64] + "…", fmt.Errorf("longer than %d bytes", maxPattern)}
 	}
-	re, err := regexp.Compile(text)
+	re, err := expression.Compile(text)
 	if err != nil {
 		return pattern{}, &PatternError{text, err}
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/leveret-mq/leveret/broker"
 )
 
 // A few bytes can ask for a machine of a million steps, which each of a hundred thousand
@@ -140,5 +142,38 @@ func TestAnswersAreBoundedByWhatTheyAreInJSON(t *testing.T) {
 	w := m.as("guest", "GET", "/api/queues/%2F/q/peek?truncate=2000000", "")
 	if w.Code != 200 || w.Body.Len() < maxFetched || w.Body.Len() > maxFetched+8_000_000 {
 		t.Errorf("%d, %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+// Somebody who asks for the same long list again and again leaves processors for
+// clients.
+func TestLongListsAreSortedInTurn(t *testing.T) {
+	m := newManaged(t)
+	ask := func(n int, query string) int {
+		w := httptest.NewRecorder()
+		c := &call{b: m.b, w: w, r: httptest.NewRequest("GET", "/api/queues?"+query, nil), s: m.s}
+		if err := list(c, make([]broker.VHost, n)); err != nil {
+			return c.failure(err).code
+		}
+		return w.Code
+	}
+	for range cap(m.s.sorters) {
+		m.s.sorters <- struct{}{}
+	}
+	m.s.http.WriteTimeout = time.Millisecond
+	for _, c := range []struct {
+		n     int
+		query string
+		code  int
+	}{
+		{longList, "sort=description", 503}, {longList, "name=x", 503}, {longList, "page=1", 200}, {longList, "", 200}, {longList - 1, "sort=description", 200},
+	} {
+		if code := ask(c.n, c.query); code != c.code {
+			t.Errorf("%d objects, %s: %d", c.n, c.query, code)
+		}
+	}
+	<-m.s.sorters
+	if code := ask(longList, "sort=description&page=1"); code != 200 || len(m.s.sorters) != cap(m.s.sorters)-1 {
+		t.Errorf("%d, %d sort", code, len(m.s.sorters))
 	}
 }

@@ -95,6 +95,10 @@
 // within 5 s, an answer be taken within 10 s, and an idle connection is closed
 // after 30 s. A connection over the bound waits until another has ended.
 //
+// Requests that hold many messages take turns, four at a time, as do those that sort or
+// filter long lists, half as many as there are processors: one that waits for more than
+// 10 s is answered with 503. A regular expression is bounded (package expression).
+//
 // # Files
 //
 //	server.go  the server and its life

@@ -5,11 +5,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/broker/policy"
+	"github.com/leveret-mq/leveret/internal/expression"
 	"github.com/leveret-mq/leveret/monitor"
 )
 
@@ -46,19 +47,11 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 	if err != nil {
 		return err
 	}
-	if objects, err = named(c, objects, q); err != nil {
+	if objects, err = arranged(c, objects, q, show); err != nil {
 		return err
 	}
 	filtered := len(objects)
 	// What is on other pages need not even be shown.
-	if by := q.Get("sort"); by != "" {
-		if objects, err = sorted(c, objects, by, show); err != nil {
-			return err
-		}
-		if q.Get("sort_reverse") == "true" {
-			slices.Reverse(objects)
-		}
-	}
 	if objects, err = cutPage(objects, p, filtered); err != nil {
 		return err
 	}
@@ -79,6 +72,29 @@ func listAs[T, J any](c *call, objects []T, show func(T) J) error {
 		"items": rows, "item_count": len(rows), "filtered_count": filtered, "total_count": total,
 		"page": p.number, "page_size": p.size, "page_count": (filtered + p.size - 1) / p.size,
 	})
+}
+
+// longList is from how many objects on those who filter and sort take turns: clients have
+// processors to wait for, too.
+const longList = 5000
+
+// arranged filters and sorts a list.
+func arranged[T, J any](c *call, objects []T, q url.Values, show func(T) J) ([]T, error) {
+	by := q.Get("sort")
+	if len(objects) >= longList && (by != "" || q.Get("name") != "") {
+		if err := c.turn(c.s.sorters, "sort long lists"); err != nil {
+			return nil, err
+		}
+		defer func() { <-c.s.sorters }()
+	}
+	objects, err := named(c, objects, q)
+	if err != nil || by == "" {
+		return objects, err
+	}
+	if objects, err = sorted(c, objects, by, show); err == nil && q.Get("sort_reverse") == "true" {
+		slices.Reverse(objects)
+	}
+	return objects, err
 }
 
 // cutPage is one page of a list; page 0 is all of it.
@@ -160,7 +176,7 @@ func named[T any](c *call, objects []T, q url.Values) ([]T, error) {
 	lower := strings.ToLower(want)
 	match := func(name string) bool { return strings.Contains(strings.ToLower(name), lower) }
 	if q.Get("use_regex") == "true" {
-		re, err := expression(want)
+		re, err := compile(want)
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +185,10 @@ func named[T any](c *call, objects []T, q url.Values) ([]T, error) {
 	var kept []T
 	began := time.Now()
 	for i, o := range objects {
-		if i%64 == 0 && (time.Since(began) > answerTimeout || c.r.Context().Err() != nil) {
+		if i%64 == 0 && c.r.Context().Err() != nil {
+			return nil, errGone
+		}
+		if i%64 == 0 && time.Since(began) > answerTimeout {
 			return nil, badRequest("to look for the name takes too long")
 		}
 		if match(objectName(o)) {
@@ -179,30 +198,19 @@ func named[T any](c *call, objects []T, q url.Values) ([]T, error) {
 	return kept, nil
 }
 
-// Bounds of an expression that names are looked up by: a few bytes can ask for a machine
-// of millions of steps, which every name would have to take.
-const (
-	maxExpression      = 1024 // bytes
-	maxExpressionSteps = 4000
-)
+// maxExpression bounds in bytes an expression that names are looked up by.
+const maxExpression = 1024
 
-// expression compiles one that matches whatever a name's case.
-func expression(text string) (*regexp.Regexp, error) {
+// compile makes an expression that matches whatever a name's case.
+func compile(text string) (*regexp.Regexp, error) {
 	if len(text) > maxExpression {
 		return nil, badRequest("the regular expression is longer than %d bytes", maxExpression)
 	}
-	text = "(?i)" + text
-	parsed, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
+	re, err := expression.Compile("(?i)" + text)
+	if err != nil && !errors.Is(err, expression.ErrTooLarge) {
 		return nil, badRequest("the regular expression is invalid: %v", err)
-	}
-	program, err := syntax.Compile(parsed.Simplify())
-	if err != nil || len(program.Inst) > maxExpressionSteps {
-		return nil, badRequest("the regular expression is too large")
-	}
-	re, err := regexp.Compile(text)
-	if err != nil {
-		return nil, badRequest("the regular expression is invalid: %v", err)
+	} else if err != nil {
+		return nil, badRequest("%v", err)
 	}
 	return re, nil
 }
@@ -236,6 +244,9 @@ func sorted[T, J any](c *call, objects []T, by string, show func(T) J) ([]T, err
 	}
 	all := make([]keyed, len(objects))
 	for i, o := range objects {
+		if i%64 == 0 && c.r.Context().Err() != nil {
+			return nil, errGone
+		}
 		key, ok := c.sortKey(o, by)
 		if !ok {
 			row, err := rowOf(show(o))

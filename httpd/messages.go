@@ -146,15 +146,19 @@ func (c *call) publish(s *broker.Session, p *broker.Publishing) (routed bool, er
 	return routed, nil
 }
 
-// hold waits until the request may hold large messages, though not for ever.
-func (c *call) hold() error {
+// hold waits until the request may hold large messages.
+func (c *call) hold() error { return c.turn(c.s.holders, "hold messages") }
+
+// turn waits until there is room for one more request that does something costly,
+// though not for ever.
+func (c *call) turn(room chan struct{}, what string) error {
 	wait := time.NewTimer(c.s.http.WriteTimeout)
 	defer wait.Stop()
 	select {
-	case c.s.holders <- struct{}{}:
+	case room <- struct{}{}:
 		return nil
 	case <-wait.C:
-		return unavailable(errors.New("too many requests hold messages at this moment"))
+		return unavailable(errors.New("too many requests " + what + " at this moment"))
 	case <-c.r.Context().Done():
 		return errGone
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -141,6 +142,7 @@ type Server struct {
 	listeners atomic.Pointer[[]Listener]
 	stopping  atomic.Bool
 	holders   chan struct{} // one value for each request that may hold large messages
+	sorters   chan struct{} // one value for each request that looks through a long list
 	sessions  page.Sessions[proof]
 }
 
@@ -158,7 +160,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: o, holders: make(chan struct{}, maxHolders)}
+	s := &Server{opts: o, holders: make(chan struct{}, maxHolders), sorters: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	s.http = http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: headerTimeout,

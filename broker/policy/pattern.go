@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"github.com/leveret-mq/leveret/internal/expression"
 )
 
 // pattern is a regular expression that is looked for in a name. RabbitMQ's are
@@ -36,13 +38,18 @@ func (p *pattern) match(name string) bool {
 // maxPattern bounds a pattern's length in bytes.
 const maxPattern = 4096
 
+var errTooLarge = errors.New(`"regular expression is too large"`)
+
 func compile(text string) (*pattern, error) {
 	if len(text) > maxPattern {
-		return nil, errors.New(`"regular expression is too large"`)
+		return nil, errTooLarge
 	}
-	re, err := regexp.Compile(text)
+	re, err := expression.Compile(text)
 	if err == nil {
 		return &pattern{all: []*regexp.Regexp{re}}, nil
+	}
+	if errors.Is(err, expression.ErrTooLarge) {
+		return nil, errTooLarge
 	}
 	if p := split(text); p != nil {
 		return p, nil
@@ -85,7 +92,7 @@ func split(text string) *pattern {
 	}
 	p := &pattern{}
 	add := func(list *[]*regexp.Regexp, expr string) bool {
-		re, err := regexp.Compile(flags + expr)
+		re, err := expression.Compile(flags + expr)
 		if err == nil {
 			*list = append(*list, re)
 		}

@@ -120,6 +120,8 @@ func TestSpecsAreRefusedInRabbitMQsWords(t *testing.T) {
 		{Spec{Pattern: "a", ApplyTo: int64(3), Definition: d}, `apply-to should be binary, actually was 3`},
 		{Spec{Pattern: "a", Definition: "x"}, `definition must be a dictionary: <<"x">>`},
 		{Spec{Pattern: "a"}, `definition must be a dictionary: null`},
+		{Spec{Pattern: strings.Repeat("(.?){1000}", 100), Definition: d}, `pattern should be regular expression but is invalid: "regular expression is too large"`},
+		{Spec{Pattern: "^(?!" + strings.Repeat("(.?){1000}", 100) + ")", Definition: d}, `pattern should be regular expression but is invalid: "an assertion, or another construct, that is not supported here"`},
 		{Spec{Pattern: strings.Repeat("a", 5000), Definition: d}, `pattern should be regular expression but is invalid: "regular expression is too large"`},
 	} {
 		if _, err := New(User, "p", c.s); err == nil || err.Error() != c.want {
