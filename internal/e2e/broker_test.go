@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // startLimit bounds how long a broker may take to accept connections. RabbitMQ, under
@@ -22,21 +23,7 @@ import (
 const startLimit = 60 * time.Second
 
 // leveret is the path of the leveret under test, built once a run.
-var leveret = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("LEVERET_E2E_BINARY"); path != "" {
-		return filepath.Abs(path)
-	}
-	path := filepath.Join(scratch, "leveret")
-	args := []string{"build", "-o", path}
-	if os.Getenv("LEVERET_E2E_RACE") != "" {
-		args = append(args, "-race")
-	}
-	cmd := exec.Command("go", append(args, "../../cmd/leveret")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/leveret: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var leveret = sync.OnceValues(func() (string, error) { return child.Build(scratch) })
 
 // scratch is a directory for the whole run, readable by every user because one test
 // runs the binary as one without privileges.
@@ -66,9 +53,9 @@ func TestMain(m *testing.M) {
 		code := m.Run()
 		if p := shared.proc; p != nil {
 			// Whatever the clients did to it, it must still stop like a healthy one.
-			status, err := p.terminate()
-			if words := p.complaint(); err != nil || status != 0 || words != "" {
-				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: status %d, %v\n%s\n%s\n", status, err, words, p.log())
+			status, err := p.Terminate()
+			if words := p.Complaint(); err != nil || status != 0 || words != "" {
+				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: status %d, %v\n%s\n%s\n", status, err, words, p.Log())
 				code = 1
 			}
 		}
@@ -94,23 +81,20 @@ func brokerURL(t testing.TB) string {
 	if shared.err != nil {
 		t.Fatalf("the shared broker does not run: %v", shared.err)
 	}
-	if p := shared.proc; p != nil && p.hasExited() {
-		t.Fatalf("the shared broker has gone: %v\n%s", p.waitErr, p.log())
+	if p := shared.proc; p != nil {
+		if gone, err := p.Gone(); gone {
+			t.Fatalf("the shared broker has gone: %v\n%s", err, p.Log())
+		}
 	}
 	return shared.url
 }
 
 // process is a broker running as a child.
 type process struct {
+	*child.Process
 	cmd  *exec.Cmd
 	dir  string // its data directory; empty for a foreign broker
 	addr string // HOST:PORT of AMQP
-
-	mu     sync.Mutex
-	stderr []string // all lines so far
-
-	exited  chan struct{} // closed once it is gone and waitErr is set
-	waitErr error
 }
 
 // launch starts `leveret serve` on dir and addr (a free port of 127.0.0.1 if empty)
@@ -121,7 +105,7 @@ func launch(dir, addr string, args ...string) (*process, error) {
 		return nil, err
 	}
 	if addr == "" {
-		if addr, err = freeAddr(); err != nil {
+		if addr, err = child.FreeAddr(); err != nil {
 			return nil, err
 		}
 	}
@@ -134,38 +118,9 @@ func serveArgs(dir, addr string, more ...string) []string {
 	return append([]string{"serve", "--data-dir", dir, "--amqp-addr", addr, "--http-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0"}, more...)
 }
 
-func (p *process) start() error {
-	out, err := p.cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
-	// A group of its own, so that kill reaches a foreign broker's children as well; and
-	// no broker outlives a test run that is itself killed.
-	if p.cmd.SysProcAttr == nil {
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	p.cmd.SysProcAttr.Setpgid, p.cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", p.cmd.Path, err)
-	}
-	p.exited = make(chan struct{})
-	go func() {
-		lines := bufio.NewReader(out)
-		for {
-			line, err := lines.ReadString('\n')
-			if line = strings.TrimRight(line, "\n"); line != "" {
-				p.mu.Lock()
-				p.stderr = append(p.stderr, line)
-				p.mu.Unlock()
-			}
-			if err != nil {
-				break
-			}
-		}
-		p.waitErr = p.cmd.Wait()
-		close(p.exited)
-	}()
-	return nil
+func (p *process) start() (err error) {
+	p.Process, err = child.Start(p.cmd)
+	return err
 }
 
 // startBroker runs leveret on dir until the test ends and waits until it accepts
@@ -181,12 +136,12 @@ func startBrokerAt(t testing.TB, dir, addr string, args ...string) *process {
 	p, err := launch(dir, addr, args...)
 	must(t, err)
 	t.Cleanup(func() {
-		p.kill()
-		if words := p.complaint(); words != "" {
+		p.Kill()
+		if words := p.Complaint(); words != "" {
 			t.Errorf("the broker's log: %s", words)
 		}
 		if t.Failed() {
-			t.Logf("stderr of the broker on %s:\n%s", p.addr, p.log())
+			t.Logf("stderr of the broker on %s:\n%s", p.addr, p.Log())
 		}
 	})
 	must(t, p.awaitReady())
@@ -196,96 +151,20 @@ func startBrokerAt(t testing.TB, dir, addr string, args ...string) *process {
 // awaitReady returns once leveret says that it is ready, or a foreign broker accepts
 // connections.
 func (p *process) awaitReady() error {
-	deadline := time.Now().Add(startLimit)
-	for {
+	return p.Await(func() bool {
 		if p.dir != "" {
-			if p.readyLine() != "" {
-				return nil
-			}
-		} else if conn, err := net.DialTimeout("tcp", p.addr, time.Second); err == nil {
+			return p.ReadyLine() != ""
+		}
+		conn, err := net.DialTimeout("tcp", p.addr, time.Second)
+		if err == nil {
 			conn.Close()
-			return nil
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("no broker on %s after %v\n%s", p.addr, startLimit, p.log())
-		}
-		select {
-		case <-p.exited:
-			return fmt.Errorf("the broker ended before it was ready: %v\n%s", p.waitErr, p.log())
-		case <-time.After(2 * time.Millisecond):
-		}
-	}
-}
-
-// readyLine is the line by which leveret says that it is ready, empty before.
-func (p *process) readyLine() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, line := range p.stderr {
-		if strings.Contains(line, "msg=ready") {
-			return line
-		}
-	}
-	return ""
+		return err == nil
+	}, startLimit)
 }
 
 func (p *process) url() string {
 	return (&url.URL{Scheme: "amqp", User: url.UserPassword("guest", "guest"), Host: p.addr, Path: "/"}).String()
-}
-
-// log is the end of what the broker has written on standard error.
-func (p *process) log() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	const most = 50
-	if more := len(p.stderr) - most; more > 0 {
-		return fmt.Sprintf("… %d lines\n", more) + strings.Join(p.stderr[more:], "\n")
-	}
-	return strings.Join(p.stderr, "\n")
-}
-
-// complaint is the first line of standard error by which the Go runtime or the race
-// detector says that the program is wrong, with some lines after it. Empty if all is well.
-func (p *process) complaint() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, line := range p.stderr {
-		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE") {
-			return strings.Join(p.stderr[i:min(i+40, len(p.stderr))], "\n")
-		}
-	}
-	return ""
-}
-
-func (p *process) hasExited() bool {
-	select {
-	case <-p.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-// kill ends the broker and its children as a power cut would, and waits.
-func (p *process) kill() {
-	if !p.hasExited() {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already is fine
-	}
-	<-p.exited
-}
-
-// terminate asks the broker to stop and returns its exit status.
-func (p *process) terminate() (int, error) {
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return -1, err
-	}
-	select {
-	case <-p.exited:
-		return p.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(20 * time.Second):
-		p.kill()
-		return -1, errors.New("still running 20 s after SIGTERM")
-	}
 }
 
 // rss is the process's resident memory in bytes, as the kernel counts it.
@@ -293,7 +172,7 @@ func (p *process) rss(t testing.TB) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
-		t.Fatalf("the broker's memory: %v\n%s", err, p.log())
+		t.Fatalf("the broker's memory: %v\n%s", err, p.Log())
 	}
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
@@ -313,19 +192,9 @@ func (p *process) openFiles(t testing.TB) int {
 	t.Helper()
 	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
 	if err != nil {
-		t.Fatalf("the broker's open files: %v\n%s", err, p.log())
+		t.Fatalf("the broker's open files: %v\n%s", err, p.Log())
 	}
 	return len(names)
-}
-
-// freeAddr is an address of 127.0.0.1 on which nothing listens at this moment.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // run executes leveret to its end and returns its output and exit status.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // oneLine expects a failed start: a status other than 0, nothing on standard output and
@@ -69,14 +71,14 @@ func TestCLIPortTaken(t *testing.T) {
 
 func TestCLIDirectoryLockedByAnotherBroker(t *testing.T) {
 	p := startBroker(t, filepath.Join(t.TempDir(), "data"))
-	addr, err := freeAddr()
+	addr, err := child.FreeAddr()
 	must(t, err)
 	stdout, stderr, status := run(t, nil, serveArgs(p.dir, addr)...)
 	oneLine(t, stdout, stderr, status, p.dir)
 
 	// The first one has not noticed; and once it is gone, in whatever way, the lock is too.
 	fillAndCount(t, p.url(), 3)
-	p.kill()
+	p.Kill()
 	startBrokerAt(t, p.dir, addr)
 }
 
@@ -95,7 +97,7 @@ func fillAndCount(t *testing.T, url string, n int) {
 }
 
 func TestCLIDirectoryThatCannotBeUsed(t *testing.T) {
-	addr, err := freeAddr()
+	addr, err := child.FreeAddr()
 	must(t, err)
 	t.Run("a file in its place", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "data")
@@ -120,7 +122,7 @@ func TestCLIDirectoryThatCannotBeUsed(t *testing.T) {
 		must(t, err)
 		p := startBroker(t, dir)
 		fillAndCount(t, p.url(), 3)
-		p.kill()
+		p.Kill()
 		as := &syscall.Credential{Uid: 65534, Gid: 65534}
 		if os.Getuid() != 0 {
 			as = nil
@@ -135,9 +137,9 @@ func TestCLIDirectoryThatCannotBeUsed(t *testing.T) {
 func TestCLIReadyIsOneLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 	p := startBroker(t, dir)
-	line := p.readyLine()
-	if p.log() != line {
-		t.Errorf("want one line on standard error, got:\n%s", p.log())
+	line := p.ReadyLine()
+	if p.Log() != line {
+		t.Errorf("want one line on standard error, got:\n%s", p.Log())
 	}
 	for _, part := range []string{p.addr, dir, "messages=0", "recovery="} {
 		if !strings.Contains(line, part) {
@@ -145,9 +147,9 @@ func TestCLIReadyIsOneLine(t *testing.T) {
 		}
 	}
 	fillAndCount(t, p.url(), 7)
-	p.kill()
+	p.Kill()
 	again := startBrokerAt(t, dir, p.addr)
-	if line := again.readyLine(); !strings.Contains(line, "messages=7") {
+	if line := again.ReadyLine(); !strings.Contains(line, "messages=7") {
 		t.Errorf("want messages=7 in %q", line)
 	}
 }
@@ -163,9 +165,9 @@ func TestCLISigtermTellsClientsAndExitsWell(t *testing.T) {
 	consume(t, exclusive(t, worker), "", false)
 
 	start := time.Now()
-	status, err := p.terminate()
+	status, err := p.Terminate()
 	if err != nil || status != 0 {
-		t.Errorf("status %d, %v\n%s", status, err, p.log())
+		t.Errorf("status %d, %v\n%s", status, err, p.Log())
 	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("it took %v", took)
@@ -207,9 +209,9 @@ func TestCLISigtermDoesNotWaitForClientsThatHang(t *testing.T) {
 	half.openChannel(t, 1)
 	half.send(t, encodePublish(1, "", "nowhere", make([]byte, 100), 4096)[:60])
 	start := time.Now()
-	status, err := p.terminate()
+	status, err := p.Terminate()
 	if took := time.Since(start); err != nil || status != 0 || took > 6*time.Second {
-		t.Errorf("status %d, %v after %v\n%s", status, err, took, p.log())
+		t.Errorf("status %d, %v after %v\n%s", status, err, took, p.Log())
 	}
 	code, _ := deaf.expectMethod(t, connectionClose).closing()
 	if code != 320 {

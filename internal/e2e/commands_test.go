@@ -12,9 +12,9 @@ import (
 // httpAddr is where the broker's management API is.
 func (p *process) httpAddr(t testing.TB) string {
 	t.Helper()
-	_, rest, ok := strings.Cut(p.readyLine(), " http=")
+	_, rest, ok := strings.Cut(p.ReadyLine(), " http=")
 	if !ok {
-		t.Fatalf("no HTTP listener in %q", p.readyLine())
+		t.Fatalf("no HTTP listener in %q", p.ReadyLine())
 	}
 	addr, _, _ := strings.Cut(rest, " ")
 	return addr
@@ -119,7 +119,7 @@ func TestWhatTheCommandCalledConfirmedOutlivesAKill(t *testing.T) {
 	p := startBroker(t, dir)
 	o := operate(t, p)
 	o.does(`leveret queue declare kept > /dev/null && seq 1000 | leveret publish --queue kept --lines && leveret definitions export | grep -c kept`, "1,000 messages confirmed\n1\n")
-	p.kill()
+	p.Kill()
 	if _, errs, status := o.shell("leveret health"); status != 5 || strings.Count(errs, "\n") != 1 {
 		t.Errorf("a broker that is gone: status %d, %s", status, errs)
 	}
@@ -277,7 +277,7 @@ func TestTopLeavesTheTerminalAsItWas(t *testing.T) {
 	ended()
 
 	p, ended = start() // and it outlives the broker
-	broker.kill()
+	broker.Kill()
 	p.until("is the broker running")
 	p.typed("\x03")
 	ended()

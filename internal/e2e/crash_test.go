@@ -18,6 +18,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 	"github.com/leveret-mq/leveret/internal/e2e/ledger"
 )
 
@@ -60,7 +61,7 @@ func TestKillNine(t *testing.T) {
 		t.Errorf("too little happened for this to prove anything: %+v", totals)
 	}
 	if c.command == "" {
-		if status, err := c.broker.terminate(); err != nil || status != 0 {
+		if status, err := c.broker.Terminate(); err != nil || status != 0 {
 			t.Errorf("in the end the broker stopped with status %d, %v", status, err)
 		}
 	}
@@ -137,7 +138,7 @@ func newCrash(t *testing.T, seed uint64) *crash {
 		must(t, err)
 		c.url, c.addr = u.String(), u.Host
 	} else {
-		addr, err := freeAddr()
+		addr, err := child.FreeAddr()
 		must(t, err)
 		c.addr = addr
 	}
@@ -154,9 +155,9 @@ func newCrash(t *testing.T, seed uint64) *crash {
 		if c.broker == nil {
 			return
 		}
-		c.broker.kill()
+		c.broker.Kill()
 		if t.Failed() {
-			t.Logf("stderr of the last broker:\n%s", c.broker.log())
+			t.Logf("stderr of the last broker:\n%s", c.broker.Log())
 		}
 	})
 	return c
@@ -201,7 +202,7 @@ func (c *crash) restart(round int) {
 	for c.command == "" && c.rng.IntN(4) == 0 {
 		c.begin()
 		<-time.After(time.Duration(c.rng.IntN(25_000)) * time.Microsecond)
-		c.broker.kill()
+		c.broker.Kill()
 	}
 	c.begin()
 	began := time.Now()
@@ -421,8 +422,8 @@ func (c *crash) load() {
 	case way == 0 && c.command == "":
 		graceful = true
 		c.l.Stopping()
-		if status, err := c.broker.terminate(); err != nil || status != 0 {
-			c.t.Errorf("SIGTERM under load: status %d, %v\n%s", status, err, c.broker.log())
+		if status, err := c.broker.Terminate(); err != nil || status != 0 {
+			c.t.Errorf("SIGTERM under load: status %d, %v\n%s", status, err, c.broker.Log())
 		}
 	case way == 1: // killed while it stops
 		c.l.Stopping()
@@ -430,9 +431,9 @@ func (c *crash) load() {
 		<-time.After(time.Duration(c.rng.IntN(15_000)) * time.Microsecond)
 		fallthrough
 	default:
-		c.broker.kill()
+		c.broker.Kill()
 	}
-	if words := c.broker.complaint(); words != "" {
+	if words := c.broker.Complaint(); words != "" {
 		c.t.Errorf("the broker's log: %s", words)
 	}
 	c.segments = max(c.segments, highest(c.dir, "segments"))

@@ -14,7 +14,7 @@ func TestTheSalvageThatARefusalNamesWorks(t *testing.T) {
 	p := startBroker(t, filepath.Join(t.TempDir(), "data"))
 	const n = 100
 	fillAndCount(t, p.url(), n)
-	p.kill()
+	p.Kill()
 	file := largestLog(t, p.dir)
 	b, err := os.ReadFile(file)
 	must(t, err)

@@ -16,9 +16,9 @@ import (
 // fetch asks the broker's management API.
 func (p *process) fetch(t testing.TB, user, password, path string) (code int, body string) {
 	t.Helper()
-	at := regexp.MustCompile(` http=([^ ]+)`).FindStringSubmatch(p.readyLine())
+	at := regexp.MustCompile(` http=([^ ]+)`).FindStringSubmatch(p.ReadyLine())
 	if at == nil {
-		t.Fatalf("no address of HTTP in %s", p.readyLine())
+		t.Fatalf("no address of HTTP in %s", p.ReadyLine())
 	}
 	r, err := http.NewRequest("GET", "http://"+at[1]+path, nil)
 	must(t, err)
@@ -79,7 +79,7 @@ func TestDefinitionsAreThereBeforeClientsAre(t *testing.T) {
 
 	// Again: nothing is made anew, nothing is lost.
 	conn.Close()
-	if _, err := p.terminate(); err != nil {
+	if _, err := p.Terminate(); err != nil {
 		t.Fatal(err)
 	}
 	p = startBroker(t, filepath.Join(dir, "data"), "--load-definitions", file)
@@ -91,7 +91,7 @@ func TestDefinitionsAreThereBeforeClientsAre(t *testing.T) {
 	if _, body := p.fetch(t, "shop", "test12", "/api/users"); strings.Count(body, `"name"`) != 1 {
 		t.Errorf("users: %s", body)
 	}
-	if _, err := p.terminate(); err != nil {
+	if _, err := p.Terminate(); err != nil {
 		t.Fatal(err)
 	}
 

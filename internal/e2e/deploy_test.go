@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // read is a file of the tree.
@@ -116,9 +118,9 @@ func TestTheContainersBinaryNeedsNothingElse(t *testing.T) {
 	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 || f.Section(".interp") != nil {
 		t.Errorf("it is not static: %v %q", err, libraries)
 	}
-	amqpAddr, err := freeAddr()
+	amqpAddr, err := child.FreeAddr()
 	must(t, err)
-	httpAddr, err := freeAddr()
+	httpAddr, err := child.FreeAddr()
 	must(t, err)
 	ports := []string{"LEVERET_AMQP_ADDR=" + amqpAddr, "LEVERET_HTTP_ADDR=" + httpAddr, "LEVERET_METRICS_ADDR=127.0.0.1:0",
 		"LEVERET_DEFAULT_USER=admin", "LEVERET_DEFAULT_PASS=secret", "LEVERET_URL=http://" + httpAddr}
@@ -132,7 +134,7 @@ func TestTheContainersBinaryNeedsNothingElse(t *testing.T) {
 	}
 	p := &process{cmd: im.command(ports, im.start...), dir: "/data", addr: amqpAddr}
 	must(t, p.start())
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
 	must(t, p.awaitReady())
 	if code := status(); code != 0 {
 		t.Errorf("the health check ends with %d", code)
@@ -151,7 +153,7 @@ func TestTheContainersBinaryNeedsNothingElse(t *testing.T) {
 		}
 	}
 	conn.Close()
-	if code, err := p.terminate(); err != nil || code != 0 {
+	if code, err := p.Terminate(); err != nil || code != 0 {
 		t.Errorf("it ends with %d: %v", code, err)
 	}
 }

@@ -25,7 +25,8 @@
 //	monitoring_test.go               Debian's Prometheus scrapes a broker under load, for the
 //	                                 queries of RabbitMQ's dashboards and of our own
 //	                                 (dashboards_test.go); promtool checks deploy/prometheus
-//	broker_test.go, client_test.go   the harness: the process, and short-hands for clients
+//	broker_test.go, client_test.go   the harness: the process (package child), and short-hands
+//	                                 for clients
 //
 // # Which broker
 //

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // The commands of the quick start are run as they stand, by a shell, with ports of this
@@ -18,9 +20,9 @@ func TestTheQuickStartIsTrue(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "bin"), 0o755))
 	must(t, os.Symlink(binary, filepath.Join(dir, "bin/leveret")))
-	amqpAddr, err := freeAddr()
+	amqpAddr, err := child.FreeAddr()
 	must(t, err)
-	httpAddr, err := freeAddr()
+	httpAddr, err := child.FreeAddr()
 	must(t, err)
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(read(t, "docs/quickstart.md"), -1)
 	if len(blocks) < 5 {

@@ -10,9 +10,9 @@ import (
 // health asks the broker how it is.
 func (p *process) health(t testing.TB) (code int, status, alarm string) {
 	t.Helper()
-	_, rest, ok := strings.Cut(p.readyLine(), " http=")
+	_, rest, ok := strings.Cut(p.ReadyLine(), " http=")
 	if !ok {
-		t.Fatalf("no HTTP listener in %q", p.readyLine())
+		t.Fatalf("no HTTP listener in %q", p.ReadyLine())
 	}
 	addr, _, _ := strings.Cut(rest, " ")
 	r, err := http.Get("http://" + addr + "/health")
@@ -29,7 +29,7 @@ func TestHealthOfARunningBroker(t *testing.T) {
 	if code, status, alarm := p.health(t); code != 200 || status != "ok" || alarm != "" {
 		t.Errorf("%d %s %q, want all well", code, status, alarm)
 	}
-	status, err := p.terminate()
+	status, err := p.Terminate()
 	must(t, err)
 	if status != 0 {
 		t.Errorf("stopped with status %d", status)
@@ -44,7 +44,7 @@ func TestHealthOfARunningBroker(t *testing.T) {
 
 func TestNoHealthWhereNoneIsWanted(t *testing.T) {
 	p := startBroker(t, t.TempDir(), "--http-addr", "")
-	if line := p.readyLine(); !strings.Contains(line, `http=""`) {
+	if line := p.ReadyLine(); !strings.Contains(line, `http=""`) {
 		t.Errorf("%s", line)
 	}
 }

@@ -91,7 +91,7 @@ func TestLogToolsWithARunningBroker(t *testing.T) {
 	if len(st.Queues) != 1 || st.Queues[0].Name != q || st.Queues[0].Messages != n {
 		t.Errorf("%d messages were confirmed, and stat says %+v", n, st.Queues)
 	}
-	p.kill()
+	p.Kill()
 	if stdout, stderr, status := run(t, nil, "log", "verify", "--data-dir", dir); status != 0 {
 		t.Errorf("verify of what was killed: status %d, %s\n%s", status, stderr, stdout)
 	}

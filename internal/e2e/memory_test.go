@@ -80,7 +80,7 @@ func TestTransientMessagesBeyondTheMemoryLimitDrainInOrderAndAreGoneAfterARestar
 	must(t, taker.Close())
 
 	fill()
-	p.kill()
+	p.Kill()
 	p = startBroker(t, dir)
 	if n := p.spillFiles(t); n != 0 {
 		t.Errorf("%d files after a restart", n)
@@ -108,7 +108,7 @@ func TestPublishersAreBlockedWhileMemoryIsLow(t *testing.T) {
 				t.Errorf("%d %s %q, want the alarm", code, status, alarm)
 			}
 			receive(t, consume(t, open(t, dialTo(t, p.url())), q.Name, true)) // consumers go on
-			p.kill()                                                          // a connection that is not read cannot be closed
+			p.Kill()                                                          // a connection that is not read cannot be closed
 			return
 		case <-deadline:
 			t.Fatal("nothing was said")

@@ -27,9 +27,9 @@ func TestPromtoolIsContentWithWhatIsDeployed(t *testing.T) {
 // metricsAddr is where the broker is scraped.
 func (p *process) metricsAddr(t testing.TB) string {
 	t.Helper()
-	_, rest, ok := strings.Cut(p.readyLine(), " metrics=")
+	_, rest, ok := strings.Cut(p.ReadyLine(), " metrics=")
 	if !ok {
-		t.Fatalf("no listener for metrics in %q", p.readyLine())
+		t.Fatalf("no listener for metrics in %q", p.ReadyLine())
 	}
 	addr, _, _ := strings.Cut(rest, " ")
 	return addr
@@ -37,7 +37,7 @@ func (p *process) metricsAddr(t testing.TB) string {
 
 func TestNoMetricsWhereNoneAreWanted(t *testing.T) {
 	p := startBroker(t, t.TempDir(), "--metrics-addr", "")
-	if line := p.readyLine(); !strings.Contains(line, `metrics=""`) {
+	if line := p.ReadyLine(); !strings.Contains(line, `metrics=""`) {
 		t.Errorf("%s", line)
 	}
 }

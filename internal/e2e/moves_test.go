@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // TestKillNineWhileMessagesMove kills the broker while messages are on their way
@@ -21,14 +23,14 @@ func TestKillNineWhileMessagesMove(t *testing.T) {
 	rounds := envInt(t, "CRASH_ROUNDS", 20)
 	seed := uint64(envInt(t, "CRASH_SEED", int(time.Now().UnixNano()&0x7fffffff)))
 	t.Logf("CRASH_SEED=%d CRASH_ROUNDS=%d", seed, rounds)
-	addr, err := freeAddr()
+	addr, err := child.FreeAddr()
 	must(t, err)
 	w := &way{t: t, rng: rand.New(rand.NewPCG(seed, 7)), dir: filepath.Join(t.TempDir(), "data"), addr: addr, sent: map[string]bool{}}
 	t.Cleanup(func() {
 		if w.broker != nil {
-			w.broker.kill()
+			w.broker.Kill()
 			if t.Failed() {
-				t.Logf("stderr of the last broker:\n%s", w.broker.log())
+				t.Logf("stderr of the last broker:\n%s", w.broker.Log())
 			}
 		}
 	})
@@ -81,7 +83,7 @@ func (w *way) restart() {
 			break
 		}
 		<-time.After(time.Duration(w.rng.IntN(40)) * time.Millisecond) // in the midst of its start, or soon after
-		w.broker.kill()
+		w.broker.Kill()
 	}
 	must(w.t, w.broker.awaitReady())
 	conn := dialTo(w.t, w.broker.url())
@@ -108,7 +110,7 @@ func (w *way) load(d time.Duration) {
 	}
 	all.Go(func() { w.refuse(url) })
 	<-time.After(time.Until(until))
-	w.broker.kill()
+	w.broker.Kill()
 	all.Wait()
 }
 

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // debian finds a program of Debian's package prometheus: installed, or unpacked by
@@ -54,7 +56,7 @@ type prometheus struct {
 // startPrometheus runs one until the test ends. Its log is shown where that fails.
 func startPrometheus(t testing.TB, config string) *prometheus {
 	t.Helper()
-	addr, err := freeAddr()
+	addr, err := child.FreeAddr()
 	must(t, err)
 	dir := t.TempDir()
 	file, logFile := filepath.Join(dir, "prometheus.yml"), filepath.Join(dir, "log")

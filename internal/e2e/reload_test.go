@@ -133,7 +133,7 @@ func TestSystemdIsTold(t *testing.T) {
 	await("READY=1")
 	stopped := make(chan string, 1)
 	go func() {
-		status, err := p.terminate()
+		status, err := p.Terminate()
 		stopped <- fmt.Sprint(status, err)
 	}()
 	await("STOPPING=1")

@@ -13,11 +13,11 @@ import (
 // ends are the ways in which a broker's life may end.
 var ends = map[string]func(t *testing.T, p *process){
 	"SIGTERM": func(t *testing.T, p *process) {
-		if status, err := p.terminate(); err != nil || status != 0 {
-			t.Errorf("status %d, %v\n%s", status, err, p.log())
+		if status, err := p.Terminate(); err != nil || status != 0 {
+			t.Errorf("status %d, %v\n%s", status, err, p.Log())
 		}
 	},
-	"SIGKILL": func(_ *testing.T, p *process) { p.kill() },
+	"SIGKILL": func(_ *testing.T, p *process) { p.Kill() },
 }
 
 func TestRestartKeepsWhatIsDurableAndDropsTheRest(t *testing.T) {
@@ -169,7 +169,7 @@ func TestRestartRefusesADamagedLogAndLeavesItAlone(t *testing.T) {
 	p := startBroker(t, filepath.Join(t.TempDir(), "data"))
 	const n = 100
 	fillAndCount(t, p.url(), n)
-	p.kill()
+	p.Kill()
 	file := largestLog(t, p.dir)
 	whole, err := os.ReadFile(file)
 	must(t, err)
@@ -221,7 +221,7 @@ func TestRestartAfterATornTail(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			p := startBroker(t, filepath.Join(t.TempDir(), "data"))
 			fillAndCount(t, p.url(), n)
-			p.kill()
+			p.Kill()
 			file := largestLog(t, p.dir)
 			whole, err := os.ReadFile(file)
 			must(t, err)
@@ -238,7 +238,7 @@ func TestRestartAfterATornTail(t *testing.T) {
 				t.Fatalf("%d of %d messages are there", q.Messages, n)
 			}
 			fill(t, conn, "kept", "after")
-			p.kill()
+			p.Kill()
 			// And the log goes on behind the tear, for this restart too.
 			p = startBrokerAt(t, p.dir, p.addr)
 			receiveAll(t, consume(t, channelTo(t, p.url()), "kept", true), append(numbered("kept", q.Messages), "after")...)
@@ -293,7 +293,7 @@ func TestRestartAfterMuchTrafficFindsLittleOnDisk(t *testing.T) {
 		have = diskUse(t, p.dir)
 		return have < most
 	})
-	p.kill()
+	p.Kill()
 	p = startBrokerAt(t, p.dir, p.addr)
 	receiveAll(t, consume(t, channelTo(t, p.url()), "idle", true), numbered("old", 3)...)
 }

@@ -13,20 +13,19 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/leveret-mq/leveret/internal/certs/certtest"
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // awaitLog waits for a line of the broker's log, the nth with these words.
 func (p *process) awaitLog(t testing.TB, words string, nth int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		p.mu.Lock()
-		n := strings.Count(strings.Join(p.stderr, "\n"), words)
-		p.mu.Unlock()
+		n := strings.Count(strings.Join(p.Lines(), "\n"), words)
 		if n >= nth {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%q is not in the log %d times\n%s", words, nth, p.log())
+			t.Fatalf("%q is not in the log %d times\n%s", words, nth, p.Log())
 		}
 	}
 }
@@ -41,7 +40,7 @@ func TestTLSWithRealClientsWhileCertificatesAreRenewed(t *testing.T) {
 	caFile := certtest.WriteFile(t, dir, "ca.pem", ca.PEM)
 	guest := ca.Client("guest")
 	guestCert, guestKey := guest.Write(t, dir, "guest")
-	addr, err := freeAddr()
+	addr, err := child.FreeAddr()
 	must(t, err)
 	p := startBroker(t, filepath.Join(dir, "data"), "--amqps-addr", addr, "--tls-cert", cert, "--tls-key", key,
 		"--tls-ca", caFile, "--tls-verify", "required", "--tls-login-from", "common_name")

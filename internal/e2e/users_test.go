@@ -32,6 +32,6 @@ func TestTheFirstUserIsTheOneThatServeNames(t *testing.T) {
 		}
 	}
 	check(p)
-	p.kill()
+	p.Kill()
 	check(startBroker(t, dir, "--default-user", "late", "--default-pass", "x"))
 }

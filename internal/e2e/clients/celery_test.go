@@ -73,7 +73,7 @@ func TestCeleryWorkerOutlivesAKilledBroker(t *testing.T) {
 	if line := caller.line(t); line != "sent" {
 		t.Fatalf("printed %q, want sent", line)
 	}
-	b.kill()
+	b.Kill()
 	must(t, b.start())
 	must(t, os.WriteFile(release, nil, 0o644))
 	caller.say(t, "go on")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // patience bounds what should take milliseconds on an idle machine, a client's start
@@ -51,7 +52,7 @@ func TestMain(m *testing.M) {
 		if b := shared.broker; b != nil {
 			// Whatever the clients did to it, it must still stop like a healthy one.
 			if err := b.stop(); err != nil {
-				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: %v\n%s\n", err, b.log())
+				fmt.Fprintf(os.Stderr, "the shared broker did not stop cleanly: %v\n%s\n", err, b.Log())
 				code = 1
 			}
 		}
@@ -93,34 +94,15 @@ func management(t testing.TB) string {
 }
 
 // leveret is the path of the binary under test.
-var leveret = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("LEVERET_E2E_BINARY"); path != "" {
-		return filepath.Abs(path)
-	}
-	path := filepath.Join(scratch, "leveret")
-	args := []string{"build", "-o", path}
-	if os.Getenv("LEVERET_E2E_RACE") != "" {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, "../../../cmd/leveret")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/leveret: %w\n%s", err, out)
-	}
-	return path, nil
-})
+var leveret = sync.OnceValues(func() (string, error) { return child.Build(scratch) })
 
 // broker is a broker as a child process that may be killed and started again on the same
 // address and data.
 type broker struct {
+	*child.Process
 	dir  string // its data; for a foreign broker its command knows
 	addr string // HOST:PORT of AMQP; the first start of a leveret chooses it
 	http string // likewise, of HTTP; "" for a foreign broker
-
-	cmd    *exec.Cmd
-	exited chan struct{}
-	err    error // how it ended
-
-	mu    sync.Mutex
-	lines []string
 }
 
 // killable starts a broker of the test's own.
@@ -134,12 +116,12 @@ func killable(t testing.TB) *broker {
 	}
 	must(t, b.start())
 	t.Cleanup(func() {
-		b.kill()
-		if words := b.complaint(); words != "" {
+		b.Kill()
+		if words := b.Complaint(); words != "" {
 			t.Errorf("the broker's log: %s", words)
 		}
 		if t.Failed() {
-			t.Logf("stderr of the broker:\n%s", b.log())
+			t.Logf("stderr of the broker:\n%s", b.Log())
 		}
 	})
 	return b
@@ -147,115 +129,49 @@ func killable(t testing.TB) *broker {
 
 // start runs the broker and returns once it accepts connections.
 func (b *broker) start() error {
+	var cmd *exec.Cmd
 	if foreign := os.Getenv("CRASH_COMMAND"); foreign != "" && b.addr != "" {
-		b.cmd = exec.Command("sh", "-c", foreign)
+		cmd = exec.Command("sh", "-c", foreign)
 	} else {
 		path, err := leveret()
 		if err != nil {
 			return err
 		}
 		if b.addr == "" {
-			if b.addr, err = freeAddr(); err != nil {
+			if b.addr, err = child.FreeAddr(); err != nil {
 				return err
 			}
-			if b.http, err = freeAddr(); err != nil {
+			if b.http, err = child.FreeAddr(); err != nil {
 				return err
 			}
 		}
-		b.cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", b.http, "--metrics-addr", "")
+		cmd = exec.Command(path, "serve", "--data-dir", b.dir, "--amqp-addr", b.addr, "--http-addr", b.http, "--metrics-addr", "")
 	}
-	out, err := b.cmd.StderrPipe()
-	if err != nil {
+	var err error
+	if b.Process, err = child.Start(cmd); err != nil {
 		return err
 	}
-	// A group of its own, so that a kill reaches a foreign broker's children as well; and
-	// no broker outlives a test run that is itself killed.
-	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := b.cmd.Start(); err != nil {
-		return err
-	}
-	exited := make(chan struct{})
-	b.exited = exited
-	go func() {
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			b.mu.Lock()
-			b.lines = append(b.lines, scan.Text())
-			b.mu.Unlock()
+	return b.Await(func() bool {
+		conn, err := amqp.Dial(b.url())
+		if err != nil {
+			return false
 		}
-		b.err = b.cmd.Wait()
-		close(exited)
-	}()
-	for deadline := time.Now().Add(patience); ; {
-		if conn, err := amqp.Dial(b.url()); err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-exited:
-			return fmt.Errorf("the broker ended at once: %v\n%s", b.err, b.log())
-		case <-time.After(5 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("no broker at %s after %v\n%s", b.addr, patience, b.log())
-		}
-	}
+		return conn.Close() == nil
+	}, patience)
 }
 
 func (b *broker) url() string { return "amqp://guest:guest@" + b.addr + "/%2F" }
 
-// kill ends the broker as a power cut would.
-func (b *broker) kill() {
-	select {
-	case <-b.exited:
-	default:
-		_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL) // gone already is fine
-		<-b.exited
-	}
-}
-
 // stop asks the broker to end, and complains if it does not end well.
 func (b *broker) stop() error {
-	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+	status, err := b.Terminate()
+	if words := b.Complaint(); err == nil && words != "" {
+		err = errors.New(words)
 	}
-	select {
-	case <-b.exited:
-	case <-time.After(patience):
-		b.kill()
-		return fmt.Errorf("still running %v after SIGTERM", patience)
+	if err == nil && status != 0 {
+		err = fmt.Errorf("exit status %d", status)
 	}
-	if words := b.complaint(); words != "" {
-		return errors.New(words)
-	}
-	return b.err
-}
-
-// complaint is what the Go runtime or the race detector had to say.
-func (b *broker) complaint() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i, line := range b.lines {
-		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE") {
-			return strings.Join(b.lines[i:min(i+40, len(b.lines))], "\n")
-		}
-	}
-	return ""
-}
-
-// log is the end of what the broker wrote on standard error.
-func (b *broker) log() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Join(b.lines[max(0, len(b.lines)-50):], "\n")
-}
-
-// freeAddr is an address of 127.0.0.1 on which nothing listens at this moment.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return err
 }
 
 // program is a client that runs: its lines of output as they come.

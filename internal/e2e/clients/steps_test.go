@@ -165,7 +165,7 @@ func TestReconnectsAfterTheBrokerWasKilled(t *testing.T) {
 					t.Fatalf("printed %q, want %q", line, want)
 				}
 			}
-			b.kill()
+			b.Kill()
 			must(t, b.start())
 
 			got := slices.DeleteFunc(p.rest(t), func(line string) bool { return line == "lost" })

@@ -13,12 +13,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/leveret-mq/leveret/internal/e2e/child"
 )
 
 // patience bounds what should take a moment on an idle machine.
@@ -116,74 +117,35 @@ func chromium() string {
 // broker is a leveret that runs until the test ends.
 type broker struct {
 	http, amqp string // URLs
-
-	mu    sync.Mutex
-	lines []string
 }
 
-func (b *broker) log() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Join(b.lines[max(0, len(b.lines)-50):], "\n")
-}
-
-var ready = regexp.MustCompile(`msg=ready amqp=(\S+) .*http=(\S+) `)
+var ready = regexp.MustCompile(`amqp=(\S+) .*http=(\S+) `)
 
 func startBroker(t *testing.T) *broker {
 	t.Helper()
-	path := os.Getenv("LEVERET_E2E_BINARY")
-	if path == "" {
-		path = filepath.Join(t.TempDir(), "leveret")
-		if out, err := exec.Command("go", "build", "-o", path, "../../../cmd/leveret").CombinedOutput(); err != nil {
-			t.Fatalf("go build ./cmd/leveret: %v\n%s", err, out)
-		}
-	}
-	b := &broker{}
-	cmd := exec.Command(path, "serve", "--data-dir", t.TempDir(), "--amqp-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--metrics-addr", "")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StderrPipe()
+	path, err := child.Build(t.TempDir())
 	must(t, err)
-	must(t, cmd.Start())
-	started, ended := make(chan []string, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			b.mu.Lock()
-			b.lines = append(b.lines, scan.Text())
-			b.mu.Unlock()
-			if found := ready.FindStringSubmatch(scan.Text()); found != nil {
-				started <- found
-			}
-		}
-		_ = cmd.Wait()
-	}()
+	p, err := child.Start(exec.Command(path, "serve", "--data-dir", t.TempDir(), "--amqp-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--metrics-addr", ""))
+	must(t, err)
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(patience):
-			t.Error("the broker does not stop")
-			_ = cmd.Process.Kill()
-			<-ended
+		if _, err := p.Terminate(); err != nil {
+			t.Error(err)
 		}
-		for _, line := range b.lines {
+		for _, line := range p.Lines() {
 			if strings.HasPrefix(line, "panic:") || strings.Contains(line, "level=ERROR") {
 				t.Errorf("the broker's log: %s", line)
 			}
 		}
 		if t.Failed() {
-			t.Logf("the broker's log ends with\n%s", b.log())
+			t.Logf("the broker's log ends with\n%s", p.Log())
 		}
 	})
-	select {
-	case found := <-started:
-		b.amqp, b.http = "amqp://guest:guest@"+found[1]+"/", "http://"+found[2]
-	case <-ended:
-		t.Fatalf("the broker ended at once\n%s", b.log())
-	case <-time.After(patience):
-		t.Fatalf("the broker is not ready after %v\n%s", patience, b.log())
+	must(t, p.Await(func() bool { return p.ReadyLine() != "" }, patience))
+	found := ready.FindStringSubmatch(p.ReadyLine())
+	if found == nil {
+		t.Fatalf("no addresses in %s", p.ReadyLine())
 	}
-	return b
+	return &broker{amqp: "amqp://guest:guest@" + found[1] + "/", http: "http://" + found[2]}
 }
 
 // mustHavePage ends the test where the binary was built without the page.
