@@ -83,8 +83,6 @@ func (s *Server) perObject(t *text) {
 	if src == nil {
 		return
 	}
-	s.big.Lock()
-	defer s.big.Unlock()
 	v := look(src)
 	for _, group := range shown {
 		write(t, plain, singles[group], v)
@@ -128,8 +126,6 @@ func (s *Server) detailed(t *text, d detail) {
 	if src == nil || len(d.families) == 0 {
 		return
 	}
-	s.big.Lock()
-	defer s.big.Unlock()
 	var v *view
 	for _, group := range shown {
 		if d.families[group] {

@@ -295,6 +295,48 @@ func TestLintersHaveNothingToSay(t *testing.T) {
 	}
 }
 
+// stuck is a source whose queues are walked over when it is told to.
+type stuck struct {
+	exporter.Source
+	walked, on chan struct{}
+}
+
+func (s stuck) EachQueue(fn func(broker.QueueSample) bool) {
+	s.walked <- struct{}{}
+	<-s.on
+	s.Source.EachQueue(fn)
+}
+
+// Large answers are made one at a time; who has gone meanwhile waits no longer.
+func TestNobodyWaitsForALargeAnswerWithoutAClient(t *testing.T) {
+	w := newWorld(t)
+	src := stuck{exporter.Watched(w.b.Broker, w.m), make(chan struct{}), make(chan struct{})}
+	w.s.SetSource(src)
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		w.handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/metrics/per-object", nil))
+	}()
+	<-src.walked
+	ctx, gone := context.WithCancel(t.Context())
+	second := make(chan struct{})
+	go func() {
+		defer close(second)
+		w.handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/metrics/per-object", nil))
+	}()
+	gone()
+	select {
+	case <-second:
+	case <-src.walked:
+		t.Error("two large answers are made at a time")
+	case <-time.After(10 * time.Second):
+		t.Error("whoever has gone waits still")
+	}
+	close(src.on)
+	<-first
+	<-second
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	const most, clients = 2, 8
 	s := newServer(t, exporter.Options{MaxConnections: most})

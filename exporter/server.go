@@ -57,8 +57,8 @@ type Server struct {
 	registry *prometheus.Registry
 	source   atomic.Pointer[Source]
 	scrapes  scrapes
-	// big lets one answer with a line an object be made at a time.
-	big sync.Mutex
+	// big holds a value while an answer with a line an object is made, one at a time.
+	big chan struct{}
 }
 
 // NewServer makes a server.
@@ -75,7 +75,7 @@ func NewServer(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: o, start: time.Now(), registry: prometheus.NewRegistry()}
+	s := &Server{opts: o, start: time.Now(), registry: prometheus.NewRegistry(), big: make(chan struct{}, 1)}
 	s.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -143,18 +143,33 @@ func (s *Server) Handler() http.Handler {
 		case "", "/default":
 			s.answer(w, r, "default", s.aggregated)
 		case "/per-object":
-			s.answer(w, r, "per-object", s.perObject)
+			s.alone(r, func() { s.answer(w, r, "per-object", s.perObject) })
 		case "/detailed":
 			want, err := parseDetail(r.URL.RawQuery)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 				return
 			}
-			s.answer(w, r, "detailed", func(t *text) { s.detailed(t, want) })
+			s.alone(r, func() { s.answer(w, r, "detailed", func(t *text) { s.detailed(t, want) }) })
 		default:
 			http.Error(w, "Unknown Registry", http.StatusNotFound)
 		}
 	})
+}
+
+// alone makes a large answer when no other one is made. Who has gone by then, as a
+// Prometheus that waited for longer than its bound, gets none: else answers for nobody
+// would be made one after the other, and hold the connections that others need.
+func (s *Server) alone(r *http.Request, write func()) {
+	select {
+	case s.big <- struct{}{}:
+		defer func() { <-s.big }()
+	case <-r.Context().Done():
+		return
+	}
+	if r.Context().Err() == nil {
+		write()
+	}
 }
 
 // answer writes what write makes, compressed where the client takes that, and counts
