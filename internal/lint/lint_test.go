@@ -171,3 +171,25 @@ func lines(t *testing.T, file string) int {
 	}
 	return n
 }
+
+// DESIGN.md's table of layers is where a reader finds each package.
+func TestEachPackageStandsInTheDesign(t *testing.T) {
+	design, err := os.ReadFile("../../DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range layers {
+		for _, p := range row {
+			if strings.Contains(p, "cmd/") {
+				continue
+			}
+			link := p
+			if !strings.Contains(p, "/") {
+				link = "[" + p + "](" // else it is any word
+			}
+			if !strings.Contains(string(design), link) {
+				t.Errorf("DESIGN.md does not name package %s", p)
+			}
+		}
+	}
+}
