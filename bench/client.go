@@ -2,77 +2,155 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
-// channel is the one channel of each connection.
+// channel is the first channel of each connection, which dial opens.
 const channel = 1
 
-// client is a connection with one open channel. It is used by one goroutine
-// until a workload begins, which then parts reading from writing.
+// client is a connection. It is used by one goroutine until a workload begins, which
+// then parts reading from writing: whoever writes writes whole frames at once.
 type client struct {
-	nc       net.Conn
-	in       frameReader
-	frameMax uint32
-	out      []byte
+	nc         net.Conn
+	in         frameReader
+	frameMax   uint32
+	channelMax uint16
+	out        []byte
+
+	// handlers are by channel what reads a workload's frames; touched are those
+	// that had some in this read.
+	handlers []handler
+	touched  []*handler
 }
 
-// address parts an AMQP URI: amqp://user:password@host:port/vhost, of which all
+type handler struct {
+	frames
+	touched bool
+}
+
+// addr is a broker's address, as its URI gives it.
+type addr struct {
+	hostport, user, password, vhost, server string
+	tls                                     bool
+}
+
+// parseAddress parts an AMQP URI: amqp://user:password@host:port/vhost, of which all
 // but the host may be missing. As in most clients, no vhost is the vhost /.
-func address(uri string) (addr, user, password, vhost string, err error) {
+func parseAddress(uri string) (a addr, err error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return "", "", "", "", fmt.Errorf("uri: %w", err)
+		// The error repeats the URI, which may hold a password.
+		return a, errors.New("uri: want amqp://user:password@host:port/vhost, with % escapes in it")
 	}
-	if u.Scheme != "amqp" || u.Hostname() == "" {
-		return "", "", "", "", fmt.Errorf("uri %q: want amqp://user:password@host:port/vhost", u.Redacted())
+	if u.Scheme != "amqp" && u.Scheme != "amqps" || u.Hostname() == "" {
+		return a, fmt.Errorf("uri %q: want amqp://user:password@host:port/vhost", u.Redacted())
 	}
-	user, password = "guest", "guest"
+	a = addr{user: "guest", password: "guest", tls: u.Scheme == "amqps", server: u.Hostname()}
 	if u.User != nil {
-		user = u.User.Username()
-		password, _ = u.User.Password()
+		a.user = u.User.Username()
+		a.password, _ = u.User.Password()
 	}
 	port := u.Port()
 	if port == "" {
 		port = "5672"
+		if a.tls {
+			port = "5671"
+		}
 	}
-	vhost = strings.TrimPrefix(u.Path, "/")
-	if vhost == "" {
-		vhost = "/"
+	a.hostport = net.JoinHostPort(u.Hostname(), port)
+	if a.vhost = strings.TrimPrefix(u.Path, "/"); a.vhost == "" {
+		a.vhost = "/"
 	}
-	return net.JoinHostPort(u.Hostname(), port), user, password, vhost, nil
+	return a, nil
+}
+
+// dialer makes connections to the brokers of a Config, in turn.
+type dialer struct {
+	addrs []addr
+	tls   *tls.Config
+	buf   int // bytes that a connection begins to read with
+	next  atomic.Uint64
+}
+
+func newDialer(c *Config) (*dialer, error) {
+	d := &dialer{buf: readBuffer}
+	for _, uri := range c.uris() {
+		a, err := parseAddress(uri)
+		if err != nil {
+			return nil, err
+		}
+		d.addrs = append(d.addrs, a)
+	}
+	d.tls = &tls.Config{InsecureSkipVerify: c.Insecure}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			return nil, err
+		}
+		d.tls.RootCAs = x509.NewCertPool()
+		if !d.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", c.TLSCA)
+		}
+	}
+	return d, nil
 }
 
 // dialTimeout bounds connecting and the handshake.
 const dialTimeout = 10 * time.Second
 
-// dial connects, logs in and opens the channel.
+// Unreachable is a broker that could not be connected to.
+type Unreachable struct{ Err error }
+
+func (e *Unreachable) Error() string { return e.Err.Error() }
+func (e *Unreachable) Unwrap() error { return e.Err }
+
+// dial connects to one broker.
 func dial(ctx context.Context, uri string) (*client, error) {
-	addr, user, password, vhost, err := address(uri)
+	d, err := newDialer(&Config{URI: uri})
 	if err != nil {
 		return nil, err
 	}
+	return d.dial(ctx)
+}
+
+// dial connects, logs in and opens the first channel.
+func (d *dialer) dial(ctx context.Context) (*client, error) {
+	a := d.addrs[(d.next.Add(1)-1)%uint64(len(d.addrs))]
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", addr)
+	var nd net.Dialer
+	nc, err := nd.DialContext(ctx, "tcp", a.hostport)
 	if err != nil {
-		return nil, err
+		return nil, &Unreachable{err}
 	}
-	c := &client{nc: nc, in: newFrameReader(nc)}
 	deadline, _ := ctx.Deadline()
 	nc.SetDeadline(deadline)
-	if err := c.open(user, password, vhost); err != nil {
+	if a.tls {
+		cfg := d.tls.Clone()
+		cfg.ServerName = a.server
+		t := tls.Client(nc, cfg)
+		if err := t.HandshakeContext(ctx); err != nil {
+			nc.Close()
+			return nil, fmt.Errorf("%s: TLS: %w", a.hostport, err)
+		}
+		nc = t
+	}
+	c := &client{nc: nc, in: newFrameReader(nc, d.buf)}
+	if err := c.open(a.user, a.password, a.vhost); err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("%s: handshake: %w", addr, err)
+		return nil, fmt.Errorf("%s: handshake: %w", a.hostport, err)
 	}
 	nc.SetDeadline(time.Time{})
 	return c, nil
@@ -87,7 +165,7 @@ func (c *client) open(user, password, vhost string) error {
 	}
 	err := c.send(0, &wire.ConnectionStartOk{
 		ClientProperties: amqp.NewTable(
-			amqp.Field{Name: "product", Value: amqp.LongString("amqpbench")},
+			amqp.Field{Name: "product", Value: amqp.LongString("leveret bench")},
 			amqp.Field{Name: "capabilities", Value: amqp.Nested(amqp.NewTable(
 				amqp.Field{Name: "publisher_confirms", Value: amqp.Bool(true)},
 				amqp.Field{Name: "basic.nack", Value: amqp.Bool(true)},
@@ -119,8 +197,34 @@ func (c *client) open(user, password, vhost string) error {
 	if _, err := expect[*wire.ConnectionOpenOk](c); err != nil {
 		return err
 	}
-	_, err = call[*wire.ChannelOpenOk](c, &wire.ChannelOpen{})
+	c.channelMax = tune.ChannelMax
+	return c.openChannel(channel)
+}
+
+func (c *client) openChannel(ch uint16) error {
+	_, err := callOn[*wire.ChannelOpenOk](c, ch, &wire.ChannelOpen{})
 	return err
+}
+
+// channels opens channels up to n, of which the first is open.
+func (c *client) channels(n int) error {
+	if most := int(c.channelMax); most > 0 && n > most {
+		return fmt.Errorf("%d channels are more than the broker allows on a connection (%d)", n, most)
+	}
+	for ch := channel + 1; ch <= n; ch++ {
+		if err := c.openChannel(uint16(ch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handle makes h read the frames of a channel.
+func (c *client) handle(ch uint16, h frames) {
+	for len(c.handlers) <= int(ch) {
+		c.handlers = append(c.handlers, handler{})
+	}
+	c.handlers[ch].frames = h
 }
 
 func (c *client) send(ch uint16, m wire.Method) error {
@@ -129,9 +233,14 @@ func (c *client) send(ch uint16, m wire.Method) error {
 	return err
 }
 
-// call sends a method on the channel and waits for its answer.
+// call sends a method on the first channel and waits for its answer.
 func call[R wire.Method](c *client, m wire.Method) (R, error) {
-	if err := c.send(channel, m); err != nil {
+	return callOn[R](c, channel, m)
+}
+
+// callOn sends a method on a channel and waits for its answer.
+func callOn[R wire.Method](c *client, ch uint16, m wire.Method) (R, error) {
+	if err := c.send(ch, m); err != nil {
 		var zero R
 		return zero, err
 	}
@@ -216,7 +325,7 @@ func (c *client) close() {
 	c.nc.Close()
 }
 
-// frames is what a loop that reads does.
+// frames is what reads the frames of a channel.
 type frames interface {
 	// frame handles a frame, whose payload is valid until drained.
 	frame(f wire.Frame) error
@@ -224,8 +333,9 @@ type frames interface {
 	drained() error
 }
 
-// read hands frames to h until an error. The answer to hangUp ends it with nil.
-func (c *client) read(h frames) error {
+// read hands frames to their channels' handlers until an error. The answer to hangUp
+// ends it with nil.
+func (c *client) read() error {
 	for need := 1; ; {
 		if err := c.in.fill(need); err != nil {
 			return err
@@ -240,15 +350,43 @@ func (c *client) read(h frames) error {
 				break
 			}
 			c.in.use(n)
-			if err := h.frame(f); err != nil {
+			if err := c.frame(f); err != nil {
 				if errors.Is(err, errClosed) {
 					return nil
 				}
 				return err
 			}
 		}
+		if err := c.drained(); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *client) frame(f wire.Frame) error {
+	if int(f.Channel) < len(c.handlers) {
+		if h := &c.handlers[f.Channel]; h.frames != nil {
+			if !h.touched {
+				h.touched = true
+				c.touched = append(c.touched, h)
+			}
+			return h.frame(f)
+		}
+	}
+	if f.Type != wire.FrameMethod {
+		return nil
+	}
+	return c.method(f)
+}
+
+// drained tells those who had frames in this read.
+func (c *client) drained() error {
+	for _, h := range c.touched {
+		h.touched = false
 		if err := h.drained(); err != nil {
 			return err
 		}
 	}
+	c.touched = c.touched[:0]
+	return nil
 }

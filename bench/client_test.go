@@ -15,18 +15,24 @@ func TestAddress(t *testing.T) {
 		{"amqp://u:p%40@host/v", "host:5672 u p@ v", ""},
 		{"amqp://host/%2fa%2F", "host:5672 guest guest /a/", ""},
 		{"amqp://[::1]:1/", "[::1]:1 guest guest /", ""},
-		{"amqps://host/", "", "want amqp://"},
+		{"amqps://host/", "host:5671 guest guest / with TLS", ""},
+		{"http://host/", "", "want amqp://"},
 		{"host:5672", "", "uri"},
+		{"amqp://me:se%cret@host", "", "% escapes"},
 		{"amqp://", "", "want amqp://"},
 	} {
-		addr, user, password, vhost, err := address(c.uri)
+		a, err := parseAddress(c.uri)
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s: error %v, want %q", c.uri, err, c.err)
 			}
 			continue
 		}
-		if got := strings.Join([]string{addr, user, password, vhost}, " "); err != nil || got != c.want {
+		got := strings.Join([]string{a.hostport, a.user, a.password, a.vhost}, " ")
+		if a.tls {
+			got += " with TLS"
+		}
+		if err != nil || got != c.want {
 			t.Errorf("%s: got %q %v, want %q", c.uri, got, err, c.want)
 		}
 	}
@@ -62,9 +68,9 @@ func TestConfigIsChecked(t *testing.T) {
 // TestConfirmsOutOfOrder goes through what brokers do: single acks in any
 // order, multiple ones over gaps, nacks.
 func TestConfirmsOutOfOrder(t *testing.T) {
-	r := &run{cfg: &Config{Outstanding: 8}}
+	r := &run{cfg: &Config{Outstanding: 8}, confirms: newRecorder()}
 	r.measuring.Store(true)
-	p := &publisher{cfg: r.cfg, run: r, sentAt: make([]int64, 8), confirms: newHistogram()}
+	p := &publisher{cfg: r.cfg, run: r, sentAt: make([]int64, 8), confirms: r.confirms.shard(0)}
 	p.room.L = &p.mu
 	send := func(n int) {
 		for range n {
@@ -92,7 +98,7 @@ func TestConfirmsOutOfOrder(t *testing.T) {
 	step(14, false, false, 7, 6)
 	step(10, true, true, 3, 10)
 	step(13, true, false, 0, 14)
-	if n := p.confirms.TotalCount(); n != 14 {
+	if n := p.confirms.recent.TotalCount(); n != 14 {
 		t.Errorf("%d latencies of 14", n)
 	}
 	if p.nacked != 5 {
@@ -122,7 +128,7 @@ func TestConfirmsOutOfOrder(t *testing.T) {
 // after it are: the ring must not come round to it.
 func TestStragglerHoldsTheWindow(t *testing.T) {
 	r := &run{cfg: &Config{Outstanding: 2}}
-	p := &publisher{cfg: r.cfg, run: r, sentAt: make([]int64, 16), confirms: newHistogram()}
+	p := &publisher{cfg: r.cfg, run: r, sentAt: make([]int64, 16), confirms: newRecorder().shard(0)}
 	for p.allowed() > 0 {
 		p.sent++
 		p.open++
@@ -159,9 +165,13 @@ func feed(k *consumer, buf []byte) error {
 	return nil
 }
 
+// testConsumer is a consumer without a connection, alone on its queue.
+func testConsumer(cfg *Config) *consumer {
+	return &consumer{cfg: cfg, run: &run{cfg: cfg, exactly: true}, c: &client{}, ch: channel, queues: []string{"q"}, lone: true, latencies: newRecorder().shard(0)}
+}
+
 func TestConsumerSeesDisorderAndRedelivery(t *testing.T) {
-	r := &run{cfg: &Config{Size: 16, AckEvery: 2}}
-	k := &consumer{cfg: r.cfg, run: r, latencies: newHistogram()}
+	k := testConsumer(&Config{Size: 16, AckEvery: 2})
 	deliver := func(tag, seq uint64, again bool) {
 		body := make([]byte, 16)
 		putStamp(body, 1, seq)
@@ -192,8 +202,7 @@ func TestConsumerRefusesWhatWasNotSent(t *testing.T) {
 		"too much": append(wire.AppendHeader(wire.AppendMethod(nil, channel, &wire.BasicDeliver{DeliveryTag: 1}), channel, nil, 16),
 			wire.AppendBody(nil, channel, 4096, make([]byte, 17))...),
 	} {
-		r := &run{cfg: &Config{Size: 16, AckEvery: 1}}
-		k := &consumer{cfg: r.cfg, run: r, latencies: newHistogram(), c: &client{}}
+		k := testConsumer(&Config{Size: 16, AckEvery: 1})
 		if err := feed(k, buf); err == nil {
 			t.Errorf("%s is taken", name)
 		}

@@ -10,19 +10,22 @@
 //
 // # Scenarios
 //
-//	flow     one publisher with a number of outstanding confirms, one consumer
-//	         with a prefetch that acks multiple every so many deliveries
+//	flow     publishers with a number of outstanding confirms, consumers with a
+//	         prefetch that ack multiple every so many deliveries, on one queue
 //	latency  one publisher with one outstanding confirm; nobody consumes
 //	many     publishers on queues of their own, each with one outstanding
 //	publish  one publisher, nobody consumes: a backlog
 //	drain    one consumer eats a backlog, which is published first as needed
 //	fanout   one publisher into a fanout exchange, a consumer on each queue
+//	load     what it is told, with the meaning of PerfTest's options
 //
-// [Config] has what can be chosen: size, persistent or transient, with or without
-// confirms and acks, the windows, by time or by number of messages. [Run] carries
-// one out. It deletes and declares its queues unless told to keep them, and ends
-// only when all that was published is confirmed and, where there are consumers,
-// consumed; a broker that loses a message makes it fail.
+// [Config] has what can be chosen: connections and channels, size, persistent or
+// transient, with or without confirms and acks, the windows, rates, by time or by
+// number of messages. [Run] carries one out. But for load it deletes and declares its
+// queues unless told to keep them, and ends only when all that was published is
+// confirmed and, where there are consumers, consumed; a broker that loses a message
+// makes it fail. [Churn] opens and closes, declares and deletes, and [Hold] keeps
+// connections open. [Watch] follows a run by the second.
 //
 // # What the figures mean
 //
@@ -34,6 +37,11 @@
 // message takes. A publisher whose window is free by less than an eighth waits,
 // which keeps a broker that confirms one by one from being measured by the
 // client's writes.
+//
+// At a fixed rate there is a schedule: a message is sent when it is due, or as soon
+// after as may be, and its latencies run from when it was due. A broker that stalls
+// for a second has then kept a second's messages waiting, of which a publisher that
+// waits with it would have sent, and measured, but one.
 //
 // Bodies of 16 bytes and more begin with a stamp: when the message was sent and
 // its number in its queue, from which order is checked. Confirms may come in any
@@ -50,9 +58,12 @@
 //
 // # Files
 //
-//	config.go run.go result.go          a run: what, how, and what came out
+//	config.go arguments.go topology.go  what a run is
+//	run.go series.go result.go          how it goes, and what came out
 //	client.go frames.go                 a connection of the client
 //	publisher.go consumer.go stamp.go   the two roles
+//	pace.go recorder.go                 fixed rates, latencies
+//	churn.go                            objects that come and go
 //	null.go null_conn.go null_commit.go the ceiling
-//	cmd/amqpbench                       the command, which binds flags
+//	cli                                 the command, leveret bench
 package bench

@@ -18,8 +18,8 @@ type frameReader struct {
 // readBuffer is large enough that a busy peer's bytes come in few reads.
 const readBuffer = 256 << 10
 
-func newFrameReader(src io.Reader) frameReader {
-	return frameReader{src: src, buf: make([]byte, readBuffer)}
+func newFrameReader(src io.Reader, size int) frameReader {
+	return frameReader{src: src, buf: make([]byte, size)}
 }
 
 // pending is what has been read and not used.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -37,6 +38,7 @@ type Null struct {
 	exchanges map[string]*nullExchange // under mu
 	conns     map[*nullConn]struct{}   // under mu
 	closed    bool                     // under mu
+	named     int                      // under mu: queues that the broker has named
 	wg        sync.WaitGroup
 }
 
@@ -65,7 +67,7 @@ func ListenNull(o NullOptions) (*Null, error) {
 	}
 	b := &Null{queues: map[string]*nullQueue{}, exchanges: map[string]*nullExchange{}, conns: map[*nullConn]struct{}{}}
 	if o.SyncDir != "" {
-		f, err := os.CreateTemp(o.SyncDir, "amqpbench-*.log")
+		f, err := os.CreateTemp(o.SyncDir, "leveret-bench-*.log")
 		if err != nil {
 			return nil, err
 		}
@@ -136,6 +138,27 @@ func (b *Null) gone(c *nullConn) {
 		q.consumers = rest
 		q.mu.Unlock()
 	}
+}
+
+// cancel takes a consumer from its queue.
+func (b *Null) cancel(c *nullConn, ch uint16, tag string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, q := range b.queues {
+		q.mu.Lock()
+		q.consumers = slices.DeleteFunc(slices.Clone(q.consumers), func(k nullConsumer) bool {
+			return k.conn == c && k.channel == ch && k.tag == tag
+		})
+		q.mu.Unlock()
+	}
+}
+
+// newName is a name for a queue that the client has left without one.
+func (b *Null) newName() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.named++
+	return fmt.Sprintf("amq.gen-null-%d", b.named)
 }
 
 func (b *Null) queue(name string) *nullQueue {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"syscall"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 )
@@ -38,6 +37,7 @@ type committer struct {
 // promise is a confirm that is owed.
 type promise struct {
 	c   *nullConn
+	ch  uint16
 	tag uint64
 }
 
@@ -48,13 +48,13 @@ func newCommitter(f *os.File) *committer {
 	return c
 }
 
-// append stages b, n messages, and sees to it that c's publishes up to tag are
-// confirmed when it is on disk.
-func (k *committer) append(b []byte, c *nullConn, tag uint64, n uint64) {
+// append stages b, n messages, and sees to it that what is promised is confirmed
+// when it is on disk.
+func (k *committer) append(b []byte, p promise, n uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.staged = append(k.staged, b...)
-	k.waiting = append(k.waiting, promise{c, tag})
+	k.waiting = append(k.waiting, p)
 	if k.busy {
 		return // it will be taken when the commit is done
 	}
@@ -91,15 +91,15 @@ func (k *committer) commit() {
 	k.mu.Unlock()
 	_, err := k.f.WriteAt(k.buf, k.at)
 	if err == nil {
-		err = syscall.Fdatasync(int(k.f.Fd()))
+		err = syncData(k.f)
 	}
 	k.at += int64(len(k.buf))
 	if err == nil {
 		for i, p := range k.owed {
-			if i+1 < len(k.owed) && k.owed[i+1].c == p.c {
+			if i+1 < len(k.owed) && k.owed[i+1].c == p.c && k.owed[i+1].ch == p.ch {
 				continue // the next tag covers this one
 			}
-			k.reply = wire.AppendAck(k.reply[:0], channel, p.tag, true)
+			k.reply = wire.AppendAck(k.reply[:0], p.ch, p.tag, true)
 			p.c.answer(k.reply)
 		}
 	} else {

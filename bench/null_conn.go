@@ -29,13 +29,12 @@ type nullConn struct {
 	spare   []byte    // under mu: the memory that out will take next
 	writing bool      // under mu: somebody is at the socket
 	closed  bool      // under mu
-	tag     uint64    // under mu: of the newest delivery
+	tags    []uint64  // under mu: of the newest delivery, by channel
 
 	// The reading goroutine's.
-	confirms   bool
-	published  uint64 // confirm tag of the newest publish
-	answered   uint64 // of the newest confirmed, or handed to the committer
-	since      int    // where in the read buffer the committer has not seen it yet
+	channels   []nullChannel
+	publishing []uint16 // channels that have published in this read
+	since      int      // where in the read buffer the committer has not seen it yet
 	replies    []byte
 	held       *nullConn   // whose mu this goroutine has, to add deliveries
 	touched    []*nullConn // to be woken at the end of the read
@@ -46,8 +45,15 @@ type nullConn struct {
 	turn       int
 }
 
+// nullChannel is what a channel has published.
+type nullChannel struct {
+	confirms  bool
+	published uint64 // confirm tag of the newest publish
+	answered  uint64 // of the newest confirmed, or handed to the committer
+}
+
 func newNullConn(b *Null, nc net.Conn) *nullConn {
-	c := &nullConn{b: b, nc: nc, in: newFrameReader(nc)}
+	c := &nullConn{b: b, nc: nc, in: newFrameReader(nc, readBuffer)}
 	c.wake.L = &c.mu
 	return c
 }
@@ -145,7 +151,7 @@ func (c *nullConn) header() error {
 	c.answer(wire.AppendMethod(nil, 0, &wire.ConnectionStart{
 		VersionMinor: 9,
 		ServerProperties: amqp.NewTable(
-			amqp.Field{Name: "product", Value: amqp.LongString("amqpbench null broker")},
+			amqp.Field{Name: "product", Value: amqp.LongString("leveret bench null broker")},
 			amqp.Field{Name: "capabilities", Value: amqp.Nested(amqp.NewTable(
 				amqp.Field{Name: "publisher_confirms", Value: amqp.Bool(true)},
 				amqp.Field{Name: "basic.nack", Value: amqp.Bool(true)},
@@ -200,10 +206,20 @@ func (c *nullConn) batch() (need int, err error) {
 		if err := m.Decode(args); err != nil {
 			return 0, err
 		}
-		c.published++
+		if c.channel(f.Channel).published++; len(c.publishing) == 0 || c.publishing[len(c.publishing)-1] != f.Channel {
+			c.publishing = append(c.publishing, f.Channel)
+		}
 		c.publish(&m, f.Channel, buf[n:n+size])
 		c.in.use(n + size)
 	}
+}
+
+// channel is the state of a channel, open or not.
+func (c *nullConn) channel(ch uint16) *nullChannel {
+	for len(c.channels) <= int(ch) {
+		c.channels = append(c.channels, nullChannel{})
+	}
+	return &c.channels[ch]
 }
 
 // content measures the header and body frames at the start of buf. Where they
@@ -279,13 +295,16 @@ func (c *nullConn) deliver(k *nullConsumer, m *wire.BasicPublish, ch uint16, fra
 	if to.closed {
 		return
 	}
-	to.tag++
+	for len(to.tags) <= int(k.channel) {
+		to.tags = append(to.tags, 0)
+	}
+	to.tags[k.channel]++
 	size := 4 + 1 + len(k.tag) + 9 + 1 + len(m.Exchange) + 1 + len(m.RoutingKey)
 	out := wire.AppendFrameHead(to.out, wire.FrameMethod, k.channel, size)
 	out = binary.BigEndian.AppendUint32(out, uint32(wire.IDBasicDeliver))
 	out = append(out, byte(len(k.tag)))
 	out = append(out, k.tag...)
-	out = binary.BigEndian.AppendUint64(out, to.tag)
+	out = binary.BigEndian.AppendUint64(out, to.tags[k.channel])
 	out = append(out, 0, byte(len(m.Exchange)))
 	out = append(out, m.Exchange...)
 	out = append(out, byte(len(m.RoutingKey)))
@@ -326,15 +345,22 @@ func (c *nullConn) finish() {
 	c.touched = c.touched[:0]
 	c.known = false // queues and consumers may change between reads
 	c.turn++
-	if n := c.published - c.answered; n > 0 && c.confirms {
-		c.answered = c.published
-		if c.b.commit != nil {
-			c.b.commit.append(c.in.buf[c.since:c.in.start], c, c.published, n)
-			c.since = c.in.start
-		} else {
-			c.replies = wire.AppendAck(c.replies, channel, c.published, true)
+	for _, ch := range c.publishing {
+		k := &c.channels[ch]
+		n := k.published - k.answered
+		if n == 0 || !k.confirms {
+			continue
 		}
+		k.answered = k.published
+		if c.b.commit == nil {
+			c.replies = wire.AppendAck(c.replies, ch, k.published, true)
+			continue
+		}
+		// All that this read brought goes with its first channel.
+		c.b.commit.append(c.in.buf[c.since:c.in.start], promise{c, ch, k.published}, n)
+		c.since = c.in.start
 	}
+	c.publishing = c.publishing[:0]
 	if len(c.replies) > 0 {
 		c.answer(c.replies)
 		c.replies = c.replies[:0]
@@ -363,6 +389,7 @@ func (c *nullConn) method(ch uint16, id wire.ID, args []byte) error {
 	case *wire.ChannelOpen:
 		reply(&wire.ChannelOpenOk{})
 	case *wire.ChannelClose:
+		*c.channel(ch) = nullChannel{}
 		reply(&wire.ChannelCloseOk{})
 	case *wire.ExchangeDeclare:
 		c.b.exchange(m.Exchange)
@@ -371,10 +398,20 @@ func (c *nullConn) method(ch uint16, id wire.ID, args []byte) error {
 		c.b.deleteExchange(m.Exchange)
 		reply(&wire.ExchangeDeleteOk{})
 	case *wire.QueueDeclare:
+		if m.Queue == "" {
+			m.Queue = c.b.newName()
+		}
 		reply(&wire.QueueDeclareOk{Queue: m.Queue, ConsumerCount: uint32(len(c.b.queue(m.Queue).all()))})
 	case *wire.QueueBind:
 		c.b.exchange(m.Exchange).bind(c.b.queue(m.Queue))
 		reply(&wire.QueueBindOk{})
+	case *wire.QueueUnbind:
+		reply(&wire.QueueUnbindOk{})
+	case *wire.BasicCancel:
+		c.b.cancel(c, ch, m.ConsumerTag)
+		if !m.NoWait {
+			reply(&wire.BasicCancelOk{ConsumerTag: m.ConsumerTag})
+		}
 	case *wire.QueuePurge:
 		reply(&wire.QueuePurgeOk{})
 	case *wire.QueueDelete:
@@ -397,7 +434,7 @@ func (c *nullConn) method(ch uint16, id wire.ID, args []byte) error {
 	case *wire.BasicGet:
 		reply(&wire.BasicGetEmpty{})
 	case *wire.ConfirmSelect:
-		c.confirms = true
+		c.channel(ch).confirms = true
 		reply(&wire.ConfirmSelectOk{})
 	}
 	return nil

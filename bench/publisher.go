@@ -1,32 +1,29 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
-
 	"github.com/leveret-mq/leveret/amqpd/wire"
 )
 
-// newHistogram holds latencies from a microsecond to a minute, in nanoseconds,
-// to three figures.
-func newHistogram() *hdrhistogram.Histogram {
-	return hdrhistogram.New(int64(time.Microsecond), int64(time.Minute), 3)
+// producer is a connection whose channels publish.
+type producer struct {
+	c        *client
+	channels []*publisher
 }
 
-// record counts n values, those beyond the histogram's range as its end.
-func record(h *hdrhistogram.Histogram, ns int64, n int64) {
-	_ = h.RecordValues(min(ns, int64(time.Minute)), n) // in range: no error
-}
-
-// publisher keeps a number of unconfirmed messages on the way.
+// publisher keeps a number of unconfirmed messages on the way, on a channel.
 type publisher struct {
 	c     *client
 	cfg   *Config
 	burst *burst
 	run   *run
+	pace  *pace // nil without a fixed rate
+	timer *time.Timer
+	stamp uint64 // the publisher's, in each number
 
 	mu sync.Mutex
 	// Under mu. sentAt is a ring by delivery tag: when the message was sent, 0
@@ -37,8 +34,9 @@ type publisher struct {
 	sentAt    []int64
 	sent, low uint64
 	open      int // sent and not confirmed
-	confirms  *hdrhistogram.Histogram
+	confirms  *shard
 	nacked    uint64
+	returned  uint64
 	stopped   bool  // no more is to be sent
 	failed    error // the connection's end
 
@@ -46,8 +44,29 @@ type publisher struct {
 	confirmed int // in this read
 }
 
-func newPublisher(r *run, exchange, key string) (*publisher, error) {
+// newProducer makes a connection with its publishers, the first of which is the
+// first-th of all, for one exchange and key.
+func newProducer(r *run, first int, exchange, key string) (*producer, error) {
 	c, err := r.dial()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.channels(r.cfg.ProducerChannels); err != nil {
+		return nil, err
+	}
+	p := &producer{c: c}
+	for i := range r.cfg.ProducerChannels {
+		ch, err := newPublisher(r, c, first+i, target{uint16(channel + i), exchange, key})
+		if err != nil {
+			return nil, err
+		}
+		p.channels = append(p.channels, ch)
+	}
+	return p, nil
+}
+
+func newPublisher(r *run, c *client, n int, to target) (*publisher, error) {
+	b, err := newBurst(r.cfg, c.frameMax, to)
 	if err != nil {
 		return nil, err
 	}
@@ -56,17 +75,68 @@ func newPublisher(r *run, exchange, key string) (*publisher, error) {
 		ring *= 2
 	}
 	p := &publisher{
-		c: c, cfg: r.cfg, run: r,
-		burst:    newBurst(r.cfg, c.frameMax, exchange, key),
-		sentAt:   make([]int64, ring),
-		confirms: newHistogram(),
+		c: c, cfg: r.cfg, run: r, burst: b, stamp: uint64(n) << publisherShift,
+		confirms: r.confirms.shard(n),
 	}
 	p.room.L = &p.mu
+	c.handle(to.channel, p)
+	if r.cfg.Rate > 0 {
+		p.timer = time.NewTimer(time.Hour)
+		p.timer.Stop()
+	}
 	if r.cfg.NoConfirm {
 		return p, nil
 	}
-	_, err = call[*wire.ConfirmSelectOk](c, &wire.ConfirmSelect{})
+	p.sentAt = make([]int64, ring)
+	_, err = callOn[*wire.ConfirmSelectOk](c, to.channel, &wire.ConfirmSelect{})
 	return p, err
+}
+
+// publish runs until all publishers of the connection have been stopped or have sent
+// the configured number, and all is confirmed.
+func (p *producer) publish() error {
+	if one := p.channels[0]; len(p.channels) == 1 && one.cfg.Outstanding == 1 && !one.cfg.NoConfirm && one.cfg.Rate == 0 {
+		return one.pingPong()
+	}
+	var reading, writing sync.WaitGroup
+	var failed error
+	reading.Go(func() {
+		failed = p.c.read()
+		for _, ch := range p.channels {
+			ch.end(failed)
+		}
+	})
+	errs := make([]error, len(p.channels))
+	for i, ch := range p.channels {
+		writing.Go(func() { errs[i] = ch.write() })
+	}
+	writing.Wait()
+	err := errors.Join(errs...)
+	if err == nil {
+		err = p.c.hangUp()
+	}
+	if err != nil {
+		p.c.nc.Close()
+	}
+	reading.Wait()
+	p.c.nc.Close()
+	// The peer's own reason says more than the broken pipe that it led to.
+	if failed != nil {
+		return fmt.Errorf("publisher: %w", failed)
+	}
+	if err != nil {
+		return fmt.Errorf("publisher: %w", err)
+	}
+	return nil
+}
+
+// end is the connection's.
+func (p *publisher) end(err error) {
+	p.mu.Lock()
+	p.failed = err
+	p.stopped = true
+	p.room.Broadcast()
+	p.mu.Unlock()
 }
 
 // stop lets publish return once all is confirmed.
@@ -77,58 +147,28 @@ func (p *publisher) stop() {
 	p.mu.Unlock()
 }
 
-// publish runs until stopped or the configured number is sent, and until all is
-// confirmed.
-func (p *publisher) publish() error {
-	if p.cfg.Outstanding == 1 && !p.cfg.NoConfirm {
-		return p.pingPong()
-	}
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		err := p.c.read(p)
-		p.mu.Lock()
-		p.failed = err
-		p.stopped = true
-		p.room.Broadcast()
-		p.mu.Unlock()
-	})
-	err := p.write()
-	if err == nil {
-		err = p.c.hangUp()
-	}
-	if err != nil {
-		p.c.nc.Close()
-	}
-	reading.Wait()
-	p.c.nc.Close()
-	// The peer's own reason says more than the broken pipe that it led to.
-	if p.failed != nil {
-		return fmt.Errorf("publisher: %w", p.failed)
-	}
-	if err != nil {
-		return fmt.Errorf("publisher: %w", err)
-	}
-	return nil
-}
-
 // write sends while there is room. It wakes when an eighth of the window is
 // free: a broker that confirms one by one would otherwise make each message a
 // write of its own, and the client the slower of the two.
 func (p *publisher) write() error {
 	least := max(1, p.cfg.Outstanding/8)
-	if p.cfg.NoConfirm {
+	if p.cfg.NoConfirm || p.pace != nil {
 		least = 1
 	}
 	for {
+		due := p.burst.count
+		if p.pace != nil {
+			due = p.due()
+		}
 		p.mu.Lock()
 		for !p.stopped && p.allowed() < least {
 			p.room.Wait()
 		}
-		n := min(p.burst.count, p.allowed())
+		n := min(p.burst.count, due, p.allowed())
 		if p.cfg.Messages > 0 {
 			n = int(min(uint64(n), uint64(p.cfg.Messages)-p.sent))
 		}
-		if p.stopped || n == 0 {
+		if p.stopped || n <= 0 {
 			for p.open > 0 && p.failed == nil {
 				p.room.Wait()
 			}
@@ -141,17 +181,39 @@ func (p *publisher) write() error {
 		if !p.cfg.NoConfirm {
 			p.open += n
 			for t := from + 1; t <= p.sent; t++ {
-				p.sentAt[t&uint64(len(p.sentAt)-1)] = now
+				at := now
+				if p.pace != nil {
+					at = p.pace.due(t - 1)
+				}
+				p.sentAt[t&uint64(len(p.sentAt)-1)] = at
 			}
 		}
 		p.mu.Unlock()
-		if _, err := p.c.nc.Write(p.burst.take(n, now, from)); err != nil {
+		if _, err := p.c.nc.Write(p.burst.take(n, now, p.pace, p.run.shift, p.stamp|from)); err != nil {
 			return err
 		}
 		p.run.published.add(uint64(n))
 		if p.cfg.NoConfirm {
 			p.run.confirmed.add(uint64(n))
 		}
+	}
+}
+
+// due waits until a message is due, and is how many there are. It is one where the
+// publishers are told to stop, or where all has been sent.
+func (p *publisher) due() int {
+	for {
+		n := int(p.pace.count(clock()) - p.sent)
+		if n > 0 || p.cfg.Messages > 0 && p.sent >= uint64(p.cfg.Messages) {
+			return max(n, 1)
+		}
+		p.mu.Lock()
+		stopped := p.stopped
+		p.mu.Unlock()
+		if stopped {
+			return 1
+		}
+		p.run.until(p.pace.due(p.sent), p.timer, p.run.exact)
 	}
 }
 
@@ -185,6 +247,11 @@ func (p *publisher) frame(f wire.Frame) error {
 			return err
 		}
 		return p.confirm(m.DeliveryTag, m.Multiple, true)
+	case wire.IDBasicReturn:
+		p.mu.Lock()
+		p.returned++
+		p.mu.Unlock()
+		return nil
 	}
 	return p.c.method(f)
 }
@@ -209,7 +276,7 @@ func (p *publisher) confirm(tag uint64, multiple, nack bool) error {
 			return
 		}
 		if p.run.measuring.Load() {
-			record(p.confirms, now-at, n)
+			p.confirms.record(now-at, n)
 		}
 		p.confirmed += int(n)
 		p.open -= int(n)
@@ -270,7 +337,7 @@ func (p *publisher) pingPong() error {
 		p.open++
 		p.sentAt[p.sent&uint64(len(p.sentAt)-1)] = now
 		p.mu.Unlock()
-		if _, err := p.c.nc.Write(p.burst.take(1, now, i)); err != nil {
+		if _, err := p.c.nc.Write(p.burst.take(1, now, nil, p.run.shift, p.stamp|i)); err != nil {
 			return fmt.Errorf("publisher: %w", err)
 		}
 		p.run.published.add(1)
@@ -289,4 +356,11 @@ func (p *publisher) pingPong() error {
 	}
 	p.c.close()
 	return nil
+}
+
+// lost is how many messages the broker has not taken, or not routed.
+func (p *publisher) lost() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.nacked + p.returned
 }

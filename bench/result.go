@@ -3,13 +3,12 @@ package bench
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Result is what a run measured.
@@ -21,11 +20,14 @@ type Result struct {
 	// measurement alone.
 	Seconds     float64 `json:"seconds"`
 	Published   uint64  `json:"published"`
+	Confirmed   uint64  `json:"confirmed"` // or nacked
 	Nacked      uint64  `json:"nacked"`
+	Returned    uint64  `json:"returned"`
 	Consumed    uint64  `json:"consumed"`
 	Redelivered uint64  `json:"redelivered"`
-	// Disordered counts deliveries that did not follow the one before in its
-	// queue. Brokers promise order to a lone consumer.
+	// Disordered counts deliveries that did not follow the one before of their
+	// publisher in its queue or, where consumers share the queue, came after a later
+	// one. Brokers promise that order.
 	Disordered uint64 `json:"disordered"`
 
 	// PublishRate is confirms (without confirms: messages written) a second,
@@ -37,6 +39,9 @@ type Result struct {
 	// was read; Delivery until it was delivered.
 	Confirm  Latencies `json:"confirm"`
 	Delivery Latencies `json:"delivery"`
+	// The whole of their distributions.
+	ConfirmCurve  []Point `json:"confirm_curve,omitempty"`
+	DeliveryCurve []Point `json:"delivery_curve,omitempty"`
 
 	// ClientCPU and BrokerCPU are microseconds of processor time a message:
 	// published ones, in drain consumed ones. With the null broker in the
@@ -45,28 +50,6 @@ type Result struct {
 	BrokerCPU float64 `json:"broker_cpu_us,omitempty"`
 	// BrokerRSS is the broker's resident memory in bytes at the end.
 	BrokerRSS uint64 `json:"broker_rss,omitempty"`
-}
-
-// Latencies are in milliseconds. All are 0 where none was measured.
-type Latencies struct {
-	Count int64   `json:"count"`
-	P50   float64 `json:"p50_ms"`
-	P90   float64 `json:"p90_ms"`
-	P99   float64 `json:"p99_ms"`
-	P999  float64 `json:"p999_ms"`
-	Max   float64 `json:"max_ms"`
-}
-
-func latencies(h *hdrhistogram.Histogram) Latencies {
-	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
-	if h == nil || h.TotalCount() == 0 {
-		return Latencies{}
-	}
-	return Latencies{
-		Count: h.TotalCount(),
-		P50:   ms(h.ValueAtQuantile(50)), P90: ms(h.ValueAtQuantile(90)), P99: ms(h.ValueAtQuantile(99)),
-		P999: ms(h.ValueAtQuantile(99.9)), Max: ms(h.Max()),
-	}
 }
 
 // sample is the state of all counters at a moment.
@@ -95,26 +78,28 @@ func (r *run) result(before, after sample) *Result {
 		Published: r.published.load(),
 		Consumed:  r.consumed.load(),
 	}
-	confirms, deliveries := newHistogram(), newHistogram()
+	res.Config.URI = redacted(res.Config.uris())
+	if !r.cfg.NoConfirm {
+		res.Confirmed = r.confirmed.load()
+	}
 	for _, p := range r.publishers {
 		res.Nacked += p.nacked
-		confirms.Merge(p.confirms)
+		res.Returned += p.returned
 	}
 	for _, k := range r.consumers {
 		res.Redelivered += k.again
 		res.Disordered += k.disorder
-		deliveries.Merge(k.latencies)
 	}
-	res.Confirm = latencies(confirms)
-	if len(r.publishers) > 0 {
-		// A backlog's stamps are of another run, perhaps of another machine.
-		res.Delivery = latencies(deliveries)
+	res.Confirm, res.ConfirmCurve = latencies(r.confirms.merged), curve(r.confirms.merged)
+	if len(r.publishers) > 0 || r.cfg.WallClock || r.cfg.Scenario == Load {
+		// A backlog's stamps are of another time, perhaps of another machine.
+		res.Delivery, res.DeliveryCurve = latencies(r.deliveries.merged), curve(r.deliveries.merged)
 	}
 	confirmed, consumed := after.confirmed-before.confirmed, after.consumed-before.consumed
 	res.PublishRate = float64(confirmed) / res.Seconds
 	res.ConsumeRate = float64(consumed) / res.Seconds
 	messages := confirmed
-	if len(r.publishers) == 0 {
+	if messages == 0 {
 		messages = consumed
 	}
 	if messages > 0 {
@@ -126,6 +111,16 @@ func (r *run) result(before, after sample) *Result {
 		res.BrokerRSS = processRSS(r.cfg.PID)
 	}
 	return res
+}
+
+// redacted are URIs without their passwords.
+func redacted(uris []string) string {
+	for i, uri := range uris {
+		if u, err := url.Parse(uri); err == nil {
+			uris[i] = u.Redacted()
+		}
+	}
+	return strings.Join(uris, ",")
 }
 
 // clockTick is the kernel's unit of processor time in /proc, which is 1/100 s
@@ -176,6 +171,9 @@ func (res *Result) WriteText(w io.Writer) error {
 		confirm = "no confirms"
 	}
 	fmt.Fprintf(&b, "%s: %d B, %s, %s", c.Scenario, c.Size, mode, confirm)
+	if n := c.publishers() * c.ProducerChannels; n > 1 {
+		fmt.Fprintf(&b, ", %d publishers", n)
+	}
 	if c.Queues > 1 {
 		fmt.Fprintf(&b, ", %d queues", c.Queues)
 	}

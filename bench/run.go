@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
-	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
 // settleTimeout bounds what comes after the measurement: confirms that are
@@ -18,32 +17,94 @@ const settleTimeout = 2 * time.Minute
 
 // run is the state that the clients of one run share.
 type run struct {
-	cfg *Config
-	ctx context.Context
+	cfg     *Config
+	ctx     context.Context
+	watch   Watch
+	plan    *plan
+	dialer  *dialer
+	shift   int64 // from clock to what stamps tell
+	exact   bool  // few enough keep to a schedule to be woken by the kernel
+	exactly bool  // what is consumed must be what was published, no more and no less
 
-	measuring atomic.Bool
-	published tally // messages written to sockets
-	confirmed tally // acked or nacked by the broker; without confirms published
-	consumed  tally // deliveries
+	measuring  atomic.Bool
+	published  tally // messages written to sockets
+	confirmed  tally // acked or nacked by the broker; without confirms published
+	consumed   tally // deliveries
+	confirms   *recorder
+	deliveries *recorder
+	series     series
 
-	publishers []*publisher
-	consumers  []*consumer
+	producers  []*producer
+	publishers []*publisher // of the producers
+	receivers  []*receiver
+	consumers  []*consumer // of the receivers
 	wg         sync.WaitGroup
 	fail       context.CancelCauseFunc
+	stopping   chan struct{} // closed when publishers are to stop
+	hungry     atomic.Int64  // consumers that have not had all they are to
+	sated      chan struct{} // closed when there is none
 
 	mu      sync.Mutex
 	clients []*client // under mu
 }
 
+// Watch follows a run.
+type Watch struct {
+	// Stop ends a run when it is closed, as if its time were over.
+	Stop <-chan struct{}
+	// Every is how often Each is called with what has happened since; the last time
+	// when the run is over. Default a second.
+	Every time.Duration
+	Each  func(Interval)
+}
+
+func (w *Watch) setDefaults() {
+	if w.Every <= 0 {
+		w.Every = time.Second
+	}
+	if w.Each == nil {
+		w.Each = func(Interval) {}
+	}
+}
+
+func newRun(ctx context.Context, fail context.CancelCauseFunc, cfg *Config, w Watch) (*run, error) {
+	w.setDefaults()
+	r := &run{
+		cfg: cfg, ctx: ctx, fail: fail, watch: w, confirms: newRecorder(), deliveries: newRecorder(),
+		stopping: make(chan struct{}), sated: make(chan struct{}),
+		exact:   cfg.publishers()*cfg.ProducerChannels <= 16,
+		exactly: cfg.Scenario != Load,
+	}
+	if cfg.WallClock {
+		r.shift = time.Now().UnixNano() - clock()
+	}
+	r.hungry.Store(int64(cfg.receivers() * cfg.ConsumerChannels))
+	var err error
+	if r.plan, err = newPlan(cfg); err != nil {
+		return nil, err
+	}
+	r.dialer, err = newDialer(cfg)
+	if conns := cfg.publishers() + cfg.receivers(); err == nil && conns > 0 {
+		r.dialer.buf = max(4<<10, min(readBuffer, rowBytes/conns))
+	}
+	return r, err
+}
+
 // Run carries one scenario out and measures it.
-func Run(ctx context.Context, cfg Config) (*Result, error) {
+func Run(ctx context.Context, cfg Config) (*Result, error) { return RunWatched(ctx, cfg, Watch{}) }
+
+// RunWatched is Run with an eye on it.
+func RunWatched(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg.setDefaults()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	r := &run{cfg: &cfg, ctx: ctx, fail: fail}
+	r, err := newRun(ctx, fail, &cfg, w)
+	if err != nil {
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, r.interrupt)
 	defer stop()
 
@@ -63,7 +124,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 
 // dial makes a connection that interrupt knows.
 func (r *run) dial() (*client, error) {
-	c, err := dial(r.ctx, r.cfg.URI)
+	c, err := r.dialer.dial(r.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +179,13 @@ func (r *run) all() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.topology(admin); err != nil {
+	keep := cfg.Keep || !r.exactly
+	if !keep {
+		if err := r.plan.remove(admin); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.plan.declare(r, admin); err != nil {
 		return nil, err
 	}
 	if cfg.Scenario == Drain {
@@ -133,72 +200,13 @@ func (r *run) all() (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !cfg.Keep {
-		if err := r.remove(admin); err != nil {
+	if !keep {
+		if err := r.plan.remove(admin); err != nil {
 			return nil, err
 		}
 	}
 	admin.close()
 	return res, nil
-}
-
-func (r *run) queue(i int) string {
-	if r.cfg.Queues == 1 {
-		return r.cfg.Queue
-	}
-	return fmt.Sprintf("%s-%d", r.cfg.Queue, i)
-}
-
-// exchange is the name of the fanout exchange, which only that scenario has.
-func (r *run) exchange() string {
-	if r.cfg.Scenario == Fanout {
-		return r.cfg.Queue
-	}
-	return ""
-}
-
-func (r *run) topology(c *client) error {
-	if !r.cfg.Keep {
-		if err := r.remove(c); err != nil {
-			return err
-		}
-	}
-	x := r.exchange()
-	if x != "" {
-		if _, err := call[*wire.ExchangeDeclareOk](c, &wire.ExchangeDeclare{Exchange: x, Type: "fanout", Durable: true}); err != nil {
-			return err
-		}
-	}
-	var args amqp.Table
-	if t := r.cfg.QueueType; t != "" {
-		args = amqp.NewTable(amqp.Field{Name: "x-queue-type", Value: amqp.LongString(t)})
-	}
-	for i := range r.cfg.Queues {
-		if _, err := call[*wire.QueueDeclareOk](c, &wire.QueueDeclare{Queue: r.queue(i), Durable: true, Arguments: args}); err != nil {
-			return err
-		}
-		if x == "" {
-			continue
-		}
-		if _, err := call[*wire.QueueBindOk](c, &wire.QueueBind{Queue: r.queue(i), Exchange: x}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) remove(c *client) error {
-	for i := range r.cfg.Queues {
-		if _, err := call[*wire.QueueDeleteOk](c, &wire.QueueDelete{Queue: r.queue(i)}); err != nil {
-			return err
-		}
-	}
-	if x := r.exchange(); x != "" {
-		if _, err := call[*wire.ExchangeDeleteOk](c, &wire.ExchangeDelete{Exchange: x}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // backlog fills the queue up to what a drain is to eat.
@@ -209,9 +217,12 @@ func (r *run) backlog(c *client) error {
 	}
 	if n := r.cfg.Messages - have; n > 0 {
 		cfg := *r.cfg
-		cfg.Messages = n
-		fill := &run{cfg: &cfg, ctx: r.ctx, fail: r.fail}
-		p, err := newPublisher(fill, "", r.queue(0))
+		cfg.Messages, cfg.Producers, cfg.ProducerChannels, cfg.Rate = n, 1, 1, 0
+		fill, err := newRun(r.ctx, r.fail, &cfg, Watch{})
+		if err != nil {
+			return err
+		}
+		p, err := newProducer(fill, 0, "", r.plan.queues[0].name)
 		if err != nil {
 			return err
 		}
@@ -231,7 +242,7 @@ func (r *run) backlog(c *client) error {
 
 // depth is the number of ready messages.
 func (r *run) depth(c *client) (int, error) {
-	ok, err := call[*wire.QueueDeclareOk](c, &wire.QueueDeclare{Queue: r.queue(0), Passive: true})
+	ok, err := call[*wire.QueueDeclareOk](c, &wire.QueueDeclare{Queue: r.plan.queues[0].name, Passive: true})
 	if err != nil {
 		return 0, err
 	}
@@ -240,80 +251,176 @@ func (r *run) depth(c *client) (int, error) {
 
 // connect makes publishers and consumers, and starts the latter.
 func (r *run) connect() error {
-	for i := range r.cfg.Queues {
-		switch r.cfg.Scenario {
-		case Flow, Fanout, Drain:
-			k, err := newConsumer(r, r.queue(i))
-			if err != nil {
-				return err
-			}
-			r.consumers = append(r.consumers, k)
-		}
-		if r.cfg.Scenario == Drain || r.cfg.Scenario == Fanout && i > 0 {
-			continue
-		}
-		p, err := newPublisher(r, r.exchange(), r.queue(i))
+	for i := range r.cfg.receivers() {
+		k, err := newReceiver(r, i*r.cfg.ConsumerChannels, r.plan.consume[i%len(r.plan.consume)])
 		if err != nil {
 			return err
 		}
-		r.publishers = append(r.publishers, p)
+		r.receivers = append(r.receivers, k)
+		r.consumers = append(r.consumers, k.channels...)
+	}
+	for i := range r.cfg.publishers() {
+		to := r.plan.publish[i%len(r.plan.publish)]
+		p, err := newProducer(r, i*r.cfg.ProducerChannels, to.exchange, to.key)
+		if err != nil {
+			return err
+		}
+		r.producers = append(r.producers, p)
+		r.publishers = append(r.publishers, p.channels...)
 	}
 	return nil
 }
 
 // measure runs the load and takes the figures.
 func (r *run) measure() (*Result, error) {
-	timed := r.cfg.Messages == 0
-	r.measuring.Store(!timed)
+	cfg := r.cfg
+	timed := cfg.Messages == 0 && cfg.ConsumerMessages == 0
+	r.measuring.Store(cfg.Warmup == 0)
 	before := r.sample()
-	for _, k := range r.consumers {
+	for _, k := range r.receivers {
 		r.start(k.consume)
 	}
+	for _, k := range r.receivers {
+		if err := r.wait(k.ready, settleTimeout); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Scenario != Drain { // whose consumers are at work already
+		before = r.sample()
+	}
+	r.series.begin(r, before.at)
 	var pubs sync.WaitGroup
-	for _, p := range r.publishers {
+	r.schedule()
+	for _, p := range r.producers {
 		pubs.Add(1)
 		r.start(func() error {
 			defer pubs.Done()
 			return p.publish()
 		})
 	}
-	var after sample
-	if timed {
-		if err := r.wait(nil, r.cfg.Warmup); err != errTimeout {
+	ended := make(chan struct{})
+	if !timed {
+		r.wg.Go(func() {
+			defer close(ended)
+			if cfg.Messages > 0 {
+				pubs.Wait()
+			}
+			if cfg.ConsumerMessages > 0 && len(r.receivers) > 0 {
+				_ = r.wait(r.sated, never)
+			}
+		})
+	}
+	stopped := false
+	if cfg.Warmup > 0 {
+		if end, err := r.last(cfg.Warmup, ended); err != nil {
+			return nil, err
+		} else if stopped = end != byTime; !stopped {
+			r.measuring.Store(true)
+			before = r.sample()
+		}
+	}
+	how := byStop
+	if !stopped {
+		rest := never
+		if cfg.Duration > 0 {
+			rest = cfg.Duration - cfg.Warmup
+		}
+		var err error
+		if how, err = r.last(rest, ended); err != nil {
 			return nil, err
 		}
-		r.measuring.Store(true)
-		before = r.sample()
-		if err := r.wait(nil, r.cfg.Duration-r.cfg.Warmup); err != errTimeout {
-			return nil, err
+	}
+	after := r.sample()
+	if how != byCount {
+		if timed || !r.exactly {
+			r.measuring.Store(false)
 		}
-		after = r.sample()
-		r.measuring.Store(false)
+		close(r.stopping)
 		for _, p := range r.publishers {
 			p.stop()
 		}
 	}
-	if err := r.settle(&pubs, timed); err != nil {
+	if err := r.settle(&pubs, how); err != nil {
 		return nil, err
 	}
-	if !timed {
+	if !timed && r.exactly || how == byCount && r.settled() {
 		after = r.sample()
 	}
-	for _, k := range r.consumers {
+	r.measuring.Store(false)
+	for _, k := range r.receivers {
 		if err := k.hangUp(); err != nil {
 			return nil, err
 		}
 	}
+	r.series.end(r)
 	r.wg.Wait()
 	return r.result(before, after), context.Cause(r.ctx)
 }
 
+// schedule gives the publishers of a fixed rate their beginnings, evenly apart.
+func (r *run) schedule() {
+	if r.cfg.Rate == 0 {
+		return
+	}
+	now, gap := clock(), 1e9/r.cfg.Rate
+	for i, p := range r.publishers {
+		p.pace = &pace{start: now + int64(gap*float64(i)/float64(len(r.publishers))), rate: r.cfg.Rate}
+	}
+}
+
+// How a run may end.
+type ending int
+
+const (
+	byTime ending = iota
+	byCount
+	byStop
+)
+
+// never is longer than any run.
+const never = 1000000 * time.Hour
+
+// last waits for the end of a run.
+func (r *run) last(d time.Duration, ended <-chan struct{}) (ending, error) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return byCount, context.Cause(r.ctx)
+	case <-r.watch.Stop:
+		return byStop, nil
+	case <-t.C:
+		return byTime, nil
+	case <-r.ctx.Done():
+		return byStop, context.Cause(r.ctx)
+	}
+}
+
+// expected is how many deliveries all that was published makes.
+func (r *run) expected() uint64 {
+	if r.cfg.Scenario == Drain {
+		return uint64(r.cfg.Messages)
+	}
+	if len(r.receivers) == 0 {
+		return 0
+	}
+	want := r.published.load()
+	for _, p := range r.publishers {
+		want -= p.lost()
+	}
+	return want * uint64(r.plan.copies)
+}
+
+// settled is whether all that was published has been consumed.
+func (r *run) settled() bool { return r.consumed.load() >= r.expected() }
+
 // settle waits until all that was published is confirmed and consumed. A run by
-// number of messages is still being measured, and takes as long as it takes.
-func (r *run) settle(pubs *sync.WaitGroup, timed bool) error {
-	limit := settleTimeout
-	if !timed {
-		limit = 24 * time.Hour
+// number of messages is still being measured, and takes as long as it takes; of a
+// load messages may stay queued.
+func (r *run) settle(pubs *sync.WaitGroup, how ending) error {
+	limit := r.cfg.ConfirmTimeout
+	if how == byCount && r.exactly {
+		limit = never
 	}
 	done := make(chan struct{})
 	go func() {
@@ -323,14 +430,18 @@ func (r *run) settle(pubs *sync.WaitGroup, timed bool) error {
 	if err := r.wait(done, limit); err != nil {
 		return fmt.Errorf("%d of %d messages confirmed: %w", r.confirmed.load(), r.published.load(), err)
 	}
-	want := r.published.load()
-	for _, p := range r.publishers {
-		want -= p.nacked
-	}
-	if r.cfg.Scenario == Drain {
-		want = uint64(r.cfg.Messages)
-	}
-	if want *= uint64(len(r.consumers)); want == 0 {
+	want := r.expected()
+	switch {
+	case want == 0:
+		return nil
+	case !r.exactly && (how != byCount || r.cfg.ConsumerMessages > 0):
+		return nil
+	case !r.exactly:
+		if err := r.wait(r.consumed.reach(want), r.cfg.SettleTimeout); err != errTimeout {
+			return err
+		}
+		return nil
+	case how == byStop && r.cfg.Scenario == Drain:
 		return nil
 	}
 	if err := r.wait(r.consumed.reach(want), limit); err != nil {

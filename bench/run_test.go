@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -259,7 +260,7 @@ func TestResultIsWrittenAsTextAndJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back Result
-	if err := json.Unmarshal(out, &back); err != nil || back != *res {
+	if err := json.Unmarshal(out, &back); err != nil || !reflect.DeepEqual(back, *res) {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -3,21 +3,26 @@ package bench
 import (
 	"encoding/binary"
 	"sync"
-	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
-var epoch = time.Now()
+// clock is a monotonic time in nanoseconds. It begins with the machine, so that
+// programs on one machine understand each other's stamps.
+func clock() int64 { return monotonic() }
 
-// clock is the monotonic time in nanoseconds since the program began.
-func clock() int64 { return int64(time.Since(epoch)) }
-
-// stampSize is what a stamp takes of a body: when the message was sent and its
-// number in its queue. Smaller bodies go without, and the delivery's latency
-// and order are not known.
+// stampSize is what a stamp takes of a body: when the message was sent, or should
+// have been, and its number among its publisher's. Smaller bodies go without, and the
+// delivery's latency and order are not known.
 const stampSize = 16
+
+// A number is a publisher's in its high bits.
+const (
+	publisherShift = 48
+	maxPublishers  = 1 << (64 - publisherShift)
+	numberMask     = 1<<publisherShift - 1
+)
 
 func putStamp(body []byte, at int64, seq uint64) {
 	binary.LittleEndian.PutUint64(body, uint64(at))
@@ -28,8 +33,19 @@ func stamp(body []byte) (at int64, seq uint64) {
 	return int64(binary.LittleEndian.Uint64(body)), binary.LittleEndian.Uint64(body[8:])
 }
 
-// burstBytes is about how much a publisher writes at once.
-const burstBytes = 128 << 10
+const (
+	// burstBytes is about how much a publisher writes at once.
+	burstBytes = 128 << 10
+	// rowBytes is what the rows of all publishers may take of memory, but for one
+	// message each.
+	rowBytes = 256 << 20
+)
+
+// target is where a publisher's messages go.
+type target struct {
+	channel       uint16
+	exchange, key string
+}
 
 // burst is a row of publishes, encoded once. To send n of them the stamps are put
 // in and the front is written as it is: that is how the publisher costs a few
@@ -42,41 +58,68 @@ type burst struct {
 	body  int // where the stamp is in a publish; 0 without one
 }
 
-func newBurst(cfg *Config, frameMax uint32, exchange, key string) *burst {
-	props := amqp.Properties{0x10, 0x00, 2} // delivery-mode persistent
-	if cfg.Transient {
-		props[2] = 1
+func newBurst(cfg *Config, frameMax uint32, to target) (*burst, error) {
+	props, err := properties(cfg)
+	if err != nil {
+		return nil, err
 	}
-	m := &wire.BasicPublish{Exchange: []byte(exchange), RoutingKey: []byte(key)}
-	one := wire.AppendPublish(nil, channel, frameMax, m, props, patternBody(cfg.Size))
+	m := &wire.BasicPublish{Exchange: []byte(to.exchange), RoutingKey: []byte(to.key), Mandatory: cfg.Mandatory}
+	publish := func(dst, body []byte) []byte {
+		return wire.AppendPublish(dst, to.channel, frameMax, m, props, body)
+	}
+	one := publish(nil, patternBody(cfg.Size))
+	publishers := max(1, cfg.publishers()*cfg.ProducerChannels)
 	b := &burst{size: len(one), rows: make([][]byte, 1)}
-	b.count = max(1, burstBytes/b.size)
+	b.count = max(1, min(burstBytes, rowBytes/publishers)/b.size)
+	if !cfg.NoConfirm {
+		b.count = min(b.count, cfg.Outstanding)
+	}
 	if cfg.Content == JSON {
 		docs := NewDocuments(1, cfg.Size)
-		b.rows = make([][]byte, max(1, contentBytes/(b.count*b.size)))
+		b.rows = make([][]byte, max(1, min(contentBytes, rowBytes/publishers)/(b.count*b.size)))
 		for i := range b.rows {
 			for range b.count {
-				b.rows[i] = wire.AppendPublish(b.rows[i], channel, frameMax, m, props, docs.Next())
+				b.rows[i] = publish(b.rows[i], docs.Next())
 			}
 		}
-		return b
+		return b, nil
 	}
 	if cfg.Size >= stampSize {
-		b.body = len(wire.AppendPublish(nil, channel, frameMax, m, props, nil)) + wire.FrameOverhead - 1
+		b.body = len(publish(nil, nil)) + wire.FrameOverhead - 1
 	}
 	for range b.count {
 		b.rows[0] = append(b.rows[0], one...)
 	}
-	return b
+	return b, nil
 }
 
-// take returns n publishes, ready to be written, numbered from seq.
-func (b *burst) take(n int, at int64, seq uint64) []byte {
+// properties are those of every message.
+func properties(cfg *Config) (amqp.Properties, error) {
+	props, err := ParseProperties(cfg.Properties)
+	if err != nil || props.Has(amqp.PropDeliveryMode) {
+		return props, err
+	}
+	mode := uint8(2)
+	if cfg.Transient {
+		mode = 1
+	}
+	return props.Edit().SetDeliveryMode(mode).Properties()
+}
+
+// take returns n publishes, ready to be written, numbered from seq. They are stamped
+// with the time, or each with when it was due, later by shift on a clock that is not
+// the process's own.
+func (b *burst) take(n int, at int64, due *pace, shift int64, seq uint64) []byte {
 	buf := b.rows[b.row]
-	b.row = (b.row + 1) % len(b.rows)
+	if b.row++; b.row == len(b.rows) {
+		b.row = 0
+	}
 	if b.body > 0 {
 		for i := range n {
-			putStamp(buf[i*b.size+b.body:], at, seq+uint64(i))
+			if due != nil {
+				at = due.due((seq + uint64(i)) & numberMask)
+			}
+			putStamp(buf[i*b.size+b.body:], at+shift, seq+uint64(i))
 		}
 	}
 	return buf[:n*b.size]

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package bench
+
+import (
+	"os"
+	"time"
+)
+
+var epoch = time.Now()
+
+func monotonic() int64 { return int64(time.Since(epoch)) }
+
+func nap(d time.Duration) { time.Sleep(d) }
+
+func syncData(f *os.File) error { return f.Sync() }
