@@ -1,6 +1,6 @@
 // Command leveret is the broker: `leveret serve` runs it, `leveret log` looks at
-// its data directory, `leveret version` names it; the others, of package ctl, ask a
-// running one. Called as rabbitmqctl it is that. This package binds flags, environment
+// its data directory, `leveret bench` loads a broker, `leveret version` names it; the
+// others, of package ctl, ask a running one. Called as rabbitmqctl it is that. This package binds flags, environment
 // and configuration file to the packages that do the work, and nothing else.
 package main
 
@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leveret-mq/leveret/bench/cli"
 	"github.com/leveret-mq/leveret/internal/ctl"
 	"github.com/leveret-mq/leveret/internal/rabbitmqctl"
 	"github.com/leveret-mq/leveret/internal/terminal"
@@ -85,7 +86,7 @@ func newRoot() *cobra.Command {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddGroup(&cobra.Group{ID: "broker", Title: "The broker:"}, &cobra.Group{ID: ctl.Group, Title: "A running broker, by its management API:"})
-	for _, cmd := range []*cobra.Command{newServe(), newConfig(), newLog(), newVersion()} {
+	for _, cmd := range []*cobra.Command{newServe(), newConfig(), newLog(), cli.Command(), newVersion()} {
 		cmd.GroupID = "broker"
 		root.AddCommand(cmd)
 	}

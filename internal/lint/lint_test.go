@@ -31,11 +31,11 @@ var layers = [][]string{
 	{"httpd", "exporter"},
 	{"internal/ctl", "internal/rabbitmqctl"},
 	{"bench"},
-	{"bench/figures"},
+	{"bench/figures", "bench/cli"},
 	{"conformance"},
 	{"conformance/peer"},
 	{"conformance/cmd/conformance"},
-	{"cmd/leveret", "bench/cmd/amqpbench", "bench/cmd/storebench"},
+	{"cmd/leveret", "bench/cmd/storebench"},
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.
