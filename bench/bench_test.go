@@ -7,9 +7,9 @@ import (
 )
 
 // BenchmarkFlow and the others run b.N messages through the null broker, or
-// through the one that AMQPBENCH_URI names.
+// through the one that BENCH_URI names.
 func benchmark(b *testing.B, cfg Config, sync bool) {
-	cfg.URI = os.Getenv("AMQPBENCH_URI")
+	cfg.URI = os.Getenv("BENCH_URI")
 	if cfg.URI == "" {
 		o := NullOptions{}
 		if sync {
