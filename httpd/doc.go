@@ -93,7 +93,8 @@
 // Connections are few (Options.MaxConnections) since they take descriptors that
 // the storage engine may need, and each is given little time: a header must come
 // within 5 s, an answer be taken within 10 s, and an idle connection is closed
-// after 30 s. A connection over the bound waits until another has ended.
+// after 30 s. For a connection over the bound one is closed that has had no request for
+// longest; while all are at work it waits until one has ended (package limit).
 //
 // Requests that hold many messages take turns, four at a time, as do those that sort or
 // filter long lists, half as many as there are processors: one that waits for more than

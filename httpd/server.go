@@ -212,7 +212,9 @@ func (s *Server) Stop() { s.stopping.Store(true) }
 
 // Serve answers requests until Shutdown, and returns nil then. It closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	err := s.http.Serve(limit.Listener(ln, s.opts.MaxConnections))
+	bounded := limit.New(ln, s.opts.MaxConnections)
+	s.http.ConnState = bounded.State
+	err := s.http.Serve(bounded)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
