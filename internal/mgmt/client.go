@@ -41,7 +41,7 @@ func New(address string, o Options) (*Client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%q is not a URL as http://HOST:15672", address)
 	}
-	c := &Client{user: o.User, password: o.Password, http: &http.Client{Timeout: o.Timeout, Transport: o.Transport}}
+	c := &Client{user: o.User, password: o.Password, http: &http.Client{Timeout: o.Timeout, Transport: o.Transport, CheckRedirect: stay}}
 	if o.Timeout == 0 {
 		c.http.Timeout = defaultTimeout
 	}
@@ -56,6 +56,9 @@ func New(address string, o Options) (*Client, error) {
 	c.base = strings.TrimRight(strings.TrimSuffix(strings.TrimRight(u.String(), "/"), "/api"), "/")
 	return c, nil
 }
+
+// stay follows nobody: what is sent has passwords in it, which are for one server.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Address is the URL that the client asks, without credentials.
 func (c *Client) Address() string { return c.base }
@@ -204,6 +207,10 @@ func decode(r io.Reader, out any) error {
 // failure reads what a broker says about a refusal.
 func failure(w *http.Response) *Error {
 	e := &Error{Status: w.StatusCode}
+	if to := w.Header.Get("Location"); to != "" && w.StatusCode < 400 {
+		e.Reason = "the API is elsewhere: " + to
+		return e
+	}
 	text, err := io.ReadAll(io.LimitReader(w.Body, maxAnswer))
 	if err != nil || len(text) == 0 {
 		return e

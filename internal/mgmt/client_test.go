@@ -170,3 +170,25 @@ func TestDefinitionsAreSavedForTheirOwnerAlone(t *testing.T) {
 		t.Errorf("%v, %v: something was left", entries, err)
 	}
 }
+
+// What is sent may be a password, which is for one server alone.
+func TestNobodyIsFollowed(t *testing.T) {
+	asked := false
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer other.Close()
+	for _, code := range []int{301, 302, 307, 308} {
+		server := httptest.NewServer(http.RedirectHandler(other.URL+"/api/users/u", code))
+		c, _ := New(server.URL, Options{User: "u", Password: "secret"})
+		_, err := c.Put(t.Context(), Path("users", "u"), map[string]string{"password": "new"})
+		if want := "the API is elsewhere: " + other.URL + "/api/users/u"; !IsStatus(err, code) || err.Error() != want {
+			t.Errorf("%d: %v, want %s", code, err, want)
+		}
+		if _, err := c.Overview(t.Context()); !IsStatus(err, code) {
+			t.Errorf("%d: %v", code, err)
+		}
+		server.Close()
+	}
+	if asked {
+		t.Error("another server was asked")
+	}
+}
