@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -270,6 +272,18 @@ func TestExitCodesTellWhatToDo(t *testing.T) {
 	w.refuse(codeUnavailable, "is the broker running", "publish", "--queue", "q", "x", "--amqp-url", "amqp://"+address)
 	w.refuse(codeNotFound, "no queue 'nowhere'", "consume", "nowhere")
 	w.refuse(codeRefused, "the broker refuses", "consume", "q", "--amqp-url", "amqp://guest:wrong@"+w.Addr())
+
+	tlsServer := httptest.NewTLSServer(nil)
+	tlsServer.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer tlsServer.Close()
+	secure := strings.TrimPrefix(tlsServer.URL, "https://")
+	w.refuse(codeUnavailable, "SSL_CERT_FILE", "publish", "--queue", "q", "x", "--amqp-url", "amqps://guest:guest@"+secure)
+	w.refuse(codeUnavailable, "amqps:// for TLS?", "publish", "--queue", "q", "x", "--amqp-url", "amqp://guest:guest@"+secure)
+	hung := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hung }))
+	defer slow.Close()
+	defer close(hung)
+	w.refuse(codeUnavailable, "--timeout waits longer", "status", "--url", slow.URL, "--timeout", "50ms")
 
 	unwell := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.WriteHeader(http.StatusServiceUnavailable)

@@ -1,6 +1,7 @@
 package ctl
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,6 +51,9 @@ func (a *app) explain(err error, what string) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &away):
+		if errors.Is(err, context.DeadlineExceeded) {
+			return &fault{codeUnavailable, err.Error() + ": leveret health tells whether the broker is well; --timeout waits longer"}
+		}
 		return &fault{codeUnavailable, err.Error() + ": is the broker running, and is --url (LEVERET_URL) its management API?"}
 	case !errors.As(err, &answer):
 		return err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -81,9 +82,14 @@ func (a *app) explainAMQP(err error) error {
 		case amqp.ConnectionForced:
 			return &fault{codeUnavailable, refused.Reason}
 		}
-		return failed("%s", refused.Reason)
+		if refused.Server {
+			return failed("%s", refused.Reason)
+		}
+		err = errors.New(refused.Reason) // what the library makes of a lost connection
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		return &fault{codeUnavailable, fmt.Sprintf("AMQP: %v: SSL_CERT_FILE names a file with the authorities that are trusted", err)}
 	}
-	return &fault{codeUnavailable, fmt.Sprintf("AMQP: %v: is the broker running, and is --amqp-url (LEVERET_AMQP_URL) right?", err)}
+	return &fault{codeUnavailable, fmt.Sprintf("AMQP: %v: is the broker running, and is --amqp-url (LEVERET_AMQP_URL) right, amqps:// for TLS?", err)}
 }
 
 // publishFlags say what is published, and how.

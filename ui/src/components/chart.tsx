@@ -105,7 +105,7 @@ export function Chart(p: {
         height,
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false, setScale: false } },
-        padding: [8, 26, 0, 0],
+        padding: [8, 26, 8, 0],
         scales: { x: { time: true }, y: { range: (_u, _min, max) => [0, nice(max, binary ? 1024 : 10)] } },
         axes: [
           {

@@ -177,7 +177,7 @@ function Overview(p: { q: Queue | undefined; span: Span }): JSX.Element {
           <Chart label="Messages in the queue" series={depth} format={short} whole />
         </Panel>
         <Panel title="Message rates, a second">
-          <Chart label="Message rates" series={flow} format={rate} />
+          <Chart label="Message rates" series={flow} format={rate} empty={s ? undefined : "Nothing has passed yet."} />
         </Panel>
       </div>
       <div class="cols three">
