@@ -32,7 +32,8 @@
 // # Bounds
 //
 // Connections are few (Options.MaxConnections) since they take descriptors that the
-// storage engine may need; one over the bound waits. A request must come within 5 s, its
+// storage engine may need; for one over the bound one is closed that has had no request
+// for longest. A request must come within 5 s, its
 // answer be taken within 60 s, and an idle connection is closed after 90 s. Of answers
 // with a line an object one is made at a time: it holds a copy of the objects' figures.
 //
