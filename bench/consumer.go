@@ -271,9 +271,9 @@ func (k *consumer) stamped(body []byte) {
 }
 
 // latency records the run of deliveries that were sent at the same time. All of
-// a read count as taken when it was read.
+// a read count as taken when it was read. A backlog's age is no latency.
 func (k *consumer) latency() {
-	if k.together > 0 && k.run.measuring.Load() {
+	if k.together > 0 && k.run.measuring.Load() && k.cfg.Scenario != Drain {
 		if k.now == 0 {
 			k.now = clock() + k.run.shift
 		}

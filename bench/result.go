@@ -91,10 +91,7 @@ func (r *run) result(before, after sample) *Result {
 		res.Disordered += k.disorder
 	}
 	res.Confirm, res.ConfirmCurve = latencies(r.confirms.merged), curve(r.confirms.merged)
-	if len(r.publishers) > 0 || r.cfg.WallClock || r.cfg.Scenario == Load {
-		// A backlog's stamps are of another time, perhaps of another machine.
-		res.Delivery, res.DeliveryCurve = latencies(r.deliveries.merged), curve(r.deliveries.merged)
-	}
+	res.Delivery, res.DeliveryCurve = latencies(r.deliveries.merged), curve(r.deliveries.merged)
 	confirmed, consumed := after.confirmed-before.confirmed, after.consumed-before.consumed
 	res.PublishRate = float64(confirmed) / res.Seconds
 	res.ConsumeRate = float64(consumed) / res.Seconds
