@@ -411,6 +411,13 @@ func (t *top) table(width, lines int) []string {
 	if t.app.vhost != "" {
 		shown = slices.DeleteFunc(shown, func(c topColumn) bool { return c.title == "VHOST" })
 	}
+	if t.alike() {
+		for i := range shown {
+			if shown[i].title == "VHOST" {
+				shown[i].rank = 2
+			}
+		}
+	}
 	room := func() int {
 		left := width
 		for _, c := range shown {
@@ -461,6 +468,19 @@ func (t *top) table(width, lines int) []string {
 		out = append(out, p.Text(terminal.Dim, terminal.Fit("no queues", width)))
 	}
 	return out
+}
+
+// alike tells whether queues of different vhosts have one name.
+func (t *top) alike() bool {
+	seen := make(map[string]bool, len(t.queues))
+	for _, q := range t.queues {
+		name := q.Text("name")
+		if seen[name] {
+			return true
+		}
+		seen[name] = true
+	}
+	return false
 }
 
 // footer is the last line: the keys, or what is being typed.

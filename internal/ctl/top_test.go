@@ -75,6 +75,18 @@ func TestTheViewFitsTheTerminal(t *testing.T) {
 	}
 }
 
+func TestQueuesOfOneNameAreToldApart(t *testing.T) {
+	v := newView(t)
+	if lines := strings.Join(v.frame(80, 24, noon), "\n"); strings.Contains(lines, "VHOST") {
+		t.Errorf("there is room for more that matters:\n%s", lines)
+	}
+	v.queues = append(v.queues, parse(t, `{"name":"orders","vhost":"shop","messages_ready":1}`))
+	lines := v.frame(80, 24, noon)
+	if text := strings.Join(lines, "\n"); !strings.Contains(text, "VHOST") || !strings.Contains(text, "shop") || !strings.Contains(text, "READY") {
+		t.Error(text)
+	}
+}
+
 func TestKeysChangeTheView(t *testing.T) {
 	v := newView(t)
 	first := func() string { return v.queues[0].Text("name") }
