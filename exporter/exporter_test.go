@@ -84,7 +84,8 @@ func TestTheWholeBrokerInFigures(t *testing.T) {
 		"rabbitmq_connection_incoming_bytes_total", "rabbitmq_connection_outgoing_bytes_total",
 		"go_goroutines", "process_cpu_seconds_total", "process_start_time_seconds",
 	} {
-		if v := got[name].values[""]; v <= 0 {
+		// The kernel tells of processor time in steps of 10 ms, which this may not have taken.
+		if v, ok := got[name].values[""]; !ok || v <= 0 && name != "process_cpu_seconds_total" {
 			t.Errorf("%s is %v", name, got[name])
 		}
 	}
