@@ -126,7 +126,7 @@ var elsewhere = map[string]string{
 	"environment":         "leveret serve --help lists the configuration",
 	"set_disk_free_limit": byFile, "set_vm_memory_high_watermark": byFile,
 	"set_log_level": "set log-level in the configuration file; SIGHUP (systemctl reload leveret) lets the broker read it again",
-	"report": "leveret status and leveret log stat describe the broker", "schema_info": "leveret log dump shows what is kept",
+	"report":        "leveret status and leveret log stat describe the broker", "schema_info": "leveret log dump shows what is kept",
 	"trace_on": "there is no firehose; leveret queue peek shows messages", "trace_off": "there is no firehose",
 	"suspend_listeners": "stop the broker, or bind its listeners elsewhere", "resume_listeners": "listeners are never suspended",
 	"list_node_auth_attempt_stats": "leveret audit shows logins that were refused",
