@@ -88,17 +88,21 @@ func roundTrip(deaths []modelDeath, queue string) bool {
 	return false
 }
 
-// settle shortens queues until none is too long.
+// settle shortens queues until none is too long. A queue that is reached while it waits
+// for its turn keeps its place, and has one turn.
 func (m *deadModel) settle(order *int, work ...int) {
 	for len(work) > 0 {
-		q := m.queues[work[0]]
-		if q.max >= 0 && len(q.ready) > q.max {
+		i := work[0]
+		work = work[1:]
+		for q := m.queues[i]; q.max >= 0 && len(q.ready) > q.max; {
 			l := q.ready[0]
 			q.ready = q.ready[1:]
-			work = append(work, m.die(work[0], l, "maxlen", order)...)
-			continue
+			for _, to := range m.die(i, l, "maxlen", order) {
+				if !slices.Contains(work, to) {
+					work = append(work, to)
+				}
+			}
 		}
-		work = work[1:]
 	}
 }
 
