@@ -227,6 +227,8 @@ func (s *Server) tick() {
 		select {
 		case <-s.stop:
 			return
+		case <-s.broker.AlarmChanged():
+			s.setAlarm(s.broker.Alarm())
 		case now := <-t.C:
 			s.setAlarm(s.broker.Alarm())
 			s.mu.Lock()

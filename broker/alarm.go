@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -9,31 +10,56 @@ import (
 )
 
 const (
-	// diskInterval is how often the free space is asked for.
+	// diskInterval is how often the free space is asked for, and nearInterval where
+	// less than diskNear more than the limit is free: a fast disk takes tens of
+	// megabytes within diskInterval.
 	diskInterval = 100 * time.Millisecond
-	// diskWindow is the number of looks back that tell how fast the disk fills up:
-	// a second. The alarm is raised when that much more, and the limit, would not
-	// fit: publishers hear of it a little later, and what they have sent before
-	// must have room too.
-	diskWindow = int(time.Second / diskInterval)
+	nearInterval = 10 * time.Millisecond
+	diskNear     = 1 << 30
+	// diskWindow is how far back it is looked to tell how fast the disk fills up. The
+	// alarm is raised when that much more, and the limit, would not fit: publishers
+	// hear of it a little later, and what they have sent before must have room too.
+	diskWindow = time.Second
+	// paceHalf is the time in which half of the pace is forgotten. A pace that were
+	// forgotten at once would end the alarm as soon as publishers are held up, and
+	// have it come and go each second.
+	paceHalf = 5 * time.Second
 )
 
 // diskWatch is what the goroutine that asks for the free space remembers.
 type diskWatch struct {
-	free    []uint64 // what was free at the last looks, oldest first
-	unknown bool     // it could not be told at the last one
+	looks   []look
+	pace    float64 // bytes that went within diskWindow, at most, lately
+	short   bool    // what the last look found
+	unknown bool    // it could not be told at the last look
 }
 
-// look notes what is free and tells how much went since the oldest look.
-func (w *diskWatch) look(free uint64) (went uint64) {
-	if len(w.free) > diskWindow {
-		w.free = w.free[:copy(w.free, w.free[1:])]
+// look is what was free at some time, in bytes.
+type look struct {
+	at   time.Time
+	free uint64
+}
+
+// low notes what is free, and tells whether that is too little.
+func (w *diskWatch) low(now time.Time, free, limit uint64) bool {
+	if n := len(w.looks); n > 0 {
+		w.pace *= math.Exp2(-float64(now.Sub(w.looks[n-1].at)) / float64(paceHalf))
 	}
-	w.free = append(w.free, free)
-	if oldest := w.free[0]; oldest > free {
-		return oldest - free
+	old := 0
+	for old < len(w.looks) && now.Sub(w.looks[old].at) > diskWindow {
+		old++
 	}
-	return 0
+	w.looks = append(w.looks[:0], w.looks[old:]...)
+	w.looks = append(w.looks, look{now, free})
+	if oldest := w.looks[0].free; oldest > free {
+		w.pace = max(w.pace, float64(oldest-free))
+	}
+	need := w.pace
+	if w.short { // a little more than it came with, lest it come again at once
+		need *= 1.25
+	}
+	w.short = free < limit+uint64(need)
+	return w.short
 }
 
 // Limits are what may be changed while the broker runs.
@@ -59,6 +85,8 @@ func (b *Broker) SetLimits(l Limits) {
 type shortages struct {
 	text atomic.Pointer[string] // nil: nothing is short
 
+	changed chan struct{} // has a value when text has changed since it was received
+
 	mu           sync.Mutex // a leaf
 	memory, disk bool
 }
@@ -71,6 +99,12 @@ func (s *shortages) set(which *bool, short bool) bool {
 		return false
 	}
 	*which = short
+	defer func() {
+		select {
+		case s.changed <- struct{}{}:
+		default: // it is known already
+		}
+	}()
 	var names []string
 	if s.memory {
 		names = append(names, "memory")
@@ -96,41 +130,53 @@ func (b *Broker) Alarm() string {
 	return ""
 }
 
+// AlarmChanged has a value when Alarm has changed since one was received: whoever
+// holds publishers up, once for a broker, need not wait to ask again.
+func (b *Broker) AlarmChanged() <-chan struct{} { return b.short.changed }
+
 // watchDisk keeps the alarm up to date.
 func (b *Broker) watchDisk() {
 	t := time.NewTicker(diskInterval)
 	defer t.Stop()
 	var w diskWatch
+	every := diskInterval
 	for {
 		select {
 		case now := <-t.C:
 			b.clock.Store(now.UnixMilli())
-			b.lookAtDisk(&w)
+			if next := b.lookAtDisk(&w, now); next != every {
+				every = next
+				t.Reset(every)
+			}
 		case <-b.stop:
 			return
 		}
 	}
 }
 
-// lookAtDisk raises or ends the alarm. A full disk raises it without a limit too,
-// and where it is a quota that is used up, which does not show in what is free.
-func (b *Broker) lookAtDisk(w *diskWatch) {
+// lookAtDisk raises or ends the alarm, and tells when to look again. A full disk
+// raises it without a limit too, and where it is a quota that is used up, which does
+// not show in what is free.
+func (b *Broker) lookAtDisk(w *diskWatch, now time.Time) time.Duration {
 	full := b.store.Full()
-	short := full
-	var free, went uint64
+	short, next := full, diskInterval
+	var free uint64
 	limit := b.Limits().DiskFree
 	if limit >= 0 {
 		var err error
 		free, err = b.opts.Store.FS.Free(b.dir)
 		if err == nil {
-			went = w.look(free)
-			short = short || free < uint64(limit)+went
+			short = w.low(now, free, uint64(limit)) || full
+			if free < uint64(limit)+diskNear {
+				next = nearInterval
+			}
 		} else if !w.unknown {
 			b.log.Warn("free disk space is unknown", "dir", b.dir, "err", err)
 		}
 		w.unknown = err != nil
 	}
 	if b.short.set(&b.short.disk, short) {
-		b.log.Warn("disk alarm changed", "low", short, "free", free, "went_in_a_second", went, "limit", limit, "full", full, "dir", b.dir)
+		b.log.Warn("disk alarm changed", "low", short, "free", free, "pace", int64(w.pace), "limit", limit, "full", full, "dir", b.dir)
 	}
+	return next
 }

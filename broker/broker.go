@@ -170,6 +170,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b := &Broker{dir: dir, opts: o, log: o.Logger, store: st, started: start, stop: make(chan struct{}), gauge: o.gauge,
 		vhosts: map[string]*vhost{}, accounts: map[string]*account{}, globals: map[string]json.RawMessage{}, verifier: access.NewVerifier()}
 	b.clock.Store(start.UnixMilli())
+	b.short.changed = make(chan struct{}, 1)
 	b.runners.New = func() any {
 		r := &runner{b: b}
 		r.doomed.claim.Moving = true
@@ -193,7 +194,7 @@ func Open(dir string, o Options) (*Broker, error) {
 			}
 		}
 	}
-	b.lookAtDisk(new(diskWatch))
+	b.lookAtDisk(new(diskWatch), start)
 	b.spawn(b.expiry.run)
 	b.spawn(b.watchDisk)
 	b.spawn(b.watchMemory)
