@@ -67,7 +67,7 @@ func (c *call) showChannel(l broker.ChannelListing, w windows) channelJSON {
 		Connection: connectionOfJSON{l.Connection, l.PeerHost, l.PeerPort}, Consumers: l.Consumers,
 		Prefetch: l.Prefetch, GlobalPrefetch: l.GlobalPrefetch, Confirm: l.Confirm, Transactional: l.Transactional,
 		Unacked: l.Unacked, Unconfirmed: l.Unconfirmed, Uncommitted: l.Uncommitted, AcksUncommitted: l.AcksUncommitted,
-		Stats: messageStats(&l.Counts, c.figures(monitor.Object{Kind: monitor.Channel, ID: l.ID}, w.rates)),
+		Stats: messageStats(&l.Counts, c.figures(monitor.Object{Kind: monitor.Channel, ID: l.ID}, w.rates), true),
 	}
 	if !l.IdleSince.IsZero() && time.Since(l.IdleSince) > idleAfter {
 		out.IdleSince = rabbitTime(l.IdleSince)

@@ -40,7 +40,7 @@ func (c *call) showExchange(x broker.ExchangeListing, w windows, plain bool) exc
 		Arguments: showTable(x.Args), Policy: nameOf(x.Policy),
 	}
 	if !plain {
-		out.Stats = messageStats(&x.Counts, c.figures(monitor.Object{Kind: monitor.Exchange, ID: x.ID}, w.rates))
+		out.Stats = messageStats(&x.Counts, c.figures(monitor.Object{Kind: monitor.Exchange, ID: x.ID}, w.rates), false)
 	}
 	return out
 }

@@ -213,7 +213,7 @@ func getOverview(c *call) error {
 	}
 	out["queue_totals"] = showLengths(ready, unacked, lengths)
 	counts.PublishIn, counts.PublishOut = 0, 0 // those are exchanges' only
-	shown := messageStats(&counts, rates)
+	shown := messageStats(&counts, rates, true)
 	if m := c.s.monitor.Load(); m != nil && c.has(monitoring) {
 		t := m.Totals()
 		shown = shown.add(&rates, monitor.DiskReads, float64(t.DiskReads)).add(&rates, monitor.DiskWrites, float64(t.DiskWrites))

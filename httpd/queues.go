@@ -157,7 +157,7 @@ func (c *call) showQueue(q broker.QueueListing, w windows) queueJSON {
 		out.Owner = &ownerJSON{q.Owner}
 	}
 	f := c.figures(o, w.rates)
-	out.Stats = messageStats(&q.Counts, f)
+	out.Stats = messageStats(&q.Counts, f, false)
 	var single *string
 	if q.Single != "" {
 		single = &q.Single

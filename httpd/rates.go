@@ -166,18 +166,19 @@ func (l statList) merge(into map[string]any) {
 }
 
 // messageStats are counts as RabbitMQ's message_stats: what nothing was published to
-// or taken from lacks those keys, and nil is what has none at all.
-func messageStats(c *stats.Counts, f figures) statList {
+// or taken from lacks those keys, and nil is what has none at all. What clients publish
+// over, as a channel, has what became of it beside it, be it 0.
+func messageStats(c *stats.Counts, f figures, over bool) statList {
 	var l statList
 	add := func(of monitor.Field, n uint64) { l = l.add(&f, of, float64(n)) }
 	if c.PublishIn+c.PublishOut > 0 {
 		add(monitor.PublishIn, c.PublishIn)
 		add(monitor.PublishOut, c.PublishOut)
 	}
-	if c.Publish > 0 {
+	if c.Publish > 0 || over && c.Confirm+c.ReturnUnroutable+c.DropUnroutable > 0 {
 		add(monitor.Publish, c.Publish)
 	}
-	if c.Confirm+c.ReturnUnroutable+c.DropUnroutable > 0 {
+	if over && c.Publish+c.Confirm+c.ReturnUnroutable+c.DropUnroutable > 0 {
 		add(monitor.Confirm, c.Confirm)
 		add(monitor.ReturnUnroutable, c.ReturnUnroutable)
 		add(monitor.DropUnroutable, c.DropUnroutable)

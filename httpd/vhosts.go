@@ -52,7 +52,7 @@ func (c *call) vhostFigures(name string, w windows) *vhostFigures {
 	data := c.figures(o, w.data)
 	return &vhostFigures{
 		lengths:  showLengths(ready, unacked, c.figures(o, w.lengths)),
-		Stats:    messageStats(&counts, c.figures(o, w.rates)),
+		Stats:    messageStats(&counts, c.figures(o, w.rates), true),
 		Received: sums.ReceivedBytes, ReceivedRate: data.detail(monitor.ReceivedBytes, float64(sums.ReceivedBytes)),
 		Sent: sums.SentBytes, SentRate: data.detail(monitor.SentBytes, float64(sums.SentBytes)),
 	}
