@@ -225,6 +225,23 @@ func TestPeekingGoesThroughPages(t *testing.T) {
 	w.refuse(codeNotFound, `queue "none" in vhost "/" does not exist`, "queue", "storage", "none")
 }
 
+// What is in memory alone is not counted as being on disk.
+func TestAQueuesStorageTellsMemoryFromDisk(t *testing.T) {
+	w := newWorld(t)
+	w.run("queue", "declare", "q")
+	w.run("publish", "--queue", "q", "lasting")
+	w.run("publish", "--queue", "q", "--transient", "passing")
+	w.run("publish", "--queue", "q", "--transient", "passing, too")
+	rows := map[string][]string{}
+	for line := range strings.Lines(w.run("queue", "storage", "q")) {
+		where, rest, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		rows[where] = strings.Fields(rest)
+	}
+	if memory, disk := rows["memory"], rows["on disk"]; len(memory) == 0 || memory[0] != "2" || len(disk) == 0 || disk[0] != "1" {
+		t.Errorf("%q", rows)
+	}
+}
+
 func TestClientsAreListedAndClosed(t *testing.T) {
 	w := newWorld(t)
 	w.run("queue", "declare", "q")

@@ -133,7 +133,11 @@ func (a *app) queueStorage(name string) error {
 	tier := func(what string, v mgmt.Object) {
 		t.Row(what, quantity(v, "files"), quantity(v, "messages"), amount(v, "bytes"), "", "")
 	}
-	for _, what := range []string{"log", "memory", "large"} {
+	onDisk := o.Int("messages")
+	if v, ok := o.Field("memory").(map[string]any); ok {
+		onDisk -= mgmt.Object(v).Int("messages")
+	}
+	for _, what := range []string{"memory", "log", "large"} {
 		if v, ok := o.Field(what).(map[string]any); ok && mgmt.Object(v).Int("messages") > 0 {
 			tier(what, v)
 		}
@@ -141,7 +145,7 @@ func (a *app) queueStorage(name string) error {
 	for _, s := range o.Objects("segments") {
 		t.Row("segment "+show(s["file"]), "", quantity(s, "queue_messages"), amount(s, "queue_bytes"), amount(s, "raw_bytes"), ratio(s))
 	}
-	t.Row("all", "", quantity(o, "messages"), amount(o, "live_bytes"), amount(o, "raw_bytes"), ratio(o))
+	t.Row("on disk", "", terminal.Number(onDisk), amount(o, "live_bytes"), amount(o, "raw_bytes"), ratio(o))
 	return t.Flush()
 }
 
