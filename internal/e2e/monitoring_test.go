@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -154,7 +155,7 @@ func loadEverything(t testing.TB, p *process) (stop func() error) {
 	manual, err := conn.Channel()
 	must(t, err)
 	must(t, manual.Qos(5, 0, false))
-	acked, err := manual.Consume("work", "", false, false, false, false, nil)
+	acked, err := manual.Consume("work", "manual", false, false, false, false, nil)
 	must(t, err)
 	ended := make(chan error, 3)
 	go func() {
@@ -177,7 +178,7 @@ func loadEverything(t testing.TB, p *process) (stop func() error) {
 	}()
 	auto, err := conn.Channel()
 	must(t, err)
-	unacked, err := auto.Consume("audit", "", true, false, false, false, nil)
+	unacked, err := auto.Consume("audit", "auto", true, false, false, false, nil)
 	must(t, err)
 	go func() {
 		for range unacked {
@@ -205,15 +206,12 @@ func loadEverything(t testing.TB, p *process) (stop func() error) {
 	return func() error {
 		stopping.Store(true)
 		<-finished
-		if err := conn.Close(); err != nil {
-			return err
-		}
+		// Consumers end first: an ack on a connection that is closed would fail.
+		err := errors.Join(manual.Cancel("manual", false), auto.Cancel("auto", false))
 		for range 3 {
-			if err := <-ended; err != nil {
-				return err
-			}
+			err = errors.Join(err, <-ended)
 		}
-		return nil
+		return errors.Join(err, conn.Close())
 	}
 }
 
