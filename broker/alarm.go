@@ -75,7 +75,8 @@ type Limits struct {
 // Limits are those that hold.
 func (b *Broker) Limits() Limits { return *b.limits.Load() }
 
-// SetLimits changes limits. Alarms follow within a second; who is connected stays.
+// SetLimits changes limits. Alarms come within a second, and one of the disk may stay
+// for some more, as paceHalf says; who is connected stays.
 func (b *Broker) SetLimits(l Limits) {
 	l.LoopbackUsers = slices.Clone(l.LoopbackUsers)
 	b.limits.Store(&l)

@@ -122,7 +122,7 @@ type Broker struct {
 	auditLog atomic.Pointer[audit.Log]
 	logins   logins
 
-	clock           atomic.Int64 // ms since 1970, moved every 100 ms: for what needs no better time
+	clock           atomic.Int64 // ms since 1970, moved every 100 ms or less: for what needs no better time
 	ids             atomic.Uint64
 	churn           churn
 	counts          [stats.QueueTypes]stats.Shared

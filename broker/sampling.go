@@ -192,7 +192,8 @@ func (d *queueDef) utilisation(now int64) float64 {
 	return t.able.of(now)
 }
 
-// Now is the broker's clock, which moves every 100 ms.
+// Now is the broker's clock, which moves every 100 ms, or more often where little disk
+// is free.
 func (b *Broker) Now() time.Time { return time.UnixMilli(b.clock.Load()) }
 
 // NextID is a number that no other object of the broker has, in this life of it.
