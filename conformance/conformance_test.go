@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/leveret-mq/leveret/conformance"
-	"github.com/leveret-mq/leveret/conformance/peer"
+	"github.com/leveret-mq/leveret/internal/peer"
 )
 
 const (
@@ -61,6 +61,11 @@ func (s *started) close() {
 	}
 }
 
+// controlled is a broker as the suite knows it.
+func controlled(b *peer.Broker) *conformance.Peer {
+	return &conformance.Peer{URL: b.URL, HTTP: b.HTTP, TLSAddr: b.TLSAddr, TLSClient: b.TLSClient, Restart: b.Restart}
+}
+
 // newSuite is the suite against the peer that the environment names.
 func newSuite(t *testing.T) *conformance.Suite {
 	t.Helper()
@@ -81,12 +86,16 @@ func newSuite(t *testing.T) *conformance.Suite {
 		if err != nil {
 			t.Fatal(err)
 		}
-		launch = func(o conformance.Options) (*peer.Broker, error) { return peer.Leveret(binary, o) }
+		launch = func(o conformance.Options) (*peer.Broker, error) {
+			return peer.Leveret(t.Context(), binary, peer.Options{Args: o.Leveret})
+		}
 	case "rabbitmq":
 		if err := peer.InstallRabbitMQ(); err != nil {
 			t.Fatal(err)
 		}
-		launch = peer.RabbitMQ
+		launch = func(o conformance.Options) (*peer.Broker, error) {
+			return peer.RabbitMQ(t.Context(), peer.Options{Config: o.RabbitMQ})
+		}
 	default:
 		t.Fatalf("CONFORMANCE_PEER=%s: leveret or rabbitmq", name)
 	}
@@ -109,20 +118,20 @@ func newSuite(t *testing.T) *conformance.Suite {
 		t.Fatal(err)
 	}
 	return &conformance.Suite{
-		Main: main.Peer,
+		Main: controlled(main),
 		Second: func() (*conformance.Peer, error) {
 			b, err := start(conformance.Options{})
 			if err != nil {
 				return nil, err
 			}
-			return b.Peer, nil
+			return controlled(b), nil
 		},
 		Start: func(o conformance.Options) (*conformance.Peer, func(), error) {
 			b, err := start(o)
 			if err != nil {
 				return nil, nil, err
 			}
-			return b.Peer, func() { all.end(b) }, nil
+			return controlled(b), func() { all.end(b) }, nil
 		},
 	}
 }

@@ -15,8 +15,8 @@ const queue = "storebench"
 // publish fills the queue.
 func (s *session) publish(ctx context.Context, p *process, n, size int) (*bench.Result, error) {
 	res, err := bench.Run(ctx, bench.Config{
-		URI: p.uri(), Scenario: bench.Publish, Queue: queue, Keep: true,
-		Messages: n, Size: size, Content: bench.JSON, PID: p.cmd.Process.Pid,
+		URI: p.URL, Scenario: bench.Publish, Queue: queue, Keep: true,
+		Messages: n, Size: size, Content: bench.JSON, PID: p.PID(),
 	})
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func (s *session) publish(ctx context.Context, p *process, n, size int) (*bench.
 
 // depth checks how many messages are ready.
 func (s *session) depth(ctx context.Context, p *process, want int) error {
-	n, err := bench.Depth(ctx, p.uri(), queue)
+	n, err := bench.Depth(ctx, p.URL, queue)
 	if err == nil && n != want {
 		err = fmt.Errorf("%d messages are queued, want %d", n, want)
 	}
@@ -36,7 +36,7 @@ func (s *session) depth(ctx context.Context, p *process, want int) error {
 // drainBroker consumes all.
 func (s *session) drainBroker(ctx context.Context, p *process, n, size int) (*bench.Result, error) {
 	return bench.Run(ctx, bench.Config{
-		URI: p.uri(), Scenario: bench.Drain, Queue: queue, Keep: true, Messages: n, Size: size, Content: bench.JSON,
+		URI: p.URL, Scenario: bench.Drain, Queue: queue, Keep: true, Messages: n, Size: size, Content: bench.JSON,
 	})
 }
 
@@ -54,8 +54,8 @@ func (s *session) backlog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { p.kill() }()
-	fresh := p.ready
+	defer func() { p.Close() }()
+	fresh := p.Took()
 	peak := p.watchRSS()
 	res, err := s.publish(ctx, p, n, 100)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *session) backlog(ctx context.Context) error {
 	rss := peak()
 	s.add(most("resident memory while "+what+" are published", float64(rss), 128e6, mb(rss), "under 128 MB",
 		fmt.Sprintf("%s msg/s, broker's processor %.2f µs a message", thousands(int(res.PublishRate)), res.BrokerCPU)))
-	p.kill()
+	p.Close()
 
 	killed := dir + "-killed"
 	if err := os.Rename(dir, killed); err != nil {
@@ -139,7 +139,7 @@ func (s *session) restarts(ctx context.Context, from, dir string, n int, name st
 			return nil, err
 		}
 		if err := s.depth(ctx, p, n); err != nil {
-			p.kill()
+			p.Close()
 			return nil, err
 		}
 		return p, nil
@@ -148,14 +148,14 @@ func (s *session) restarts(ctx context.Context, from, dir string, n int, name st
 	if err != nil {
 		return nil, err
 	}
-	cold := p.ready
+	cold := p.Took()
 	var took []time.Duration
 	for range s.Runs {
-		p.kill()
+		p.Close()
 		if p, err = sample(false); err != nil {
 			return nil, err
 		}
-		took = append(took, p.ready)
+		took = append(took, p.Took())
 	}
 	m := median(took)
 	s.add(most(name, float64(m), float64(aim), ms(m), "under "+ms(aim),
@@ -177,7 +177,7 @@ func (s *session) disk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer p.kill()
+	defer p.Close()
 	peak := p.watchRSS()
 	res, err := s.publish(ctx, p, n, size)
 	if err != nil {
@@ -265,10 +265,10 @@ func (s *session) flowOf(ctx context.Context, size int) error {
 	if err != nil {
 		return err
 	}
-	defer p.kill()
+	defer p.Close()
 	before, device := p.written(dir)
 	res, err := bench.Run(ctx, bench.Config{
-		URI: p.uri(), Scenario: bench.Flow, Queue: queue, Size: size, Content: bench.JSON, Messages: s.count(5_000_000 * 100 / size),
+		URI: p.URL, Scenario: bench.Flow, Queue: queue, Size: size, Content: bench.JSON, Messages: s.count(5_000_000 * 100 / size),
 	})
 	if err != nil {
 		return err
@@ -304,10 +304,10 @@ func (s *session) queues(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { p.kill() }()
-	fresh := p.ready
+	defer func() { p.Close() }()
+	fresh := p.Took()
 	begin := time.Now()
-	if err := bench.DeclareQueues(ctx, p.uri(), queue, n); err != nil {
+	if err := bench.DeclareQueues(ctx, p.URL, queue, n); err != nil {
 		return err
 	}
 	s.add(Row{Measure: fmt.Sprintf("declaring %s durable queues, 32 connections", thousands(n)), Figure: ms(time.Since(begin))})
@@ -320,15 +320,15 @@ func (s *session) queues(ctx context.Context) error {
 		var took []time.Duration
 		for range s.Runs {
 			if !graceful {
-				p.kill()
+				p.Close()
 			} else if _, err := p.stop(); err != nil {
 				return err
 			}
 			if p, err = s.start(ctx, dir); err != nil {
 				return err
 			}
-			took = append(took, p.ready)
-			if _, err := bench.Depth(ctx, p.uri(), last); err != nil {
+			took = append(took, p.Took())
+			if _, err := bench.Depth(ctx, p.URL, last); err != nil {
 				return err
 			}
 		}

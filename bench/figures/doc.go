@@ -27,7 +27,7 @@
 // # Files
 //
 //	figures.go   the rows, and what runs them
-//	report.go    the table                 machine.go   the conditions
+//	report.go    the table and the conditions
 //	broker.go    the broker's process      backlog.go   rows that need it
 //	engine.go    rows of the engine alone  log.go       the log against tidwall/wal
 package figures

@@ -74,7 +74,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		c.Progress = io.Discard
 	}
 	s := &session{Config: c}
-	r := &Report{Machine: describe(ctx, &c), Began: time.Now()}
+	r := &Report{Conditions: conditions(ctx, &c), Began: time.Now()}
 	var failed error
 	for _, m := range Measures {
 		if c.Only != nil && !c.Only.MatchString(m.Name) {
@@ -109,11 +109,11 @@ func (s *session) count(n int) int { return max(1, int(float64(n)*s.Scale)) }
 
 // room makes a directory for a measure, and returns what removes it.
 func (s *session) room(name string) (dir string, remove func(), err error) {
-	dir, err = os.MkdirTemp(s.Dir, "storebench-"+name+"-")
+	top, err := os.MkdirTemp(s.Dir, "storebench-"+name+"-")
 	if err != nil {
 		return "", nil, err
 	}
-	return filepath.Join(dir, "data"), func() { os.RemoveAll(dir) }, nil
+	return filepath.Join(top, "data"), func() { os.RemoveAll(top) }, nil
 }
 
 // median is of what may be sorted.

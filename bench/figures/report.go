@@ -1,11 +1,14 @@
 package figures
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/leveret-mq/leveret/bench/machine"
 )
 
 // Row is a line of the table.
@@ -31,12 +34,51 @@ func least(measure string, value, bound float64, figure, aim, note string) Row {
 	return Row{Measure: measure, Figure: figure, Aim: aim, Value: value, Bound: bound, Reached: value >= bound, Note: note}
 }
 
+// Conditions are those of a run.
+type Conditions struct {
+	machine.Machine
+	Version     string        `json:"version"` // of the broker
+	Load        string        `json:"load"`    // before the run
+	SyncMedian  time.Duration `json:"sync_median_ns"`
+	SyncP99     time.Duration `json:"sync_p99_ns"`
+	SyncFailure string        `json:"sync_failure,omitempty"`
+	Scale       float64       `json:"scale"`
+	Runs        int           `json:"runs"`
+}
+
+func conditions(ctx context.Context, c *Config) Conditions {
+	of := Conditions{
+		Machine: machine.Describe(c.Dir), Version: machine.Version(ctx, c.Binary), Load: machine.Load(), Scale: c.Scale, Runs: c.Runs,
+	}
+	var err error
+	if of.SyncMedian, of.SyncP99, err = machine.SyncTime(c.Dir); err != nil {
+		of.SyncFailure = err.Error()
+	}
+	return of
+}
+
+func (c *Conditions) lines() []string {
+	sync := fmt.Sprintf("fdatasync of 4 KiB %s at the median, %s at p99", ms(c.SyncMedian), ms(c.SyncP99))
+	if c.SyncFailure != "" {
+		sync = "fdatasync not measured: " + c.SyncFailure
+	}
+	lines := []string{
+		fmt.Sprintf("leveret %s, %s", c.Version, c.Go),
+		fmt.Sprintf("%s; %s", c.Machine, sync),
+		fmt.Sprintf("load before the run %s; clients on the same cores; medians of %d", c.Load, c.Runs),
+	}
+	if c.Scale != 1 {
+		lines = append(lines, fmt.Sprintf("SCALE %v: all numbers of messages and queues are multiplied by it; this is a trial", c.Scale))
+	}
+	return lines
+}
+
 // Report is the table and the conditions.
 type Report struct {
-	Machine Machine       `json:"machine"`
-	Began   time.Time     `json:"began"`
-	Took    time.Duration `json:"took_ns"`
-	Rows    []Row         `json:"rows"`
+	Conditions Conditions    `json:"conditions"`
+	Began      time.Time     `json:"began"`
+	Took       time.Duration `json:"took_ns"`
+	Rows       []Row         `json:"rows"`
 }
 
 // Missed is how many rows do not reach their aim.
@@ -51,7 +93,7 @@ func (r *Report) Missed() (n int) {
 
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
-	for _, line := range r.Machine.lines() {
+	for _, line := range r.Conditions.lines() {
 		fmt.Fprintln(w, line)
 	}
 	fmt.Fprintf(w, "began %s, took %.0f s\n\n", r.Began.Format("2006-01-02 15:04"), r.Took.Seconds())

@@ -31,9 +31,9 @@ var layers = [][]string{
 	{"httpd", "exporter"},
 	{"internal/ctl", "internal/rabbitmqctl"},
 	{"bench"},
-	{"bench/figures", "bench/cli"},
+	{"bench/machine", "bench/cli", "internal/peer"},
+	{"bench/figures"},
 	{"conformance"},
-	{"conformance/peer"},
 	{"conformance/cmd/conformance"},
 	{"cmd/leveret", "bench/cmd/storebench"},
 }

@@ -28,7 +28,7 @@ func makeCertificates(folder string) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	ca := template(1, "conformance authority")
+	ca := template(1, "leveret test authority")
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
 	if err != nil {
