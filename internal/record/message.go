@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"sync"
 )
 
 // Message is what a producer gave. All of it is opaque to the store but for
@@ -91,9 +92,13 @@ func (m *Message) putBlobHeader(p []byte, size uint32, ms int64) {
 	le.PutUint32(p[20:], uint32(len(m.Props)))
 }
 
+// blobHeads are for BlobCRC: what package crc32 is given escapes.
+var blobHeads = sync.Pool{New: func() any { return new([BlobHeader + expiresSize]byte) }}
+
 // BlobCRC is the checksum of m's blob before it is put together.
 func (m *Message) BlobCRC(size uint32, ms int64) uint32 {
-	var h [BlobHeader + expiresSize]byte
+	h := blobHeads.Get().(*[BlobHeader + expiresSize]byte)
+	defer blobHeads.Put(h)
 	m.putBlobHeader(h[:], size, ms)
 	n := BlobHeader
 	if m.Expires != 0 {
