@@ -102,8 +102,9 @@ func putPiece(piece []byte) {
 // the connection's writing token owns it, without a lock.
 type outFlight struct {
 	outBuf
-	off int // bytes of the first pieces that the socket has taken
-	iov net.Buffers
+	off  int // bytes of the first pieces that the socket has taken
+	iov  net.Buffers
+	rest net.Buffers // what a write has left of iov: it eats its vector from the front
 }
 
 // take moves all of o's bytes here. The flight must be empty.
@@ -136,7 +137,8 @@ func (f *outFlight) buffers() *net.Buffers {
 		f.iov = append(f.iov, piece[skip:])
 		skip = 0
 	}
-	return &f.iov
+	f.rest = f.iov
+	return &f.rest
 }
 
 // first returns the first bytes that are left, as one slice.
