@@ -17,47 +17,61 @@ const (
 	Channels    = "channels"
 	Queues      = "queues"
 	Bindings    = "bindings"
+	Declares    = "declares" // queues, which come and do not go before the end
 )
 
 // Churns lists them.
-var Churns = []string{Connections, Channels, Queues, Bindings}
+var Churns = []string{Connections, Channels, Queues, Bindings, Declares}
 
 // ChurnConfig is a run in which objects come and go. Of the Config within, the URI,
 // TLS, Producers (workers, each with a connection; default 1), Rate (of each, in pairs
 // of operations a second), Messages (pairs of each), Duration (default 5 s unless
 // Messages is given), Outstanding (requests before the first answer is read; default 1;
 // connections one at a time), Queue (a prefix), Transient (queues that are not
-// durable), QueueArgs and QueueType mean something.
+// durable), QueueArgs and QueueType mean something. Declares are no pairs; Producers is
+// 16 then by default, Outstanding 100.
 type ChurnConfig struct {
 	Config
 	What string
+	// Hold is how long declared queues stay before the broker's memory is taken.
+	Hold time.Duration
 }
 
 // Churn opens and closes, or declares and deletes. The counts and latencies of the
-// result, and of the intervals, are of operations: each pair is two.
+// result, and of the intervals, are of operations: each pair is two. Of declares only
+// they are measured; the queues are deleted in the end unless Keep says otherwise.
 func Churn(ctx context.Context, cfg ChurnConfig, w Watch) (*Result, error) {
 	if !slices.Contains(Churns, cfg.What) {
 		return nil, fmt.Errorf("churn of %q is none of %q", cfg.What, Churns)
 	}
+	producers, outstanding := 1, 1
+	if cfg.What == Declares {
+		producers, outstanding = 16, declareAhead
+	}
 	if cfg.Outstanding == 0 || cfg.What == Connections {
-		cfg.Outstanding = 1
+		cfg.Outstanding = outstanding
 	}
 	if cfg.Producers == 0 {
-		cfg.Producers = 1
+		cfg.Producers = producers
 	}
 	cfg.Scenario, cfg.Consumers = Load, -1
 	if cfg.Duration == 0 && cfg.Messages == 0 {
 		cfg.Duration = 5 * time.Second
 	}
+	var h *holder
+	if cfg.What == Declares {
+		h = &holder{hold: max(cfg.Hold, time.Nanosecond)}
+		h.left.Add(cfg.Producers)
+	}
 	return work(ctx, cfg.Config, w, func(r *run, i int) (worker, error) {
-		return newChurner(r, cfg.What, i)
+		return newChurner(r, cfg.What, i, h)
 	}, "churn of "+cfg.What)
 }
 
 // Hold opens Producers connections with ProducerChannels channels each, no more than
 // Outstanding (default 50) at a time and Rate a second together (0: as fast as may be),
 // and keeps them for Duration (without one until it is told to stop) after the last.
-// The counts and latencies are of connections and their channels, opened.
+// The counts, rates and latencies are of connections and their channels, opened.
 func Hold(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 	hold := cfg.Duration
 	if cfg.Outstanding == 0 {
@@ -72,6 +86,7 @@ func Hold(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 	h := &holder{hold: hold}
 	res, err := work(ctx, inner, w, func(r *run, i int) (worker, error) {
 		h.left.Add(1)
+		r.held = h
 		return &opener{r, n * i / workers, n * (i + 1) / workers, h}, nil
 	}, "connections")
 	if res != nil {
@@ -83,6 +98,8 @@ func Hold(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 // worker does operations until it is stopped.
 type worker interface {
 	work(s *shard) error
+	// end leaves nothing behind, when all have worked and figures are taken.
+	end() error
 }
 
 // work runs workers as a run's publishers.
@@ -99,6 +116,7 @@ func work(ctx context.Context, cfg Config, w Watch, each func(r *run, i int) (wo
 		return nil, err
 	}
 	r.dialer.buf = 4 << 10
+	forgetPeak(cfg.PID)
 	defer context.AfterFunc(ctx, r.interrupt)()
 	res, err := r.workers(each)
 	if err != nil {
@@ -152,8 +170,20 @@ func (r *run) workers(each func(r *run, i int) (worker, error)) (*Result, error)
 		return nil, err
 	}
 	after := r.sample()
+	if h := r.held; h != nil && !h.made.at.IsZero() {
+		// Of what is held its making alone is timed.
+		after = h.made
+	}
 	r.series.end(r)
-	return r.result(before, after), context.Cause(r.ctx)
+	res := r.result(before, after)
+	if r.held != nil && res.Published > 0 && res.BrokerRSS > res.BrokerRSSBefore {
+		res.MemoryEach = float64(res.BrokerRSS-res.BrokerRSSBefore) / float64(res.Published)
+	}
+	for _, k := range all {
+		r.start(k.end)
+	}
+	r.wg.Wait()
+	return res, context.Cause(r.ctx)
 }
 
 // stopped is whether workers are to end.
@@ -176,10 +206,13 @@ type churner struct {
 	name  string
 	plan  *plan
 	ahead int
+	h     *holder // nil but for declares
+	made  int     // declares that are answered
 }
 
-func newChurner(r *run, what string, i int) (*churner, error) {
-	k := &churner{r: r, what: what, name: fmt.Sprintf("%s-%d", r.cfg.Queue, i), plan: r.plan, ahead: r.cfg.Outstanding}
+func newChurner(r *run, what string, i int, h *holder) (*churner, error) {
+	k := &churner{r: r, what: what, name: fmt.Sprintf("%s-%d", r.cfg.Queue, i), plan: r.plan, ahead: r.cfg.Outstanding, h: h}
+	r.held = h
 	if what == Connections {
 		return k, nil
 	}
@@ -196,8 +229,21 @@ func newChurner(r *run, what string, i int) (*churner, error) {
 	return k, err
 }
 
-// work does pairs until it is told to stop or has done its number.
+// work implements worker.
 func (k *churner) work(s *shard) error {
+	err := k.churn(s)
+	if k.h == nil {
+		return err
+	}
+	k.h.left.Done()
+	if err != nil {
+		return err
+	}
+	return k.h.keep(k.r)
+}
+
+// churn does pairs until it is told to stop or has done its number.
+func (k *churner) churn(s *shard) error {
 	cfg := k.r.cfg
 	var p *pace
 	var timer *time.Timer
@@ -224,7 +270,7 @@ func (k *churner) work(s *shard) error {
 		}
 		done += n
 	}
-	return k.end()
+	return nil
 }
 
 // pairs makes n objects and removes them.
@@ -248,6 +294,12 @@ func (k *churner) pairs(n int, at int64, s *shard) error {
 		return row[*wire.ChannelCloseOk](k, n, clock(), s, func(i int) (uint16, wire.Method) {
 			return uint16(2 + i), &wire.ChannelClose{ReplyCode: 200, ReplyText: "done"}
 		})
+	case Declares:
+		err := row[*wire.QueueDeclareOk](k, n, at, s, func(i int) (uint16, wire.Method) {
+			return channel, &wire.QueueDeclare{Queue: k.object(k.made + i), Durable: !cfg.Transient, Arguments: k.plan.args}
+		})
+		k.made += n
+		return err
 	case Queues:
 		err := row[*wire.QueueDeclareOk](k, n, at, s, func(i int) (uint16, wire.Method) {
 			return channel, &wire.QueueDeclare{Queue: k.object(i), Durable: !cfg.Transient, Arguments: k.plan.args}
@@ -300,10 +352,15 @@ func (k *churner) count(s *shard, at int64) {
 	k.r.confirmed.add(1)
 }
 
-// end leaves nothing behind.
+// end implements worker.
 func (k *churner) end() error {
 	if k.c == nil {
 		return nil
+	}
+	if k.what == Declares && !k.r.cfg.Keep {
+		if err := k.deleteAll(); err != nil {
+			return err
+		}
 	}
 	if k.what == Bindings {
 		if _, err := call[*wire.QueueDeleteOk](k.c, &wire.QueueDelete{Queue: k.name}); err != nil {
@@ -314,17 +371,55 @@ func (k *churner) end() error {
 	return nil
 }
 
-// holder keeps what openers have opened.
-type holder struct {
-	hold time.Duration
-	left sync.WaitGroup // those who open still
+// deleteAll removes what declares have made.
+func (k *churner) deleteAll() error {
+	for k.made > 0 {
+		n := min(declareAhead, k.made)
+		k.c.out = k.c.out[:0]
+		for range n {
+			k.made--
+			k.c.out = wire.AppendMethod(k.c.out, channel, &wire.QueueDelete{Queue: k.object(k.made)})
+		}
+		if _, err := k.c.nc.Write(k.c.out); err != nil {
+			return err
+		}
+		for range n {
+			if _, err := expect[*wire.QueueDeleteOk](k.c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
-// opener opens connections from first on, below end.
+// holder keeps what workers have made.
+type holder struct {
+	hold time.Duration  // 0: until told to stop
+	left sync.WaitGroup // those who make still
+	once sync.Once
+	made sample // when all was
+}
+
+// keep waits until all is made, and then for as long as it is to be kept.
+func (h *holder) keep(r *run) error {
+	h.left.Wait()
+	h.once.Do(func() { h.made = r.sample() })
+	d := never
+	if h.hold > 0 {
+		d = h.hold
+	}
+	err := r.wait(r.stopping, d)
+	if errors.Is(err, errTimeout) {
+		return nil
+	}
+	return err
+}
+
+// opener opens connections from first on, below past.
 type opener struct {
-	r          *run
-	first, end int
-	h          *holder
+	r           *run
+	first, past int
+	h           *holder
 }
 
 func (o *opener) work(s *shard) error {
@@ -333,17 +428,11 @@ func (o *opener) work(s *shard) error {
 	if err != nil {
 		return err
 	}
-	o.h.left.Wait()
-	d := never
-	if o.h.hold > 0 {
-		d = o.h.hold
-	}
-	err = o.r.wait(o.r.stopping, d)
-	if errors.Is(err, errTimeout) {
-		return nil
-	}
-	return err
+	return o.h.keep(o.r)
 }
+
+// end implements worker: connections end with the run.
+func (o *opener) end() error { return nil }
 
 func (o *opener) open(s *shard) error {
 	var p *pace
@@ -352,7 +441,7 @@ func (o *opener) open(s *shard) error {
 	if o.r.cfg.Rate > 0 {
 		p = &pace{start: clock(), rate: o.r.cfg.Rate}
 	}
-	for i := range o.end - o.first {
+	for i := range o.past - o.first {
 		at := clock()
 		if p != nil {
 			at = p.due(uint64(i))

@@ -16,6 +16,8 @@ const (
 	Publish = "publish" // one publisher, no consumer: a backlog
 	Drain   = "drain"   // one consumer eats a backlog
 	Fanout  = "fanout"  // one publisher, a fanout exchange, a consumer a queue
+	Topic   = "topic"   // one publisher, a topic exchange with many bindings, a consumer a queue
+	Direct  = "direct"  // the same messages by a direct exchange, to as many queues
 	// Load is what Config's fields say, and nothing that they do not: objects are
 	// declared as PerfTest declares them and left as they are, and messages that stay
 	// queued are no failure.
@@ -23,7 +25,7 @@ const (
 )
 
 // Scenarios lists them.
-var Scenarios = []string{Flow, Latency, Many, Publish, Drain, Fanout, Load}
+var Scenarios = []string{Flow, Latency, Many, Publish, Drain, Fanout, Topic, Direct, Load}
 
 // Config is one run. The zero value of a field takes its default; -1 says none
 // where none is not the default.
@@ -71,8 +73,19 @@ type Config struct {
 	ConsumerLatency time.Duration `json:"consumer_latency,omitempty"`
 
 	// Queues is the number of queues, and by default of publishers, in many (default
-	// 64), of queues and by default consumers in fanout (default 10), else 1.
+	// 64), of queues and by default consumers in fanout (default 10), topic and direct
+	// (default 1), else 1.
 	Queues int `json:"queues"`
+
+	// Bindings is how many the exchange of topic and direct has (default 10,000), of
+	// which Match in a hundred (default 1) match any message, those of every queue
+	// among them: each message gets once into each queue. Keys is how many routing keys
+	// messages have, in turn; 1: always the same; default as many as the bindings of a
+	// queue. A direct exchange has one binding a queue that matches, the others have the
+	// other keys, of which there are no more than bindings of a queue.
+	Bindings int     `json:"bindings,omitempty"`
+	Match    float64 `json:"match,omitempty"`
+	Keys     int     `json:"keys,omitempty"`
 
 	// QueueType is the argument x-queue-type, if any. QueueArgs are more arguments,
 	// key=value, separated by commas, see [ParseArguments]; ConsumerArgs are those of
@@ -108,6 +121,10 @@ type Config struct {
 	// WallClock stamps messages with the time of day, so that latencies mean
 	// something between machines whose clocks agree.
 	WallClock bool `json:"wall_clock,omitempty"`
+
+	// FloorDir, in latency, is a folder: what one fdatasync of a file in it and one
+	// loopback round trip take is measured before and after the run, see [Floor].
+	FloorDir string `json:"floor_dir,omitempty"`
 
 	// PID is the broker's process, if its processor time and memory are to be
 	// measured too. Linux only.
@@ -178,9 +195,16 @@ func (c *Config) setDefaults() {
 	case Drain:
 		set(&c.Consumers, 1)
 		set(&c.Messages, 1_000_000)
-	case Fanout:
+	case Fanout, Topic, Direct:
 		set(&c.Producers, 1)
 		set(&c.Consumers, c.Queues)
+	}
+	if c.routed() {
+		set(&c.Bindings, 10_000)
+		if c.Match == 0 {
+			c.Match = 1
+		}
+		set(&c.Keys, newRoutes(c).direct())
 	}
 	set(&c.ProducerChannels, 1)
 	set(&c.ConsumerChannels, 1)
@@ -213,6 +237,9 @@ func (c *Config) setDefaults() {
 // publishers and receivers are how many connections of each kind there are.
 func (c *Config) publishers() int { return max(0, c.Producers) }
 func (c *Config) receivers() int  { return max(0, c.Consumers) }
+
+// routed is whether the run is of an exchange with many bindings.
+func (c *Config) routed() bool { return c.Scenario == Topic || c.Scenario == Direct }
 
 // uris are the brokers, of which connections take one in turn.
 func (c *Config) uris() []string { return strings.Split(c.URI, ",") }
@@ -254,10 +281,14 @@ func (c Config) Validate() error {
 		return fmt.Errorf("ack-every %d is not in 1 to the prefetch of %d: the consumer would starve", c.AckEvery, window)
 	case c.Duration < 0 || c.Warmup < 0 || c.Duration > 0 && c.Messages == 0 && c.Warmup >= c.Duration:
 		return fmt.Errorf("warm-up of %v in a run of %v", c.Warmup, c.Duration)
-	case c.Queues > 1 && c.Scenario != Many && c.Scenario != Fanout:
+	case c.Queues > 1 && c.Scenario != Many && c.Scenario != Fanout && !c.routed():
 		return fmt.Errorf("scenario %s has one queue, not %d", c.Scenario, c.Queues)
 	case c.NoConfirm && (c.Scenario == Latency || c.Scenario == Many):
 		return fmt.Errorf("scenario %s waits for confirms", c.Scenario)
+	case c.FloorDir != "" && c.Scenario != Latency:
+		return fmt.Errorf("scenario %s is not one that a sync and a round trip are the least of", c.Scenario)
+	case !c.routed() && (c.Bindings != 0 || c.Match != 0 || c.Keys != 0):
+		return fmt.Errorf("scenario %s has not a number of bindings", c.Scenario)
 	case c.ConsumerMessages > 0 && c.Scenario != Load:
 		return fmt.Errorf("scenario %s consumes all that is published", c.Scenario)
 	case c.publishers()+c.receivers() == 0:
@@ -270,6 +301,8 @@ func (c Config) Validate() error {
 		return errors.New("a rate or a latency can not be negative, nor a rate more than 1e9")
 	case c.Scenario == Drain && c.publishers() > 0:
 		return errors.New("scenario drain has no producers: it publishes its backlog first")
+	case c.routed():
+		return newRoutes(&c).validate(&c)
 	}
 	return nil
 }

@@ -17,6 +17,9 @@
 //	publish  one publisher, nobody consumes: a backlog
 //	drain    one consumer eats a backlog, which is published first as needed
 //	fanout   one publisher into a fanout exchange, a consumer on each queue
+//	topic    one publisher into a topic exchange with many bindings, a consumer on
+//	         each of a few queues, that a share of the bindings gets each message into
+//	direct   the same messages to the same queues by a direct exchange
 //	load     what it is told, with the meaning of PerfTest's options
 //
 // [Config] has what can be chosen: connections and channels, size, persistent or
@@ -25,7 +28,8 @@
 // queues unless told to keep them, and ends only when all that was published is
 // confirmed and, where there are consumers, consumed; a broker that loses a message
 // makes it fail. [Churn] opens and closes, declares and deletes, and [Hold] keeps
-// connections open. [Watch] follows a run by the second.
+// connections open. [Watch] follows a run by the second. [MeasureFloor] says what one
+// confirm takes at least, without any broker.
 //
 // # What the figures mean
 //
@@ -63,7 +67,9 @@
 //	client.go frames.go                 a connection of the client
 //	publisher.go consumer.go stamp.go   the two roles
 //	pace.go recorder.go                 fixed rates, latencies
+//	routes.go                           exchanges with many bindings
 //	churn.go                            objects that come and go
+//	floor.go process.go                 the machine's least, the broker's process
 //	null.go null_conn.go null_commit.go the ceiling
 //	cli                                 the command, leveret bench
 package bench

@@ -25,7 +25,8 @@ type NullOptions struct {
 // divided by what this one does in the same run on the same machine, says what
 // its own work costs.
 //
-// Queues and exchanges exist as soon as they are named. Messages without a
+// Queues and exchanges exist as soon as they are named, and each exchange is a fanout
+// one. Messages without a
 // consumer are dropped; acks and prefetch are ignored, as a consumer's out
 // buffer bounds what it has before it; several consumers of a queue take
 // turns by socket reads.
@@ -223,7 +224,9 @@ func (q *nullQueue) all() []nullConsumer {
 func (x *nullExchange) bind(q *nullQueue) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.queues = append(x.queues[:len(x.queues):len(x.queues)], q)
+	if !slices.Contains(x.queues, q) {
+		x.queues = append(x.queues[:len(x.queues):len(x.queues)], q)
+	}
 }
 
 func (x *nullExchange) all() []*nullQueue {

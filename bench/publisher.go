@@ -156,7 +156,7 @@ func (p *publisher) write() error {
 		least = 1
 	}
 	for {
-		due := p.burst.count
+		due := p.burst.left()
 		if p.pace != nil {
 			due = p.due()
 		}
@@ -164,7 +164,7 @@ func (p *publisher) write() error {
 		for !p.stopped && p.allowed() < least {
 			p.room.Wait()
 		}
-		n := min(p.burst.count, due, p.allowed())
+		n := min(p.burst.left(), due, p.allowed())
 		if p.cfg.Messages > 0 {
 			n = int(min(uint64(n), uint64(p.cfg.Messages)-p.sent))
 		}
@@ -220,7 +220,7 @@ func (p *publisher) due() int {
 // allowed is how many messages may be sent now. The caller has mu.
 func (p *publisher) allowed() int {
 	if p.cfg.NoConfirm {
-		return p.burst.count
+		return p.burst.left()
 	}
 	return min(p.cfg.Outstanding-p.open, len(p.sentAt)-int(p.sent-p.low))
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -48,8 +46,18 @@ type Result struct {
 	// client's process the former is both.
 	ClientCPU float64 `json:"client_cpu_us"`
 	BrokerCPU float64 `json:"broker_cpu_us,omitempty"`
-	// BrokerRSS is the broker's resident memory in bytes at the end.
-	BrokerRSS uint64 `json:"broker_rss,omitempty"`
+	// BrokerRSS is the broker's resident memory in bytes at the end, BrokerRSSBefore
+	// that at the beginning of the measurement, BrokerPeakRSS the most since the run's
+	// beginning (where that can not be told, since the broker's).
+	BrokerRSS       uint64 `json:"broker_rss,omitempty"`
+	BrokerRSSBefore uint64 `json:"broker_rss_before,omitempty"`
+	BrokerPeakRSS   uint64 `json:"broker_peak_rss,omitempty"`
+	// MemoryEach is what one of the things that were made and held has added to the
+	// broker's resident memory, in bytes.
+	MemoryEach float64 `json:"memory_each,omitempty"`
+
+	// Floor is what one confirm takes at least, where that was measured.
+	Floor *Floor `json:"floor,omitempty"`
 }
 
 // sample is the state of all counters at a moment.
@@ -57,6 +65,7 @@ type sample struct {
 	at                   time.Time
 	confirmed, consumed  uint64
 	clientCPU, brokerCPU time.Duration
+	brokerRSS            uint64
 }
 
 func (r *run) sample() sample {
@@ -67,6 +76,7 @@ func (r *run) sample() sample {
 	}
 	if r.cfg.PID != 0 {
 		s.brokerCPU = processCPU(r.cfg.PID)
+		s.brokerRSS = processRSS(r.cfg.PID)
 	}
 	return s
 }
@@ -105,7 +115,7 @@ func (r *run) result(before, after sample) *Result {
 		res.BrokerCPU = each(after.brokerCPU - before.brokerCPU)
 	}
 	if r.cfg.PID != 0 {
-		res.BrokerRSS = processRSS(r.cfg.PID)
+		res.BrokerRSS, res.BrokerRSSBefore, res.BrokerPeakRSS = processRSS(r.cfg.PID), before.brokerRSS, processPeak(r.cfg.PID)
 	}
 	return res
 }
@@ -118,41 +128,6 @@ func redacted(uris []string) string {
 		}
 	}
 	return strings.Join(uris, ",")
-}
-
-// clockTick is the kernel's unit of processor time in /proc, which is 1/100 s
-// for every program on Linux (USER_HZ).
-const clockTick = 10 * time.Millisecond
-
-// processCPU is the processor time a process has used, 0 where unknown.
-func processCPU(pid int) time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold anything; utime and stime are the
-	// 12th and 13th fields behind it.
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(f) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseInt(f[11], 10, 64)
-	system, _ := strconv.ParseInt(f[12], 10, 64)
-	return time.Duration(user+system) * clockTick
-}
-
-// processRSS is a process's resident memory in bytes, 0 where unknown.
-func processRSS(pid int) uint64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(b))
-	if len(f) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseUint(f[1], 10, 64)
-	return pages * uint64(os.Getpagesize())
 }
 
 // WriteText writes the result for people, a line a topic.
@@ -198,9 +173,12 @@ func (res *Result) WriteText(w io.Writer) error {
 	line("delivery ", res.Delivery)
 	fmt.Fprintf(&b, "  processor  client %.2f µs a message", res.ClientCPU)
 	if c.PID != 0 {
-		fmt.Fprintf(&b, ", broker %.2f µs, broker's memory %d MB", res.BrokerCPU, res.BrokerRSS>>20)
+		fmt.Fprintf(&b, ", broker %.2f µs, broker's memory %d MB, at most %d MB", res.BrokerCPU, res.BrokerRSS>>20, res.BrokerPeakRSS>>20)
 	}
 	b.WriteByte('\n')
+	if res.Floor != nil {
+		fmt.Fprintf(&b, "  floor      %s\n", res.Floor)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -40,6 +40,7 @@ type run struct {
 	consumers  []*consumer // of the receivers
 	wg         sync.WaitGroup
 	fail       context.CancelCauseFunc
+	held       *holder       // of what workers make and keep, else nil
 	stopping   chan struct{} // closed when publishers are to stop
 	hungry     atomic.Int64  // consumers that have not had all they are to
 	sated      chan struct{} // closed when there is none
@@ -105,10 +106,11 @@ func RunWatched(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	forgetPeak(cfg.PID)
 	stop := context.AfterFunc(ctx, r.interrupt)
 	defer stop()
 
-	res, err := r.all()
+	res, err := r.withFloor(r.all)
 	if err != nil {
 		fail(err)
 	}

@@ -49,12 +49,14 @@ type target struct {
 
 // burst is a row of publishes, encoded once. To send n of them the stamps are put
 // in and the front is written as it is: that is how the publisher costs a few
-// nanoseconds a message. Documents take several rows, in turn.
+// nanoseconds a message. Documents and routing keys that differ take several rows,
+// of which all is sent in turn.
 type burst struct {
 	rows  [][]byte
 	row   int // the next
+	at    int // bytes of it that have been sent, where there are several
 	size  int // bytes of one publish
-	count int // in a row
+	count int // the most in a row
 	body  int // where the stamp is in a publish; 0 without one
 }
 
@@ -64,6 +66,8 @@ func newBurst(cfg *Config, frameMax uint32, to target) (*burst, error) {
 		return nil, err
 	}
 	m := &wire.BasicPublish{Exchange: []byte(to.exchange), RoutingKey: []byte(to.key), Mandatory: cfg.Mandatory}
+	keys := newKeys(cfg, to.key)
+	m.RoutingKey = keys.next()
 	publish := func(dst, body []byte) []byte {
 		return wire.AppendPublish(dst, to.channel, frameMax, m, props, body)
 	}
@@ -80,12 +84,28 @@ func newBurst(cfg *Config, frameMax uint32, to target) (*burst, error) {
 		for i := range b.rows {
 			for range b.count {
 				b.rows[i] = publish(b.rows[i], docs.Next())
+				m.RoutingKey = keys.next()
 			}
 		}
 		return b, nil
 	}
 	if cfg.Size >= stampSize {
 		b.body = len(publish(nil, nil)) + wire.FrameOverhead - 1
+	}
+	if keys.n > 1 {
+		// Whole turns of the keys, so that they are equally many.
+		left := keys.n * max(1, b.count/keys.n)
+		b.rows = b.rows[:0]
+		for keys.i = 0; left > 0; {
+			var row []byte
+			for range min(b.count, left) {
+				m.RoutingKey = keys.next()
+				row = publish(row, patternBody(cfg.Size))
+				left--
+			}
+			b.rows = append(b.rows, row)
+		}
+		return b, nil
 	}
 	for range b.count {
 		b.rows[0] = append(b.rows[0], one...)
@@ -106,13 +126,18 @@ func properties(cfg *Config) (amqp.Properties, error) {
 	return props.Edit().SetDeliveryMode(mode).Properties()
 }
 
-// take returns n publishes, ready to be written, numbered from seq. They are stamped
+// left is how many may be taken at once now.
+func (b *burst) left() int { return (len(b.rows[b.row]) - b.at) / b.size }
+
+// take returns n publishes, no more than are left, ready to be written, numbered from seq. They are stamped
 // with the time, or each with when it was due, later by shift on a clock that is not
 // the process's own.
 func (b *burst) take(n int, at int64, due *pace, shift int64, seq uint64) []byte {
-	buf := b.rows[b.row]
-	if b.row++; b.row == len(b.rows) {
-		b.row = 0
+	buf := b.rows[b.row][b.at:]
+	if len(b.rows) > 1 {
+		if b.at += n * b.size; n*b.size == len(buf) {
+			b.row, b.at = (b.row+1)%len(b.rows), 0
+		}
 	}
 	if b.body > 0 {
 		for i := range n {

@@ -20,6 +20,7 @@ type plan struct {
 	copies          int        // queues that a message gets into
 	lone            bool       // each queue has but one consumer
 	own             string     // the key that receivers' own queues are bound with
+	routes          *routes    // many bindings instead of the queues' own
 }
 
 type boundQueue struct{ name, key string }
@@ -52,6 +53,12 @@ func newPlan(c *Config) (*plan, error) {
 	if c.Scenario == Fanout {
 		p.exchange, p.kind, p.declareExchange, p.durable = c.Queue, "fanout", true, true
 		p.publish = []route{{c.Queue, p.queues[0].name}}
+		p.copies = c.Queues
+	}
+	if c.routed() {
+		r := newRoutes(c)
+		p.routes, p.exchange, p.kind, p.declareExchange, p.durable = &r, c.Queue, c.Scenario, true, true
+		p.publish = []route{{c.Queue, ""}}
 		p.copies = c.Queues
 	}
 	p.lone = c.receivers() <= c.Queues
@@ -128,11 +135,14 @@ func (p *plan) declare(r *run, c *client) error {
 			return err
 		}
 	}
-	return nil
+	if p.routes == nil {
+		return nil
+	}
+	return p.routes.bind(c, p)
 }
 
 func (p *plan) bind(c *client, t *Topology, q boundQueue) error {
-	if p.exchange == "" || t.SkipBinding {
+	if p.exchange == "" || t.SkipBinding || p.routes != nil {
 		return nil
 	}
 	_, err := call[*wire.QueueBindOk](c, &wire.QueueBind{Queue: q.name, Exchange: p.exchange, RoutingKey: q.key})

@@ -171,6 +171,9 @@ func TestFlagsMakeTheConfig(t *testing.T) {
 		{"-i 0.5 -d other -o f --html f --json --quiet", ""},
 		{"flow", `ack_every=0 consumers=0 duration=10000000000 no_confirm=false prefetch=0 producers=0 scenario="flow" size=100 t.auto_delete=- t.exchange=- t.routing_key=- t.type=- transient=false`},
 		{"fanout -y 3 -s 5 -z 1", `ack_every=0 consumers=3 duration=1000000000 no_confirm=false prefetch=0 producers=0 queues=3 scenario="fanout" size=5 t.auto_delete=- t.exchange=- t.routing_key=- t.type=- transient=false`},
+		{"transient", `ack_every=0 auto_ack=true consumers=0 duration=10000000000 prefetch=0 producers=0 scenario="flow" size=100 t.auto_delete=- t.exchange=- t.routing_key=- t.type=-`},
+		{"topic -y 2 --match 2.5", `ack_every=0 bindings=10000 consumers=2 duration=10000000000 match=2.5 no_confirm=false prefetch=0 producers=0 queues=2 scenario="topic" size=100 t.auto_delete=- t.exchange=- t.routing_key=- t.type=- transient=false`},
+		{"one --sync dir -C 5", `ack_every=0 consumers=0 floor_dir="dir" messages=5 no_confirm=false prefetch=0 producers=0 scenario="latency" size=100 t.auto_delete=- t.exchange=- t.routing_key=- t.type=- transient=false`},
 		{"latency -f transient -C 5", `ack_every=0 consumers=0 messages=5 no_confirm=false prefetch=0 producers=0 rate=1000 scenario="flow" size=100 t.auto_delete=- t.exchange=- t.routing_key=- t.type=-`},
 	} {
 		got, err := made(c.line)
@@ -197,7 +200,7 @@ func TestFlagsMakeTheConfig(t *testing.T) {
 	}
 	for _, line := range []string{
 		"-x -1", "-x 0 -y 0", "-f loud", "-qp q", "-qp q%d -qpf 2 -qpt 1", "-qp q -qpf 1 -qpt 2", "-qp q%d -qpf 1 -qpt 2 -u q", "-r 1 -P 1",
-		"-q 10 -A 11", "-ad maybe", "-z soon", "-i 0", "-h http://x", "-qa x", "flow -e x", "flow -D 5", "tls -h amqp://x", "-qq -E", "-m 5", "-c 2000000",
+		"-q 10 -A 11", "-ad maybe", "-z soon", "-i 0", "-h http://x", "-qa x", "flow -e x", "flow -D 5", "tls -h amqp://x", "flow --keys 5", "topic --match 0.001", "topic -y 101", "direct --keys 10001", "-qq -E", "-m 5", "-c 2000000",
 	} {
 		if c, err := made(line); err == nil {
 			t.Errorf("%s is taken: %+v", line, c)
@@ -356,7 +359,7 @@ func TestPerfTestsCommandRunsAgainstLeveret(t *testing.T) {
 func TestScenariosRunAgainstLeveret(t *testing.T) {
 	b := brokertest.Start(t, brokertest.Options{})
 	for _, s := range scenarios {
-		if s.name == "null" || s.name == "tls" {
+		if s.own || s.name == "tls" {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
@@ -366,6 +369,10 @@ func TestScenariosRunAgainstLeveret(t *testing.T) {
 				args = append(args, "-r", "2000")
 			case "connections":
 				args = append(args, "-x", "20", "-z", "0.05")
+			case "topic", "direct":
+				args = append(args, "-y", "2", "--bindings", "300")
+			case "one":
+				args = append(args, "--sync", t.TempDir())
 			}
 			out, errs, code := run(t, args...)
 			var l log
@@ -378,6 +385,9 @@ func TestScenariosRunAgainstLeveret(t *testing.T) {
 			var sent uint64
 			for _, v := range l.Intervals {
 				sent += v.Sent
+				if s.name == "one" && (l.Result.Floor == nil || l.Result.Floor.Ratio <= 0) {
+					t.Errorf("floor %+v", l.Result.Floor)
+				}
 				if s.name == "drain" && v.Delivery.Count > 0 {
 					t.Error("a backlog's age is shown as a latency")
 				}
@@ -389,6 +399,20 @@ func TestScenariosRunAgainstLeveret(t *testing.T) {
 	}
 	if left, err := b.Queues("/"); err != nil || len(left) != 0 {
 		t.Errorf("%d queues are left, %v", len(left), err)
+	}
+}
+
+func TestTheFloorNeedsNoBroker(t *testing.T) {
+	out, errs, code := run(t, "floor", "--sync", t.TempDir(), "-z", "0.05", "--json")
+	var l log
+	if err := json.Unmarshal([]byte(out), &l); err != nil || code != 0 || l.Result.Floor == nil || l.Result.Floor.Milliseconds <= 0 {
+		t.Errorf("%d, %v\n%s%s", code, err, out, errs)
+	}
+	if out, errs, code := run(t, "floor", "--sync", t.TempDir(), "-z", "0.05"); code != 0 || !strings.Contains(out, "fdatasync") {
+		t.Errorf("%d\n%s%s", code, out, errs)
+	}
+	if _, errs, code := run(t, "floor"); code != codeUsage || !strings.Contains(errs, "--sync") {
+		t.Errorf("%d, %s", code, errs)
 	}
 }
 

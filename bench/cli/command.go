@@ -47,23 +47,29 @@ type scenario struct {
 	name, about string
 	engine      string // of package bench; empty: not a run of messages
 	churn       string
+	own         bool // no client of a broker at all
 }
 
 var scenarios = []scenario{
 	{name: "flow", about: "publishers and consumers on one queue, 1,000 unconfirmed, prefetch 1,000", engine: bench.Flow},
+	{name: "transient", about: "as flow, transient messages without confirms and acks", engine: bench.Flow},
 	{name: "fanout", about: "one publisher, a fanout exchange, -y queues (10) with a consumer each", engine: bench.Fanout},
+	{name: "topic", about: "one publisher, a topic exchange with --bindings, -y queues (1) that get each message once", engine: bench.Topic},
+	{name: "direct", about: "the same messages to the same queues by a direct exchange with as many bindings", engine: bench.Direct},
 	{name: "backlog", about: "publish and let nobody consume", engine: bench.Publish},
 	{name: "drain", about: "consume a backlog of -C messages (1,000,000), which is published first", engine: bench.Drain},
 	{name: "queues", about: "-x publishers (64) on queues of their own, one unconfirmed each", engine: bench.Many},
 	{name: "latency", about: "as flow, at a fixed rate (1,000 a second)", engine: bench.Flow},
-	{name: "one", about: "one publisher that waits for each confirm", engine: bench.Latency},
+	{name: "one", about: "one publisher that waits for each confirm; with --sync beside what that takes at least", engine: bench.Latency},
 	{name: "tls", about: "as flow, over amqps://", engine: bench.Flow},
 	{name: "connections", about: "open -x connections (1,000) with -X channels each and hold them"},
 	{name: "churn-connections", about: "connect and disconnect, -x at once", churn: bench.Connections},
 	{name: "churn-channels", about: "open and close channels, -c requests ahead (1)", churn: bench.Channels},
 	{name: "churn-queues", about: "declare and delete durable queues, -c requests ahead", churn: bench.Queues},
 	{name: "churn-bindings", about: "bind to amq.topic and unbind, -c requests ahead", churn: bench.Bindings},
-	{name: "null", about: "serve a broker that forwards and stores nothing: the ceiling to compare with"},
+	{name: "declare", about: "declare durable queues, -C (6,250) by each of -x connections (16), -c requests ahead (100); hold them -z seconds (0)", churn: bench.Declares},
+	{name: "floor", about: "what one fdatasync in the --sync folder takes, and one loopback round trip; no broker", own: true},
+	{name: "null", own: true, about: "serve a broker that forwards and stores nothing: the ceiling to compare with"},
 }
 
 func byName(name string) *scenario {
@@ -133,8 +139,12 @@ func (o *options) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, stop, done := signals()
 	defer done()
-	if s != nil && s.name == "null" {
+	switch {
+	case s == nil:
+	case s.name == "null":
 		return o.serveNull(cmd.ErrOrStderr(), stop)
+	case s.name == "floor":
+		return o.measureFloor(ctx, stop, cmd.OutOrStdout())
 	}
 	c, err := o.config()
 	if err == nil && s != nil {
@@ -168,6 +178,11 @@ func (o *options) scenario(f *pflag.FlagSet, s *scenario, c *bench.Config) error
 	}
 	c.Topology = bench.Topology{}
 	c.Scenario, c.Queue, c.Keep = s.engine, o.queue, o.keep
+	for _, name := range []string{"bindings", "match", "keys"} {
+		if f.Changed(name) && s.name != "topic" && s.name != "direct" {
+			return fmt.Errorf("--%s is for scenarios topic and direct", name)
+		}
+	}
 	given := func(name string, reset func()) {
 		if !f.Changed(name) {
 			reset()
@@ -180,10 +195,10 @@ func (o *options) scenario(f *pflag.FlagSet, s *scenario, c *bench.Config) error
 	given("producers", func() { c.Producers = 0 })
 	given("consumers", func() { c.Consumers = 0 })
 	if !slices.Contains(o.flags, "transient") {
-		c.Transient = false
+		c.Transient = s.name == "transient"
 	}
 	switch {
-	case c.Duration > 0 || c.Messages > 0 && s.name != "connections":
+	case c.Duration > 0 || c.Messages > 0 && s.name != "connections" || s.name == "declare":
 	case !f.Changed("time"):
 		c.Duration = 10 * time.Second
 	case s.engine != "": // no end, and no tenth of it to warm up
@@ -195,6 +210,18 @@ func (o *options) scenario(f *pflag.FlagSet, s *scenario, c *bench.Config) error
 		}
 	})
 	switch s.name {
+	case "transient":
+		given("autoack", func() { c.AutoAck = true })
+		given("confirm", func() { c.NoConfirm = true })
+	case "one":
+		c.FloorDir = o.syncDir
+	case "declare":
+		if c.Messages == 0 {
+			c.Messages = 6250
+		}
+	case "topic", "direct":
+		c.Bindings, c.Match, c.Keys = o.bindings, o.match, o.keys
+		c.Queues = max(0, c.Consumers)
 	case "fanout":
 		c.Queues = max(0, c.Consumers)
 	case "queues":
@@ -257,6 +284,38 @@ func (o *options) serveNull(w io.Writer, stop <-chan struct{}) error {
 	return b.Close()
 }
 
+// measureFloor is the scenario floor.
+func (o *options) measureFloor(ctx context.Context, stop <-chan struct{}, w io.Writer) error {
+	if o.syncDir == "" {
+		return usage(errors.New("scenario floor wants a folder on the disk in question: --sync"))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d := time.Duration(o.limit)
+	if d == 0 {
+		d = 5 * time.Second
+	}
+	began := time.Now()
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	f, err := bench.MeasureFloor(ctx, o.syncDir, d)
+	if err != nil {
+		return &fault{codeFailure, err}
+	}
+	if !o.asJSON {
+		_, err = fmt.Fprintf(w, "id: %s, %s\n", o.id, f)
+		return err
+	}
+	l := &log{ID: o.id, Scenario: "floor", Began: began, Intervals: []bench.Interval{}}
+	l.Result = &bench.Result{Seconds: time.Since(began).Seconds(), Floor: f}
+	return l.writeJSON(w)
+}
+
 // measure runs it and tells of it.
 func (o *options) measure(ctx context.Context, stop <-chan struct{}, w io.Writer, s *scenario, c bench.Config) error {
 	l := newLog(o, s, c)
@@ -296,7 +355,11 @@ func (o *options) measure(ctx context.Context, stop <-chan struct{}, w io.Writer
 	var err error
 	switch {
 	case s != nil && s.churn != "":
-		l.Result, err = bench.Churn(ctx, bench.ChurnConfig{Config: c, What: s.churn}, watch)
+		churn := bench.ChurnConfig{Config: c, What: s.churn}
+		if s.churn == bench.Declares {
+			churn.Hold, churn.Duration = c.Duration, 0
+		}
+		l.Result, err = bench.Churn(ctx, churn, watch)
 	case s != nil && s.engine == "":
 		l.Result, err = bench.Hold(ctx, c, watch)
 	default:

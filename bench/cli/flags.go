@@ -28,6 +28,8 @@ type options struct {
 	interval, limit, confirmTimeout, shutdownTimeout, publishingGap seconds
 	warmup                                                          seconds
 	listen, syncDir                                                 string
+	bindings, keys                                                  int
+	match                                                           float64
 }
 
 // seconds is a duration that is given in seconds or, with a unit, as Go's are.
@@ -120,7 +122,10 @@ func flagSet(o *options) *pflag.FlagSet {
 	f.BoolVar(&o.keep, "keep", false, "scenarios: use the queue as it is, and leave it: backlog, then drain")
 	f.IntVar(&o.pid, "pid", 0, "the broker's process on this machine, to measure its processor time and memory")
 	f.StringVar(&o.listen, "listen", "", "scenario null: the `address` to serve at (default 127.0.0.1:5672)")
-	f.StringVar(&o.syncDir, "sync", "", "scenario null: append to a file in this `folder` and fdatasync before each confirm")
+	f.StringVar(&o.syncDir, "sync", "", "scenario null: write to a file in this `folder` and fdatasync before each confirm; scenarios floor and one: measure there what a sync takes")
+	f.IntVar(&o.bindings, "bindings", 10_000, "scenarios topic and direct: bindings of the exchange")
+	f.Float64Var(&o.match, "match", 1, "scenarios topic and direct: how many of a hundred bindings match each message")
+	f.IntVar(&o.keys, "keys", 0, "scenarios topic and direct: routing keys of the messages, in turn (1: always the same; 0: as many as a queue has bindings that differ)")
 
 	o.confirmTimeout, o.shutdownTimeout, o.interval = seconds(30*time.Second), seconds(5*time.Second), seconds(time.Second)
 	f.Lookup("exchange").DefValue = ""

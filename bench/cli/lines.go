@@ -157,12 +157,15 @@ func (l *log) summary() string {
 	}
 	cpu := fmt.Sprintf("processor time %s: client %.2f µs", each, r.ClientCPU)
 	if r.Config.PID != 0 {
-		cpu += fmt.Sprintf(", broker %.2f µs, broker's memory: %d KiB", r.BrokerCPU, r.BrokerRSS>>10)
-		if l.Scenario == "connections" && r.Published > 0 {
-			cpu += fmt.Sprintf(", of which a connection's share: %.1f KiB", float64(r.BrokerRSS)/1024/float64(r.Published))
+		cpu += fmt.Sprintf(", broker %.2f µs, broker's memory: %d KiB, at most %d KiB", r.BrokerCPU, r.BrokerRSS>>10, r.BrokerPeakRSS>>10)
+		if r.MemoryEach > 0 {
+			cpu += fmt.Sprintf(", of which each of %d has added %.2f KiB", r.Published, r.MemoryEach/1024)
 		}
 	}
 	say("%s", cpu)
+	if r.Floor != nil {
+		say("floor %s", r.Floor)
+	}
 	return b.String()
 }
 
