@@ -139,10 +139,11 @@ const smallDelivery = 8 << 10
 
 // deliver appends a delivery's frames. c.mu is held.
 func (c *conn) deliver(k *consumer, d *broker.Delivery, tag uint64) {
-	m := wire.BasicDeliver{
-		ConsumerTag: k.name, DeliveryTag: tag, Redelivered: d.Redelivered,
-		Exchange: d.Exchange, RoutingKey: d.RoutingKey,
-	}
+	// Field by field: a literal would be built elsewhere and copied, which waits for
+	// all stores before it, those of the last delivery's bytes too.
+	var m wire.BasicDeliver
+	m.ConsumerTag, m.DeliveryTag, m.Redelivered = k.name, tag, d.Redelivered
+	m.Exchange, m.RoutingKey = d.Exchange, d.RoutingKey
 	o := c.outOf(k.ch.id)
 	before := o.size
 	head := deliverHeadSize + len(k.name) + len(d.Exchange) + len(d.RoutingKey)

@@ -131,26 +131,23 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	if r.limited {
 		b.mindLimits(r, p.size())
 	}
-	m := store.Message{
-		Exchange: p.Exchange, RoutingKey: p.RoutingKey, Props: props, Body: p.Body, Expires: b.expires,
-		// What has an upload was begun as what its publisher says.
-		Persistent: mode == 2 || r.quorum && p.Upload == nil,
-	}
 	locals := r.locals
 	if r.prioritized {
 		priority, _ := props.Priority()
 		locals = b.locals(r, priority)
 	}
-	switch {
-	case p.Upload != nil:
-		err = b.publishLarge(p, r, m, locals)
-	case len(r.delays) > 0:
-		b.index = append(b.index, int32(b.publishDelayed(r, m, nil)))
-	default:
-		b.index = append(b.index, int32(b.cur.Publish(m, locals)))
-	}
-	if err != nil {
-		return false, err
+	// What has an upload was begun as what its publisher says.
+	persistent := mode == 2 || r.quorum && p.Upload == nil
+	if p.Upload == nil && len(r.delays) == 0 {
+		m, index := b.cur.Add(locals)
+		b.fill(m, p, persistent)
+		b.index = append(b.index, int32(index))
+	} else {
+		var m store.Message
+		b.fill(&m, p, persistent)
+		if err := b.publishOtherwise(p, r, m, locals); err != nil {
+			return false, err
+		}
 	}
 	if r.epoch != b.epoch {
 		r.epoch = b.epoch
@@ -161,6 +158,22 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	b.counting.publish(r, p)
 	b.confirm = b.confirm || p.Confirm
 	return r.routed, nil
+}
+
+// fill makes a publishing with properties that are to be stored a message.
+func (b *Batch) fill(m *store.Message, p *Publishing, persistent bool) {
+	m.Exchange, m.RoutingKey, m.Props, m.Body = p.Exchange, p.RoutingKey, p.Props, p.Body
+	m.Persistent, m.Expires = persistent, b.expires
+}
+
+// publishOtherwise is the end of Publish for messages with an upload, and for those that
+// an exchange delays.
+func (b *Batch) publishOtherwise(p *Publishing, r *route, m store.Message, locals []*store.Queue) error {
+	if p.Upload != nil {
+		return b.publishLarge(p, r, m, locals)
+	}
+	b.index = append(b.index, int32(b.publishDelayed(r, m, nil)))
+	return nil
 }
 
 // route finds the queues of a message with one routing key.

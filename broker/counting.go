@@ -31,7 +31,14 @@ func (d *queueDef) count(c *stats.Counts) {
 }
 
 // published counts messages that were routed to the queue.
-func (d *queueDef) published(n uint64) { d.count(&stats.Counts{Publish: n}) }
+func (d *queueDef) published(n uint64) {
+	if d.reply {
+		return
+	}
+	t := d.counted()
+	t.Published(n)
+	t.touch(d.v.b)
+}
 
 // counted is where the queue's counters are.
 func (d *queueDef) counted() *tally {

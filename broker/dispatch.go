@@ -447,10 +447,10 @@ func (r *runner) deliveries(q *localQueue, items []store.Item, tag uint64) []Del
 	r.ds = r.ds[:0]
 	for i := range items {
 		it := &items[i]
-		r.ds = append(r.ds, Delivery{
-			Queue: q, Seq: tag | it.Seq, Redelivered: it.Redelivered,
-			Exchange: it.Exchange, RoutingKey: it.RoutingKey, Props: it.Props, Body: it.Body, Large: it.Large,
-		})
+		r.ds = append(r.ds, Delivery{})
+		d := &r.ds[i] // set in place: see store.Batch.Add
+		d.Queue, d.Seq, d.Redelivered = q, tag|it.Seq, it.Redelivered
+		d.Exchange, d.RoutingKey, d.Props, d.Body, d.Large = it.Exchange, it.RoutingKey, it.Props, it.Body, it.Large
 	}
 	if q.settings().quorum {
 		for i := range items {

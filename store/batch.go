@@ -97,11 +97,25 @@ func (b *Batch) Atomic() { b.atomic = true }
 // it, by which Rejected knows it. queues may be used again at once, and may be
 // empty.
 func (b *Batch) Publish(m Message, queues []*Queue) (index int) {
-	index = len(b.pubs)
-	b.ops = append(b.ops, op{kind: opPublish, a: uint64(index)})
-	b.pubs = append(b.pubs, publishing{m: m, index: index, first: len(b.queues), n: len(queues)})
-	b.queues = append(b.queues, queues...)
+	to, index := b.Add(queues)
+	*to = m
 	return index
+}
+
+// Add is Publish of a message that the caller fills in: it is empty, and m is valid
+// until the next call. So its fields are written once, where they stay. A struct that
+// is built and then copied costs more than its bytes: the copy's wide loads wait until
+// the narrow stores before them have reached the cache, and all others with them.
+func (b *Batch) Add(queues []*Queue) (m *Message, index int) {
+	index = len(b.pubs)
+	b.ops = append(b.ops, op{})
+	o := &b.ops[len(b.ops)-1]
+	o.kind, o.a = opPublish, uint64(index)
+	b.pubs = append(b.pubs, publishing{})
+	p := &b.pubs[index]
+	p.index, p.first, p.n = index, len(b.queues), len(queues)
+	b.queues = append(b.queues, queues...)
+	return &p.m, index
 }
 
 // Unbound lets a publish pass the limits of its queues: for messages that are moved,

@@ -177,7 +177,9 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 			status = Cold
 			break
 		}
-		it := Item{Seq: seq, Time: origin, Large: body, Message: Message{Body: blob}}
+		c.Items = append(c.Items, Item{})
+		it := &c.Items[len(c.Items)-1] // set in place: see Batch.Add
+		it.Seq, it.Time, it.Large, it.Body = seq, origin, body, blob
 		if body != nil {
 			it.Expires = q.ix.Expiry(seq)
 		}
@@ -186,7 +188,6 @@ func (q *Queue) take(c *Claim, max int) (status Status, low bool) {
 		} else {
 			it.Redelivered = q.ix.TakeSealed(seq, uint32(len(blob)+record.BlobCheck), record.PayloadBody(blob))
 		}
-		c.Items = append(c.Items, it)
 	}
 	return status, marks && q.runsLow()
 }
@@ -262,7 +263,7 @@ func (c *Claim) parse() {
 func (it *Item) parse() (err error) {
 	blob, expires := it.Body, it.Expires
 	if it.Time == fromSegment {
-		it.Message, it.Time, err = record.ParsePayload(blob)
+		it.Time, err = it.ParsePayload(blob)
 	} else {
 		if it.Time == fromDisk {
 			err = record.CheckBlob(blob)

@@ -42,6 +42,6 @@ func (it *Item) Size() int64 {
 
 // parseBlob takes a blob apart; the item points into p.
 func (it *Item) parseBlob(p []byte) (err error) {
-	it.Message, it.Time, err = record.Parse(p)
+	it.Time, err = it.Parse(p)
 	return err
 }

@@ -143,7 +143,8 @@ func (r *applier) publish(p *publishing) {
 		r.publishGuarded(p, queues)
 		return
 	}
-	w := r.write(p, len(queues), p.durables)
+	var w written
+	r.write(&w, p, len(queues), p.durables)
 	for _, q := range queues {
 		r.push(q, &w)
 	}
@@ -179,7 +180,8 @@ func (r *applier) publishGuarded(p *publishing, queues []*Queue) {
 	if len(r.dest) == 0 {
 		return
 	}
-	w := r.write(p, len(r.dest), durables)
+	var w written
+	r.write(&w, p, len(r.dest), durables)
 	for _, d := range r.dest {
 		r.lock(d.q)
 		if d.held {
@@ -204,11 +206,11 @@ type written struct {
 // write puts a message into the log for its durable queues, and into the arena
 // for the others: what the log holds is then needed by durable queues alone, and
 // moving it to a segment moves it out of the log for good.
-func (r *applier) write(p *publishing, queues, durables int) (w written) {
+func (r *applier) write(w *written, p *publishing, queues, durables int) {
 	w.expires = p.m.Expires
 	if p.large != nil {
-		r.writeLarge(p, &w, queues, durables)
-		return w
+		r.writeLarge(p, w, queues, durables)
+		return
 	}
 	body := uint32(len(p.m.Body))
 	var blob []byte
@@ -232,7 +234,6 @@ func (r *applier) write(p *publishing, queues, durables int) (w written) {
 		}
 		w.memory = index.MakeEntry(addr, p.size, body, 0)
 	}
-	return w
 }
 
 // push adds a message to a queue.

@@ -46,10 +46,19 @@ func (c *Counts) fields() [13]*uint64 {
 
 // Add adds other counts.
 func (c *Counts) Add(o Counts) {
-	theirs := o.fields()
-	for i, n := range c.fields() {
-		*n += *theirs[i]
-	}
+	c.Publish += o.Publish
+	c.Confirm += o.Confirm
+	c.ReturnUnroutable += o.ReturnUnroutable
+	c.DropUnroutable += o.DropUnroutable
+	c.PublishIn += o.PublishIn
+	c.PublishOut += o.PublishOut
+	c.Deliver += o.Deliver
+	c.DeliverNoAck += o.DeliverNoAck
+	c.Get += o.Get
+	c.GetNoAck += o.GetNoAck
+	c.GetEmpty += o.GetEmpty
+	c.Redeliver += o.Redeliver
+	c.Ack += o.Ack
 }
 
 // Sub is what was counted since, where c is later than since.
@@ -67,12 +76,32 @@ type Shared struct{ fields [13]atomic.Uint64 }
 
 // Add adds counts. A field that is 0 costs a comparison.
 func (s *Shared) Add(c *Counts) {
-	for i, n := range c.fields() {
-		if *n != 0 {
-			s.fields[i].Add(*n)
-		}
+	add(&s.fields[publish], c.Publish)
+	add(&s.fields[1], c.Confirm)
+	add(&s.fields[2], c.ReturnUnroutable)
+	add(&s.fields[3], c.DropUnroutable)
+	add(&s.fields[4], c.PublishIn)
+	add(&s.fields[5], c.PublishOut)
+	add(&s.fields[6], c.Deliver)
+	add(&s.fields[7], c.DeliverNoAck)
+	add(&s.fields[8], c.Get)
+	add(&s.fields[9], c.GetNoAck)
+	add(&s.fields[10], c.GetEmpty)
+	add(&s.fields[11], c.Redeliver)
+	add(&s.fields[12], c.Ack)
+}
+
+// Published is Add of Counts.Publish alone.
+func (s *Shared) Published(n uint64) { s.fields[publish].Add(n) }
+
+func add(to *atomic.Uint64, n uint64) {
+	if n != 0 {
+		to.Add(n)
 	}
 }
+
+// publish is the place of Counts.Publish in what fields says.
+const publish = 0
 
 // Load is what was counted so far.
 func (s *Shared) Load() (c Counts) {

@@ -155,13 +155,20 @@ func CheckBlob(p []byte) error {
 // Parse takes a blob apart; the message points into p. ms is its time of
 // publication, in ms since 1970. It checks lengths and not the checksum.
 func Parse(p []byte) (m Message, ms int64, err error) {
+	ms, err = m.Parse(p)
+	return m, ms, err
+}
+
+// Parse is the function Parse into a message that is there: with an error it is not
+// to be used.
+func (m *Message) Parse(p []byte) (ms int64, err error) {
 	if len(p) < BlobHeader {
-		return m, 0, ErrBlobShort
+		return 0, ErrBlobShort
 	}
 	if uint64(le.Uint32(p[4:])) != uint64(len(p)) {
-		return m, 0, ErrBlobLength
+		return 0, ErrBlobLength
 	}
-	return ParsePayload(p[BlobCheck:])
+	return m.ParsePayload(p[BlobCheck:])
 }
 
 // payloadHeader is what stands before the parts of a payload; ok is false for one
@@ -183,24 +190,29 @@ func payloadHeader(p []byte) (header int, expires int64, ok bool) {
 // ParsePayload is Parse for what a segment holds of a blob, where length and
 // checksum stand elsewhere.
 func ParsePayload(p []byte) (m Message, ms int64, err error) {
+	ms, err = m.ParsePayload(p)
+	return m, ms, err
+}
+
+// ParsePayload is the function ParsePayload as Parse is Parse.
+func (m *Message) ParsePayload(p []byte) (ms int64, err error) {
 	header, expires, ok := payloadHeader(p)
 	if !ok {
-		return m, 0, ErrBlobShort
+		return 0, ErrBlobShort
 	}
 	ex := header + int(p[8])
 	rk := ex + int(p[9])
 	body := rk + int(le.Uint32(p[12:]))
 	if body < rk || body > len(p) {
-		return m, 0, ErrBlobParts
+		return 0, ErrBlobParts
 	}
-	return Message{
-		Exchange:   p[header:ex:ex],
-		RoutingKey: p[ex:rk:rk],
-		Props:      p[rk:body:body],
-		Body:       p[body:len(p):len(p)],
-		Persistent: p[10]&flagPersistent != 0,
-		Expires:    expires,
-	}, int64(le.Uint64(p)), nil
+	m.Exchange = p[header:ex:ex]
+	m.RoutingKey = p[ex:rk:rk]
+	m.Props = p[rk:body:body]
+	m.Body = p[body:len(p):len(p)]
+	m.Persistent = p[10]&flagPersistent != 0
+	m.Expires = expires
+	return int64(le.Uint64(p)), nil
 }
 
 // PayloadTimes is when the message of a payload was published, and when it
