@@ -251,6 +251,7 @@ func (c *conn) failMethod(ch *channel, err error, cause wire.ID) {
 		c.fail(e, cause)
 		return
 	}
+	c.answer()
 	c.flush(false)
 	if c.phase != running {
 		return

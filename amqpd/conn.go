@@ -58,6 +58,7 @@ type conn struct {
 	openChannels atomic.Int32 // how many of them there are; c.mu is held to change the map
 	heldUp       atomic.Bool  // by an alarm
 	left         []uint16     // channels that the client closed in this read
+	answers      []answer     // what this read's changes of topology are owed
 	lastCh       *channel     // the channel of the frame before, in most reads of this one too
 
 	// The read buffer: bytes [r, w) are read and not parsed. See reader.go.
@@ -279,6 +280,7 @@ const exceptionSize = 300
 // gathered are applied, unacked messages return, consumers end, then the session
 // goes. From the moment at which it is closed its consumers take nothing.
 func (c *conn) endSession() {
+	c.answer()
 	session := c.session
 	if session == nil {
 		return

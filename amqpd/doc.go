@@ -9,6 +9,7 @@
 // # A connection
 //
 //	socket ── reader ──┬─ content and acks of one read: one broker.Batch, one Flush
+//	                   ├─ a row of changes of topology: Flush, the broker, one wait for the disk, the replies
 //	                   └─ any other method: Flush, then the broker, then the reply
 //	broker ── Sink.Offer, Committed ──> out buffer ── writer ── socket
 //
@@ -127,6 +128,7 @@
 //	conn.go handshake.go heartbeat.go alarm.go
 //	                                  a connection's life
 //	reader.go gather.go content.go    the way in; what one read does; publishes in pieces
+//	answers.go                        what waits for the disk together
 //	writer.go outbuf.go deliver.go    the way out
 //	confirm.go unacked.go timeout.go  what is owed to the peer, and by it, and when
 //	upload.go stream.go               large bodies, in and out

@@ -12,7 +12,7 @@ func (c *conn) exchangeDeclare(ch *channel, m *wire.ExchangeDeclare) error {
 		Args: m.Arguments,
 	})
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.ExchangeDeclareOk{})
+		c.owe(ch.id, &wire.ExchangeDeclareOk{})
 	}
 	return err
 }
@@ -20,7 +20,7 @@ func (c *conn) exchangeDeclare(ch *channel, m *wire.ExchangeDeclare) error {
 func (c *conn) exchangeDelete(ch *channel, m *wire.ExchangeDelete) error {
 	err := c.session.DeleteExchange(m.Exchange, m.IfUnused)
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.ExchangeDeleteOk{})
+		c.owe(ch.id, &wire.ExchangeDeleteOk{})
 	}
 	return err
 }
@@ -28,7 +28,7 @@ func (c *conn) exchangeDelete(ch *channel, m *wire.ExchangeDelete) error {
 func (c *conn) exchangeBind(ch *channel, m *wire.ExchangeBind) error {
 	err := c.session.BindExchange(m.Destination, m.Source, m.RoutingKey, m.Arguments)
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.ExchangeBindOk{})
+		c.owe(ch.id, &wire.ExchangeBindOk{})
 	}
 	return err
 }
@@ -36,7 +36,7 @@ func (c *conn) exchangeBind(ch *channel, m *wire.ExchangeBind) error {
 func (c *conn) exchangeUnbind(ch *channel, m *wire.ExchangeUnbind) error {
 	err := c.session.UnbindExchange(m.Destination, m.Source, m.RoutingKey, m.Arguments)
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.ExchangeUnbindOk{})
+		c.owe(ch.id, &wire.ExchangeUnbindOk{})
 	}
 	return err
 }

@@ -235,6 +235,7 @@ func (c *conn) open(m *wire.ConnectionOpen) {
 		c.failWith(err, wire.IDConnectionOpen)
 		return
 	}
+	session.Ahead()
 	c.session = session
 	c.mu.Lock()
 	c.counter = session

@@ -28,7 +28,7 @@ func (c *conn) queueDeclare(ch *channel, m *wire.QueueDeclare) error {
 	}
 	ch.queue = info.Name
 	if !m.NoWait {
-		c.reply(ch.id, &wire.QueueDeclareOk{Queue: info.Name, MessageCount: info.Messages, ConsumerCount: info.Consumers})
+		c.owe(ch.id, &wire.QueueDeclareOk{Queue: info.Name, MessageCount: info.Messages, ConsumerCount: info.Consumers})
 	}
 	return nil
 }
@@ -44,7 +44,7 @@ func (c *conn) queueBind(ch *channel, m *wire.QueueBind) error {
 	}
 	err = c.session.BindQueue(queue, m.Exchange, key, m.Arguments)
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.QueueBindOk{})
+		c.owe(ch.id, &wire.QueueBindOk{})
 	}
 	return err
 }
@@ -60,7 +60,7 @@ func (c *conn) queueUnbind(ch *channel, m *wire.QueueUnbind) error {
 	}
 	err = c.session.UnbindQueue(queue, m.Exchange, key, m.Arguments)
 	if err == nil {
-		c.reply(ch.id, &wire.QueueUnbindOk{})
+		c.owe(ch.id, &wire.QueueUnbindOk{})
 	}
 	return err
 }
@@ -72,7 +72,7 @@ func (c *conn) queuePurge(ch *channel, m *wire.QueuePurge) error {
 	}
 	n, err := c.session.PurgeQueue(queue)
 	if err == nil && !m.NoWait {
-		c.reply(ch.id, &wire.QueuePurgeOk{MessageCount: n})
+		c.owe(ch.id, &wire.QueuePurgeOk{MessageCount: n})
 	}
 	return err
 }
@@ -87,11 +87,17 @@ func (c *conn) queueDelete(ch *channel, m *wire.QueueDelete) error {
 	c.deleting = true
 	c.mu.Unlock()
 	n, err := c.session.DeleteQueue(queue, m.IfUnused, m.IfEmpty)
+	if err == nil && !m.NoWait {
+		c.owe(ch.id, &wire.QueueDeleteOk{MessageCount: n})
+	}
+	c.mu.Lock()
+	told := len(c.cancels) > 0
+	c.mu.Unlock()
+	if told {
+		c.answer()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil && !m.NoWait {
-		c.sayMethod(ch.id, &wire.QueueDeleteOk{MessageCount: n})
-	}
 	c.deleting = false
 	for i, k := range c.cancels {
 		c.sendCancel(k)

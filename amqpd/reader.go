@@ -116,6 +116,7 @@ func (c *conn) process(n int) {
 		c.r += size
 		c.handle(f)
 	}
+	c.answer()
 	c.left = c.left[:0]
 	drained := c.w < len(c.buf)
 	c.flush(drained && n <= c.opts.LeadBytes)
@@ -188,6 +189,11 @@ func (c *conn) handleMethod(ch *channel, f wire.Frame) {
 	if err != nil {
 		c.failWith(err, 0)
 		return
+	}
+	if len(c.answers) > 0 && !changesTopology(id) {
+		if c.answer(); c.phase != running {
+			return
+		}
 	}
 	switch id {
 	case wire.IDBasicPublish:

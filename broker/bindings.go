@@ -172,7 +172,7 @@ func (s *Session) bind(source, key string, args amqp.Table, find func() (*node, 
 		return err
 	}
 	v := s.v
-	return v.change(func(t *change) error {
+	return s.change(func(t *change) error {
 		src := v.exchanges[source]
 		if src == nil {
 			return errNoExchange(source, v.name)
@@ -208,7 +208,7 @@ func (s *Session) unbind(source, key string, args amqp.Table, find func() *node)
 		return err
 	}
 	v := s.v
-	return v.change(func(t *change) error {
+	return s.change(func(t *change) error {
 		src, dst := v.exchanges[source], find()
 		if src == nil || dst == nil || dst.find(src, key, args) == nil {
 			return t.gone()

@@ -64,7 +64,7 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 		if x == nil {
 			return errNoExchange(spec.Name, v.name)
 		}
-		return v.b.wait(x.lsn)
+		return s.wait(x.lsn)
 	}
 	fresh := v.newExchange(spec)
 	if fresh == nil {
@@ -81,7 +81,7 @@ func (s *Session) DeclareExchange(spec ExchangeSpec) error {
 	if err := s.mayConfigure(resourceExchange, spec.Name); err != nil {
 		return err
 	}
-	return v.change(func(t *change) error {
+	return s.change(func(t *change) error {
 		if x := v.exchanges[spec.Name]; x != nil {
 			t.await(x.lsn)
 			if s.restores {
@@ -160,7 +160,7 @@ func (s *Session) DeleteExchange(name string, ifUnused bool) error {
 	if err := s.mayConfigure(resourceExchange, name); err != nil {
 		return err
 	}
-	return s.v.change(func(t *change) error {
+	return s.change(func(t *change) error {
 		x := s.v.exchanges[name]
 		if x == nil {
 			return t.gone()

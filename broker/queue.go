@@ -196,7 +196,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		if err != nil {
 			return QueueInfo{}, err
 		}
-		if err := v.b.wait(q.def().lsn); err != nil {
+		if err := s.wait(q.def().lsn); err != nil {
 			return QueueInfo{}, err
 		}
 		q.def().use()
@@ -218,7 +218,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		return QueueInfo{}, err
 	}
 	var q Queue
-	err := v.change(func(t *change) error {
+	err := s.change(func(t *change) error {
 		if q = v.queues[spec.Name]; q != nil {
 			t.await(q.def().lsn)
 			if s.restores {
@@ -332,7 +332,7 @@ func (s *Session) DeleteQueue(name string, ifUnused, ifEmpty bool) (uint32, erro
 		return 0, err
 	}
 	var removed func() int
-	err := s.v.change(func(t *change) error {
+	err := s.change(func(t *change) error {
 		q := s.v.queues[name]
 		if q == nil {
 			return t.gone()
@@ -410,5 +410,5 @@ func (s *Session) PurgeQueue(name string) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	return uint32(removed), s.v.b.wait(lsn)
+	return uint32(removed), s.wait(lsn)
 }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/wal"
 )
 
 // Peer is the connection behind a session.
@@ -19,7 +20,7 @@ type Peer interface {
 // Session is a connection's standing in a vhost: it owns the exclusive queues
 // and acts for a user. Names have line feeds and carriage returns taken out of
 // them here. Errors are *amqp.Error with RabbitMQ's texts. Methods that change
-// topology return when the change is on disk, where it must be.
+// topology return when the change is on disk, where it must be: see Ahead.
 type Session struct {
 	b    *Broker
 	v    *vhost
@@ -33,6 +34,9 @@ type Session struct {
 	exclusive map[Queue]struct{} // guarded by vhost.mu
 	id        uint64
 	restores  bool // see Broker.Restore
+
+	ahead bool          // see Ahead
+	owed  atomic.Uint64 // the LSN that Await waits for
 }
 
 // NewSession begins a connection's life in a vhost. An unknown vhost, one that
@@ -64,6 +68,38 @@ func (s *Session) User() *User { return s.user }
 
 // VHost is the name of the session's vhost.
 func (s *Session) VHost() string { return s.v.name }
+
+// Ahead has the methods that declare, bind, unbind, purge and delete return before the
+// change is on disk: whoever answers for it calls Await first, and many changes cost one
+// wait. It is to be called before the session is used.
+func (s *Session) Ahead() { s.ahead = true }
+
+// Await returns when what the session has changed, or found changed, is on disk.
+func (s *Session) Await() error {
+	return s.b.wait(wal.LSN(s.owed.Load()))
+}
+
+// wait is for the end of a change, and of a look at what others have changed.
+func (s *Session) wait(lsn wal.LSN) error {
+	if !s.ahead {
+		return s.b.wait(lsn)
+	}
+	for {
+		was := s.owed.Load()
+		if uint64(lsn) <= was || s.owed.CompareAndSwap(was, uint64(lsn)) {
+			return nil
+		}
+	}
+}
+
+// change is vhost.change, which waits as the session does.
+func (s *Session) change(fn func(t *change) error) error {
+	lsn, err := s.v.apply(fn)
+	if err != nil {
+		return err
+	}
+	return s.wait(lsn)
+}
 
 // Close ends the session and deletes its exclusive queues. The front end requeues
 // what the session's consumers have not acked, and cancels them, before.

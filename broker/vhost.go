@@ -104,6 +104,15 @@ type change struct {
 // disk. Whoever finds an object that another made a moment ago waits for that
 // one's LSN too (await), so that no answer comes before its cause is durable.
 func (v *vhost) change(fn func(t *change) error) error {
+	lsn, err := v.apply(fn)
+	if err != nil {
+		return err
+	}
+	return v.b.wait(lsn)
+}
+
+// apply is change without the wait: that is for the LSN it returns.
+func (v *vhost) apply(fn func(t *change) error) (wal.LSN, error) {
 	t := &change{v: v, batch: v.b.store.NewBatch()}
 	v.mu.Lock()
 	err := fn(t)
@@ -114,10 +123,7 @@ func (v *vhost) change(fn func(t *change) error) error {
 	for _, f := range t.after {
 		f()
 	}
-	if err != nil {
-		return err
-	}
-	return v.b.wait(t.lsn)
+	return t.lsn, err
 }
 
 // apply makes the records gathered so far happen.

@@ -217,6 +217,12 @@ func (d *Definitions) make(b Broker, k *known, bindings []broker.BindingListing)
 		func() error {
 			return each(bindings, func(l broker.BindingListing) error { return makeBinding(sessions[l.VHost], l) })
 		},
+		func() (err error) {
+			for _, s := range sessions {
+				err = cmp.Or(err, s.Await())
+			}
+			return err
+		},
 		func() error { return d.makeLimits(b, k) },
 	} {
 		if err := step(); err != nil {
@@ -366,8 +372,12 @@ func (d *Definitions) sessions(b Broker) (map[string]*broker.Session, error) {
 			return nil
 		}
 		s, err := b.Restore(name)
+		if err != nil {
+			return err
+		}
+		s.Ahead()
 		in[name] = s
-		return err
+		return nil
 	}
 	var err error
 	for _, x := range d.exchanges {
