@@ -154,7 +154,7 @@ func TestTheMemoryLimitIsShared(t *testing.T) {
 		t.Error("this machine's memory is unknown")
 	}
 	p := newProcess()
-	runtime.GC() // what other tests have left
+	p.collect() // what other tests have left would be used first
 	before := p.used()
 	ballast := make([]byte, 64<<20)
 	for i := range ballast {
@@ -163,7 +163,7 @@ func TestTheMemoryLimitIsShared(t *testing.T) {
 	if grown := p.used() - before; before <= 0 || grown < 32<<20 {
 		t.Errorf("%d bytes in use, and then %d more", before, grown)
 	}
-	ballast = nil
+	runtime.KeepAlive(ballast)
 	p.collect()
 	if left := p.used() - before; left > 16<<20 {
 		t.Errorf("%d bytes left", left)
