@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/leveret-mq/leveret/broker/death"
 	"github.com/leveret-mq/leveret/store"
@@ -53,6 +54,8 @@ type graves struct {
 
 	// For letters that cannot go at once; see carry.go.
 	parcels  []parcel
+	kept     int // of parcels, and of those that carryAll has
+	full     atomic.Bool
 	carrying bool
 	cycle    bool // one was logged
 }

@@ -408,6 +408,60 @@ func TestAtLeastOnceKeepsWhatReachesNoQueue(t *testing.T) {
 	}
 }
 
+// Each message that is kept takes memory, so their number has a bound: beyond that a
+// queue lets its messages be, on disk.
+func TestAQueueThatKeepsTooManyDeadLettersLetsItsMessagesBe(t *testing.T) {
+	defer func(was int) { mostKept = was }(mostKept)
+	mostKept = 300
+	const messages = 2000
+	for _, how := range []string{"rejected", "expired"} {
+		t.Run(how, func(t *testing.T) {
+			w := newBench(t)
+			var log lines
+			w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			w.restart()
+			c := w.client()
+			table := []any{"x-queue-type", "quorum", "x-overflow", "reject-publish",
+				"x-dead-letter-exchange", "dlx", "x-dead-letter-strategy", "at-least-once"}
+			if how == "expired" {
+				table = append(table, "x-message-ttl", 1)
+			}
+			c.queue("q", durable, args(table...))
+			for i := range messages {
+				c.publish("", "q", fmt.Sprint(i))
+			}
+			if how == "rejected" {
+				for log.count("too many dead letters") == 0 {
+					if c.ready("q") == 0 {
+						t.Fatal("all were delivered")
+					}
+					c.discard(c.out("q"))
+				}
+				if d, ok := c.get("q"); ok {
+					t.Errorf("%v is delivered all the same", d)
+				}
+			}
+			waitFor(t, func() bool { return log.count("too many dead letters") == 1 && w.quiet("q") })
+			if n := w.unacked("q"); n < mostKept || n >= mostKept+maxRun {
+				t.Errorf("%d are kept", n)
+			}
+			c.exchange("dlx", "fanout")
+			c.queue("dead", durable)
+			c.bind("dead", "dlx", "")
+			if how == "rejected" {
+				waitFor(t, func() bool { return !w.b.vhosts["/"].queue("q").(*localQueue).overfull() })
+				for c.ready("q") > 0 {
+					c.discard(c.out("q"))
+				}
+			}
+			waitFor(t, func() bool { return c.ready("dead") == messages })
+			if n := w.unacked("q"); n != 0 || c.ready("q") != 0 {
+				t.Errorf("%d unacked and %d ready are left", n, c.ready("q"))
+			}
+		})
+	}
+}
+
 func TestDeadLettersSurviveARestart(t *testing.T) {
 	w := newBench(t)
 	c := w.client()

@@ -253,7 +253,7 @@ func (q *localQueue) step(r *runner, disk bool) (outcome, int) {
 // stepLocked is step with mu held. It returns how many messages were taken.
 func (q *localQueue) stepLocked(r *runner, disk bool) (out outcome, given int) {
 	q.admit()
-	if q.held > 0 {
+	if q.held > 0 || q.overfull() {
 		return caughtUp, 0
 	}
 	if out = q.expire(r, disk, false); out != caughtUp {

@@ -122,7 +122,9 @@
 //
 // Where the exchange is missing, or no queue is reached, the message is gone; with the
 // strategy at-least-once it stays unacked in its queue until it reaches one, tried
-// again when the topology has changed. A queue at its bounds with reject-publish takes
+// again when the topology has changed; where some 260,000 of a queue stay so, it
+// delivers nothing more until half of them have gone, so that they take no more memory
+// (RabbitMQ holds any number). A queue at its bounds with reject-publish takes
 // dead letters all the same (RabbitMQ loses them there). A cycle of queues in which
 // nobody rejected ends. The dead letters of a queue are in its order, but for large
 // bodies, which are copied meanwhile. They are routed by the keys in CC, where they

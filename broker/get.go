@@ -66,6 +66,9 @@ func (q *localQueue) getOne(r *runner, noAck bool, fn func(d *Delivery, remainin
 	if q.held > 0 {
 		return store.Empty, mustHold
 	}
+	if q.overfull() {
+		return store.Empty, caughtUp
+	}
 	switch q.expire(r, true, true) {
 	case mustBury:
 		return store.Empty, mustBury

@@ -118,8 +118,7 @@ func (b *Batch) buryRefusals(r *runner, batch *store.Batch) {
 		}
 		if f.Large != nil {
 			f.Large.Retain()
-			m := cloneMessage(&f.Message)
-			q.carry(parcel{lane: f.Queue, why: maxlen, refused: &m, large: f.Large})
+			q.carry(parcel{lane: f.Queue, why: maxlen, refused: &refused{cloneMessage(&f.Message), f.Large}})
 			continue
 		}
 		l := r.deadLetters()
