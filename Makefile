@@ -16,7 +16,7 @@ SCALE    ?= 1
 
 PEER     ?= leveret
 
-.PHONY: all ui check-ui build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store clean
+.PHONY: all ui check-ui build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store bench-peers clean
 
 all: build
 
@@ -95,6 +95,20 @@ bench:
 # is a trial of a minute.
 bench-store: build
 	$(GO) run ./bench/cmd/storebench -broker $(BIN) -dir /var/tmp -scale $(SCALE)
+
+# Leveret beside its ceilings, RabbitMQ (Debian's, installed where it is missing) and NATS,
+# in turn: ratios and what they must reach, in some 20 minutes. The whole goes to
+# bench/results and into README.md; with ONLY=flow-100,one PEERS=rabbitmq|none RUNS=1
+# SCALE=0.1 it is a trial, which SAVE=-save puts there all the same.
+RUNS ?= 3
+SAVE ?= $(if $(or $(ONLY),$(PEERS),$(filter-out 3,$(RUNS)),$(filter-out 1,$(SCALE))),,-save)
+
+bench-peers: build bin/nats-server
+	$(GO) build -o bin/peersbench ./bench/cmd/peersbench
+	bin/peersbench -leveret $(BIN) -nats bin/nats-server -dir /var/tmp -scale $(SCALE) -runs $(RUNS) -only '$(ONLY)' -peers '$(PEERS)' $(SAVE)
+
+bin/nats-server:
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/nats-io/nats-server/v2@v2.15.2
 
 clean:
 	rm -rf bin httpd/page/dist/*

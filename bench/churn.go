@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/internal/process"
 )
 
 // What can be churned.
@@ -116,7 +117,7 @@ func work(ctx context.Context, cfg Config, w Watch, each func(r *run, i int) (wo
 		return nil, err
 	}
 	r.dialer.buf = 4 << 10
-	forgetPeak(cfg.PID)
+	process.ForgetPeak(cfg.PID)
 	defer context.AfterFunc(ctx, r.interrupt)()
 	res, err := r.workers(each)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/leveret-mq/leveret/internal/process"
 )
 
 // Result is what a run measured.
@@ -75,8 +77,8 @@ func (r *run) sample() sample {
 		s.clientCPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
 	if r.cfg.PID != 0 {
-		s.brokerCPU = processCPU(r.cfg.PID)
-		s.brokerRSS = processRSS(r.cfg.PID)
+		s.brokerCPU = process.CPU(r.cfg.PID)
+		s.brokerRSS = process.Resident(r.cfg.PID)
 	}
 	return s
 }
@@ -115,7 +117,7 @@ func (r *run) result(before, after sample) *Result {
 		res.BrokerCPU = each(after.brokerCPU - before.brokerCPU)
 	}
 	if r.cfg.PID != 0 {
-		res.BrokerRSS, res.BrokerRSSBefore, res.BrokerPeakRSS = processRSS(r.cfg.PID), before.brokerRSS, processPeak(r.cfg.PID)
+		res.BrokerRSS, res.BrokerRSSBefore, res.BrokerPeakRSS = process.Resident(r.cfg.PID), before.brokerRSS, process.Peak(r.cfg.PID)
 	}
 	return res
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
+	"github.com/leveret-mq/leveret/internal/process"
 )
 
 // settleTimeout bounds what comes after the measurement: confirms that are
@@ -106,7 +107,7 @@ func RunWatched(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	forgetPeak(cfg.PID)
+	process.ForgetPeak(cfg.PID)
 	stop := context.AfterFunc(ctx, r.interrupt)
 	defer stop()
 

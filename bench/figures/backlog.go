@@ -13,7 +13,7 @@ import (
 const queue = "storebench"
 
 // publish fills the queue.
-func (s *session) publish(ctx context.Context, p *process, n, size int) (*bench.Result, error) {
+func (s *session) publish(ctx context.Context, p *running, n, size int) (*bench.Result, error) {
 	res, err := bench.Run(ctx, bench.Config{
 		URI: p.URL, Scenario: bench.Publish, Queue: queue, Keep: true,
 		Messages: n, Size: size, Content: bench.JSON, PID: p.PID(),
@@ -25,7 +25,7 @@ func (s *session) publish(ctx context.Context, p *process, n, size int) (*bench.
 }
 
 // depth checks how many messages are ready.
-func (s *session) depth(ctx context.Context, p *process, want int) error {
+func (s *session) depth(ctx context.Context, p *running, want int) error {
 	n, err := bench.Depth(ctx, p.URL, queue)
 	if err == nil && n != want {
 		err = fmt.Errorf("%d messages are queued, want %d", n, want)
@@ -34,7 +34,7 @@ func (s *session) depth(ctx context.Context, p *process, want int) error {
 }
 
 // drainBroker consumes all.
-func (s *session) drainBroker(ctx context.Context, p *process, n, size int) (*bench.Result, error) {
+func (s *session) drainBroker(ctx context.Context, p *running, n, size int) (*bench.Result, error) {
 	return bench.Run(ctx, bench.Config{
 		URI: p.URL, Scenario: bench.Drain, Queue: queue, Keep: true, Messages: n, Size: size, Content: bench.JSON,
 	})
@@ -117,8 +117,8 @@ func (s *session) backlog(ctx context.Context) error {
 
 // restarts measures starts, each on a copy of one directory, and leaves the last
 // one running on dir.
-func (s *session) restarts(ctx context.Context, from, dir string, n int, name string, aim, fresh time.Duration) (*process, error) {
-	sample := func(cold bool) (*process, error) {
+func (s *session) restarts(ctx context.Context, from, dir string, n int, name string, aim, fresh time.Duration) (*running, error) {
+	sample := func(cold bool) (*running, error) {
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}

@@ -19,32 +19,33 @@ import (
 	"github.com/leveret-mq/leveret/bench"
 	"github.com/leveret-mq/leveret/bench/machine"
 	"github.com/leveret-mq/leveret/internal/peer"
+	"github.com/leveret-mq/leveret/internal/process"
 )
 
-// process is a broker that runs.
-type process struct{ *peer.Broker }
+// running is a broker that runs.
+type running struct{ *peer.Broker }
 
 // start runs the broker on a directory until clients are accepted.
-func (s *session) start(ctx context.Context, dir string) (*process, error) {
+func (s *session) start(ctx context.Context, dir string) (*running, error) {
 	b, err := peer.Leveret(ctx, s.Binary, peer.Options{Data: dir, Temp: s.Dir, Bare: true, Accepts: bench.Ping})
 	if err != nil {
 		return nil, err
 	}
-	return &process{b}, nil
+	return &running{b}, nil
 }
 
 // stop asks it to end, and says how long it took.
-func (p *process) stop() (time.Duration, error) {
+func (p *running) stop() (time.Duration, error) {
 	defer p.Close()
 	return p.Stop()
 }
 
 // rss is the resident memory in bytes.
-func (p *process) rss() int64 { return peer.Resident(p.PID()) }
+func (p *running) rss() int64 { return int64(process.Resident(p.PID())) }
 
 // written is how many bytes were sent to the disk: by everybody, to the device that
 // dir is on, where that counts them (device is true then), else by the process.
-func (p *process) written(dir string) (bytes int64, device bool) {
+func (p *running) written(dir string) (bytes int64, device bool) {
 	if n, err := sectors(dir); err == nil {
 		return n * 512, true
 	}
@@ -80,7 +81,7 @@ func sectors(dir string) (int64, error) {
 
 // watchRSS samples the resident memory until the returned function is called,
 // which says what the most was.
-func (p *process) watchRSS() (most func() int64) {
+func (p *running) watchRSS() (most func() int64) {
 	var peak atomic.Int64
 	pid := p.PID()
 	quit, done := make(chan struct{}), make(chan struct{})
@@ -89,7 +90,7 @@ func (p *process) watchRSS() (most func() int64) {
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			peak.Store(max(peak.Load(), peer.Resident(pid)))
+			peak.Store(max(peak.Load(), int64(process.Resident(pid))))
 			select {
 			case <-quit:
 				return

@@ -18,7 +18,7 @@ const module = "github.com/leveret-mq/leveret/"
 // that stand above it. One row is one layer, whose packages do not import each
 // other either.
 var layers = [][]string{
-	{"internal/vfs", "internal/amqp", "internal/limit", "internal/expression", "internal/ram", "internal/identity", "internal/certs", "internal/terminal", "internal/mgmt"},
+	{"internal/vfs", "internal/amqp", "internal/limit", "internal/expression", "internal/ram", "internal/identity", "internal/certs", "internal/terminal", "internal/mgmt", "internal/process"},
 	{"wal", "segment", "index", "internal/record", "internal/catalog", "internal/jsontable", "access", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},
@@ -32,10 +32,10 @@ var layers = [][]string{
 	{"internal/ctl", "internal/rabbitmqctl"},
 	{"bench"},
 	{"bench/machine", "bench/cli", "internal/peer"},
-	{"bench/figures"},
+	{"bench/figures", "bench/peers"},
 	{"conformance"},
 	{"conformance/cmd/conformance"},
-	{"cmd/leveret", "bench/cmd/storebench"},
+	{"cmd/leveret", "bench/cmd/storebench", "bench/cmd/peersbench"},
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.

@@ -2,13 +2,16 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
 )
 
-// NATS starts the nats-server at that path, with JetStream on the disk.
+// NATS starts the nats-server at that path, with JetStream on the disk. More lines of
+// its configuration are of JetStream's.
 func NATS(ctx context.Context, binary string, o Options) (*Broker, error) {
 	if o.Accepts == nil {
 		o.Accepts = greets
@@ -21,7 +24,15 @@ func NATS(ctx context.Context, binary string, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"--addr", "127.0.0.1", "--port", ports[0], "--jetstream", "--store_dir", b.data(o)}, o.Args...)
+	config := append([]string{
+		"listen: 127.0.0.1:" + ports[0],
+		fmt.Sprintf("jetstream { store_dir: %q", b.data(o)),
+	}, o.Config...)
+	if err := os.WriteFile(b.in("nats.conf"), []byte(strings.Join(append(config, "}"), "\n")+"\n"), 0o644); err != nil {
+		b.Close()
+		return nil, err
+	}
+	args := append([]string{"--config", b.in("nats.conf")}, o.Args...)
 	b.URL = "nats://127.0.0.1:" + ports[0]
 	b.command = func() *exec.Cmd { return exec.Command(binary, args...) }
 	return b.begin(ctx)

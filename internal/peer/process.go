@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/leveret-mq/leveret/internal/process"
 )
 
 // startLimit bounds how long a broker may take to accept clients, stopLimit how long it
@@ -206,24 +208,13 @@ func (b *Broker) PID() int {
 	if b.cmd == nil {
 		return 0
 	}
-	pid, most := b.cmd.Process.Pid, int64(-1)
+	pid, most := b.cmd.Process.Pid, uint64(0)
 	b.group(pid, func(member int) {
-		if n := Resident(member); n > most {
+		if n := process.Resident(member); n > most {
 			pid, most = member, n
 		}
 	})
 	return pid
-}
-
-// Resident is a process's resident memory in bytes; 0 where that is unknown.
-func Resident(pid int) int64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
 }
 
 // Pause keeps a broker that nobody uses from running, Resume lets it run again.

@@ -1,4 +1,6 @@
-package bench
+// Package process looks at other processes of this machine: the memory they have and the
+// processor time they have used, where /proc tells.
+package process
 
 import (
 	"fmt"
@@ -12,8 +14,8 @@ import (
 // for every program on Linux (USER_HZ).
 const clockTick = 10 * time.Millisecond
 
-// processCPU is the processor time a process has used, 0 where unknown.
-func processCPU(pid int) time.Duration {
+// CPU is the processor time a process has used, 0 where unknown.
+func CPU(pid int) time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
@@ -29,8 +31,8 @@ func processCPU(pid int) time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// processRSS is a process's resident memory in bytes, 0 where unknown.
-func processRSS(pid int) uint64 {
+// Resident is a process's resident memory in bytes, 0 where unknown.
+func Resident(pid int) uint64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0
@@ -43,9 +45,9 @@ func processRSS(pid int) uint64 {
 	return pages * uint64(os.Getpagesize())
 }
 
-// processPeak is the most resident memory that a process has had, in bytes, 0 where
+// Peak is the most resident memory that a process has had, in bytes, 0 where
 // unknown.
-func processPeak(pid int) uint64 {
+func Peak(pid int) uint64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
@@ -59,8 +61,8 @@ func processPeak(pid int) uint64 {
 	return 0
 }
 
-// forgetPeak makes processPeak begin anew, where the kernel lets us.
-func forgetPeak(pid int) {
+// ForgetPeak makes Peak begin anew, where the kernel lets us.
+func ForgetPeak(pid int) {
 	if pid == 0 {
 		return
 	}

@@ -1,0 +1,296 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/leveret-mq/leveret/internal/peer"
+	"github.com/leveret-mq/leveret/internal/process"
+)
+
+// stream is a load for JetStream: work-queue streams on disk, publishers that wait for
+// their acks, a consumer that acks each message.
+type stream struct {
+	kind     string
+	size     int
+	window   int // messages that a publisher may have unacked, and so many a consumer
+	queues   int // streams, each with a publisher; default 1
+	messages int // published, or consumed; default: for as long as others run
+}
+
+// The kinds.
+const (
+	flow    = "flow"
+	publish = "publish"
+	drain   = "drain"
+)
+
+// streamTime is how long a run lasts, streamWarmup what of its beginning is not measured.
+const (
+	streamTime   = 3 * time.Second
+	streamWarmup = 300 * time.Millisecond
+)
+
+func (l *stream) String() string {
+	return fmt.Sprintf("nats.go %s, %d B, %d unacked, %d streams", l.kind, l.size, l.window, max(1, l.queues))
+}
+
+// streaming is a run of it.
+type streaming struct {
+	stream
+	published, consumed atomic.Int64
+	measuring           atomic.Bool
+	mu                  sync.Mutex
+	took                []time.Duration // of each publish that waits for the one before
+}
+
+func (l *stream) run(ctx context.Context, at *peer.Broker, scale float64) (Sample, error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	r := &streaming{stream: *l}
+	r.queues = max(1, r.queues)
+	r.messages = int(float64(r.messages) * scale)
+	for i := range r.queues {
+		if err := r.declare(ctx, at.URL, i); err != nil {
+			return Sample{}, err
+		}
+	}
+	process.ForgetPeak(at.PID())
+	measure := r.begin(at.PID())
+	var wg, done sync.WaitGroup
+	if l.kind != publish {
+		stop, err := r.consume(ctx, at.URL)
+		if err != nil {
+			return Sample{}, err
+		}
+		defer stop()
+	}
+	stopping, stopped := context.WithCancel(ctx)
+	defer stopped()
+	if l.kind != drain {
+		for i := range r.queues {
+			done.Add(1)
+			wg.Go(func() {
+				defer done.Done()
+				if err := r.publish(stopping, at.URL, i); err != nil {
+					fail(err)
+				}
+			})
+		}
+	}
+	var s Sample
+	if r.messages > 0 {
+		s = r.byNumber(ctx, measure, &done)
+	} else {
+		sleep(ctx, time.Duration(float64(streamWarmup)*min(1, scale)))
+		measure = r.begin(at.PID())
+		r.measuring.Store(true)
+		sleep(ctx, time.Duration(float64(streamTime)*min(1, scale)))
+		s = measure()
+		r.measuring.Store(false)
+	}
+	stopped()
+	wg.Wait()
+	s.Confirm = r.latencies()
+	s.Peak = float64(process.Peak(at.PID()))
+	if err := context.Cause(ctx); err != nil {
+		return s, err
+	}
+	if l.kind == publish && r.messages > 0 {
+		return s, nil // to be drained
+	}
+	return s, r.remove(ctx, at.URL)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// byNumber is a run of a number of messages.
+func (r *streaming) byNumber(ctx context.Context, measure func() Sample, published *sync.WaitGroup) Sample {
+	published.Wait()
+	for r.kind == drain && r.consumed.Load() < int64(r.messages) && ctx.Err() == nil {
+		sleep(ctx, time.Millisecond)
+	}
+	return measure()
+}
+
+// begin begins a measurement, which the returned function ends.
+func (r *streaming) begin(pid int) func() Sample {
+	published, consumed, began, cpu, own := r.published.Load(), r.consumed.Load(), time.Now(), process.CPU(pid), ownTime()
+	return func() Sample {
+		seconds := time.Since(began).Seconds()
+		p, c := float64(r.published.Load()-published), float64(r.consumed.Load()-consumed)
+		s := Sample{Seconds: round(seconds), Published: round(p / seconds), Consumed: round(c / seconds)}
+		n := p
+		if n == 0 {
+			n = c
+		}
+		if n > 0 {
+			s.BrokerCPU = round(float64((process.CPU(pid) - cpu).Microseconds()) / n)
+			s.ClientCPU = round(float64((ownTime() - own).Microseconds()) / n)
+		}
+		return s
+	}
+}
+
+// latencies are of what was published while it was measured.
+func (r *streaming) latencies() Quantiles {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.took)
+	if n == 0 {
+		return Quantiles{}
+	}
+	slices.Sort(r.took)
+	at := func(q float64) float64 { return round(r.took[min(n-1, int(q*float64(n)))].Seconds() * 1e3) }
+	return Quantiles{at(0.5), at(0.99), at(0.999)}
+}
+
+// ownTime is the processor time of this process.
+func ownTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func (r *streaming) name(i int) string { return fmt.Sprintf("bench-%d", i) }
+
+// connect makes a connection of its own.
+func connect(url string, o ...jetstream.JetStreamOpt) (*nats.Conn, jetstream.JetStream, error) {
+	nc, err := nats.Connect(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc, o...)
+	return nc, js, err
+}
+
+// declare makes a stream, anew unless it is to be drained.
+func (r *streaming) declare(ctx context.Context, url string, i int) error {
+	if r.kind == drain {
+		return nil
+	}
+	nc, js, err := connect(url)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if err := js.DeleteStream(ctx, r.name(i)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: r.name(i), Subjects: []string{r.name(i)}, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage})
+	return err
+}
+
+func (r *streaming) remove(ctx context.Context, url string) error {
+	nc, js, err := connect(url)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	for i := range r.queues {
+		if err := js.DeleteStream(ctx, r.name(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish publishes until it is told to stop or has done its number.
+func (r *streaming) publish(ctx context.Context, url string, i int) error {
+	nc, js, err := connect(url, jetstream.WithPublishAsyncMaxPending(r.window))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	body := make([]byte, r.size)
+	if r.window == 1 {
+		var took []time.Duration
+		for ctx.Err() == nil {
+			began := time.Now()
+			if _, err = js.Publish(ctx, r.name(i), body); err != nil {
+				break
+			}
+			if r.measuring.Load() {
+				took = append(took, time.Since(began))
+			}
+			r.published.Add(1)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.took = append(r.took, took...)
+		return unless(ctx, err)
+	}
+	acks := make(chan jetstream.PubAckFuture, r.window)
+	failed := make(chan error, 1)
+	go func() {
+		var err error
+		for f := range acks {
+			select {
+			case <-f.Ok():
+				r.published.Add(1)
+			case err = <-f.Err():
+			}
+		}
+		failed <- err
+	}()
+	for n := 0; ctx.Err() == nil && (r.messages == 0 || n < r.messages); n++ {
+		f, err := js.PublishAsync(r.name(i), body, jetstream.WithStallWait(time.Minute))
+		if err != nil {
+			close(acks)
+			return errors.Join(unless(ctx, err), <-failed)
+		}
+		acks <- f
+	}
+	close(acks)
+	return <-failed
+}
+
+// unless is an error that the end of the run has not caused.
+func unless(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// consume consumes and acks until it is stopped.
+func (r *streaming) consume(ctx context.Context, url string) (stop func(), err error) {
+	nc, js, err := connect(url)
+	if err != nil {
+		return nil, err
+	}
+	c, err := js.CreateConsumer(ctx, r.name(0), jetstream.ConsumerConfig{Durable: "bench", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: r.window})
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	k, err := c.Consume(func(m jetstream.Msg) {
+		if m.Ack() == nil {
+			r.consumed.Add(1)
+		}
+	}, jetstream.PullMaxMessages(r.window))
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return func() {
+		k.Stop()
+		nc.Close()
+	}, nil
+}

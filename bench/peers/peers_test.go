@@ -1,0 +1,145 @@
+package peers
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	resultsFile = "../results/peers.json"
+	readmeFile  = "../../README.md"
+)
+
+func TestTheReadmeShowsTheResults(t *testing.T) {
+	r, err := Read(resultsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Loads) == 0 {
+		t.Fatalf("%s has no results", resultsFile)
+	}
+	text, err := os.ReadFile(readmeFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := sectionBegin + r.Section() + sectionEnd; !strings.Contains(string(text), want) {
+		t.Error("README.md does not show bench/results: go run ./bench/cmd/peersbench -readme writes it anew")
+	}
+}
+
+// Each row's figures have to come from somewhere.
+func TestEveryRowIsMeasured(t *testing.T) {
+	on := map[string][]string{}
+	for _, m := range measures {
+		for _, name := range m.on {
+			brokerOf(name)
+		}
+		for _, l := range m.loads {
+			on[l.as(m)] = slices.DeleteFunc(slices.Clone(m.on), func(b string) bool { return slices.Contains(l.not, b) })
+		}
+	}
+	for _, w := range rows {
+		if !slices.Contains(on[w.load], leveret) {
+			t.Errorf("%s: load %s is not measured", w.title, w.load)
+		}
+		if (w.least > 0) == (w.most > 0) {
+			t.Errorf("%s: neither or both of a least and a most", w.title)
+		}
+		if a := w.against; a != nil {
+			load, broker := a.load, a.broker
+			if load == "" {
+				load = w.load
+			}
+			if broker == "" {
+				broker = leveret
+			}
+			if !slices.Contains(on[load], broker) {
+				t.Errorf("%s: %s is not measured with %s", w.title, broker, load)
+			}
+		}
+	}
+	for _, c := range costly {
+		if on[c.load] == nil {
+			t.Errorf("%s: load %s is not measured", c.title, c.load)
+		}
+	}
+}
+
+func TestCommandLinesAreScaledAndTheLastWordCounts(t *testing.T) {
+	l := load{args: "flow -s 100 -C {5000} -c -1 -a --sync {dir}", brief: "-C {60}", by: map[string]string{quorum: "-u other"}}
+	for _, c := range []struct {
+		broker string
+		scale  float64
+		want   string
+	}{
+		{leveret, 1, "flow -s 100 -C 5000 -c -1 -a --sync /d"},
+		{classic, 0.5, "flow -s 100 -C 30 -c -1 -a --sync /d"},
+		{quorum, 0.001, "flow -s 100 -C 1 -c -1 -a --sync /d -qq -u other"},
+	} {
+		if got := strings.Join(l.command(brokerOf(c.broker), c.scale, "/d"), " "); got != c.want {
+			t.Errorf("%s × %v: %q, want %q", c.broker, c.scale, got, c.want)
+		}
+	}
+}
+
+func TestFiguresHaveThreeDigits(t *testing.T) {
+	for _, c := range []struct {
+		v    float64
+		u    unit
+		want string
+	}{
+		{1234567, perSecond, "1,230,000"}, {999, perSecond, "999"}, {0.18449, millis, "0.18 ms"}, {12.345, millis, "12.3 ms"},
+		{0.684, micros, "0.68 µs"}, {24 * 1024, kilobytes, "24.0 KiB"}, {55_100_000, megabytes, "55.1 MB"}, {0, perSecond, "—"},
+	} {
+		if got := c.u.format(c.v); got != c.want {
+			t.Errorf("%v is %q, want %q", c.v, got, c.want)
+		}
+	}
+}
+
+// sampled are results in which each broker of a load has samples.
+func sampled(load string, by map[string][]Sample) *Results {
+	l := Load{Name: load}
+	for broker, samples := range by {
+		l.Brokers = append(l.Brokers, Runs{Broker: broker, Samples: samples})
+	}
+	return &Results{Loads: []Load{l}}
+}
+
+func TestARowIsReachedByTheRatioOfMedians(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		is      []Sample
+		reached bool
+	}{
+		{"at the bound", []Sample{{Consumed: 1}, {Consumed: 50}, {Consumed: 99}}, true},
+		{"below", []Sample{{Consumed: 49}, {Consumed: 49}, {Consumed: 99}}, false},
+	} {
+		r := sampled("flow-100", map[string][]Sample{leveret: c.is, nullSync: {{Consumed: 100}, {Consumed: 1000}, {Consumed: 1}}})
+		lines := r.lines()
+		i := slices.IndexFunc(lines, func(l line) bool { return l.load == "flow-100" && l.against == ceiling })
+		if i < 0 || lines[i].reached != c.reached {
+			t.Errorf("%s: reached is not %v: %+v", c.name, c.reached, lines)
+		}
+	}
+	r := sampled("flow-100", map[string][]Sample{leveret: {{Consumed: 100}}})
+	if n := r.Missed(); n != 1 {
+		t.Errorf("%d rows are missed where the ceiling was not measured, want 1", n)
+	}
+}
+
+func TestNewerResultsTakeThePlaceOfOlderOnes(t *testing.T) {
+	a := sampled("one", map[string][]Sample{leveret: {{Published: 1}}})
+	a.Merge(sampled("flow-100", map[string][]Sample{leveret: {{Consumed: 2}}}))
+	a.Merge(sampled("one", map[string][]Sample{leveret: {{Published: 3}}}))
+	if len(a.Loads) != 2 || a.Loads[0].Name != "flow-100" || a.median("one", leveret, published) != 3 {
+		t.Errorf("%+v", a.Loads)
+	}
+	b := sampled("many", nil)
+	b.Machine.CPU = "another"
+	if a.Merge(b); len(a.Loads) != 1 {
+		t.Errorf("figures of two machines stand together: %+v", a.Loads)
+	}
+}

@@ -1,0 +1,216 @@
+package peers
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// unit is what a figure is in.
+type unit string
+
+const (
+	perSecond unit = ""
+	millis    unit = " ms"
+	micros    unit = " µs"
+	kilobytes unit = " KiB"
+	megabytes unit = " MB"
+)
+
+// format writes a figure for people, three digits of it.
+func (u unit) format(v float64) string {
+	switch u {
+	case kilobytes:
+		v /= 1024
+	case megabytes:
+		v /= 1e6
+	}
+	if v == 0 {
+		return "—"
+	}
+	digits := 2 - int(math.Floor(math.Log10(math.Abs(v))))
+	if digits > 2 {
+		digits = 2
+	}
+	if digits < 0 {
+		p := math.Pow(10, float64(-digits))
+		v, digits = math.Round(v/p)*p, 0
+	}
+	return thousands(strconv.FormatFloat(v, 'f', digits, 64)) + string(u)
+}
+
+// thousands groups the digits before the point.
+func thousands(s string) string {
+	whole, rest, point := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if point {
+		return whole + "." + rest
+	}
+	return whole
+}
+
+// line is a row with its figures.
+type line struct {
+	row
+	is, than float64 // Leveret's figure, and what it is compared with, if anything
+	reached  bool
+	peers    map[string]float64
+}
+
+// lines are the rows of which there are figures.
+func (r *Results) lines() (lines []line) {
+	for _, w := range rows {
+		l := line{row: w, is: r.median(w.load, leveret, w.value), peers: map[string]float64{}}
+		if l.is == 0 {
+			continue
+		}
+		if a := w.against; a != nil {
+			broker, load, value := a.broker, a.load, a.value
+			if broker == "" {
+				broker = leveret
+			}
+			if load == "" {
+				load = w.load
+			}
+			if value == nil {
+				value = w.value
+			}
+			l.than = r.median(load, broker, value)
+		}
+		l.reached = l.reaches()
+		for _, b := range Peers() {
+			l.peers[b] = r.median(w.load, b, w.value)
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// figure is what must reach something: a ratio, or Leveret's figure itself.
+func (l *line) figure() float64 {
+	if l.against == nil {
+		return l.is
+	}
+	return l.is / l.than
+}
+
+func (l *line) reaches() bool {
+	switch {
+	case l.against != nil && l.than == 0:
+		return false
+	case l.most > 0:
+		return l.figure() <= l.bound()
+	}
+	return l.figure() >= l.bound()
+}
+
+// bound is the least or most in the figure's own unit.
+func (l *line) bound() float64 {
+	b := max(l.least, l.most)
+	if l.against == nil && l.unit == kilobytes {
+		b *= 1024
+	}
+	return b
+}
+
+// ratio is the comparison for people, empty if there is none.
+func (l *line) ratio() string {
+	if l.against == nil || l.than == 0 {
+		return ""
+	}
+	return ratio(l.is / l.than)
+}
+
+func ratio(v float64) string {
+	switch {
+	case v >= 10:
+		return fmt.Sprintf("%.0f ×", v)
+	case v > 2:
+		return fmt.Sprintf("%.1f ×", v)
+	}
+	return fmt.Sprintf("%.0f %%", 100*v)
+}
+
+// aim is what must be reached, for people.
+func (l *line) aim() string {
+	sign, b := "≥ ", l.least
+	if l.most > 0 {
+		sign, b = "≤ ", l.most
+	}
+	if l.against != nil {
+		return sign + ratio(b)
+	}
+	return sign + l.unit.format(l.bound())
+}
+
+// comparison is what a line's figure is compared with, for people.
+func (l *line) comparison() string {
+	if l.against == nil {
+		return ""
+	}
+	if l.than == 0 {
+		return "not measured: " + l.against.what
+	}
+	return fmt.Sprintf("%s of %s (%s)", l.ratio(), l.unit.format(l.than), l.against.what)
+}
+
+// WriteText writes the tables for a terminal.
+func (r *Results) WriteText(w io.Writer) error {
+	for _, s := range r.conditions() {
+		fmt.Fprintln(w, s)
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\tLeveret\t\tmust reach\t")
+	lines := r.lines()
+	for _, l := range lines {
+		verdict := "yes"
+		if !l.reached {
+			verdict = "NO"
+		}
+		fmt.Fprintln(t, strings.Join([]string{l.title, l.unit.format(l.is), l.comparison(), l.aim(), verdict}, "\t"))
+	}
+	heads, figures := []string{""}, make([]string, len(lines))
+	for i, l := range lines {
+		figures[i] = l.title
+	}
+	for _, p := range Peers() {
+		there := false
+		for _, l := range lines {
+			there = there || l.peers[p] > 0
+		}
+		if !there {
+			continue
+		}
+		heads = append(heads, brokerOf(p).title)
+		for i, l := range lines {
+			figures[i] += "\t" + l.unit.format(l.peers[p])
+		}
+	}
+	if len(heads) > 1 {
+		fmt.Fprintf(t, "\n%s\n%s\n", strings.Join(heads, "\t"), strings.Join(figures, "\n"))
+	}
+	fmt.Fprintln(t, "\n\tbroker\tits processor a message\tthe client's\tmemory at most\tconfirm p99\tdelivery p99")
+	for _, l := range r.Loads {
+		for _, b := range l.Brokers {
+			of := func(u unit, value func(Sample) float64) string { return u.format(r.median(l.Name, b.Broker, value)) }
+			fmt.Fprintln(t, strings.Join([]string{l.Name, b.Broker, of(micros, brokerCPU), of(micros, clientCPU), of(megabytes, peak), of(millis, confirmP99), of(millis, deliveryP99), b.Failure}, "\t"))
+		}
+	}
+	return t.Flush()
+}
+
+// Missed is how many rows do not reach what they must.
+func (r *Results) Missed() (n int) {
+	for _, l := range r.lines() {
+		if !l.reached {
+			n++
+		}
+	}
+	return n
+}
