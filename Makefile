@@ -16,7 +16,7 @@ SCALE    ?= 1
 
 PEER     ?= leveret
 
-.PHONY: all ui check-ui build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store bench-peers clean
+.PHONY: all ui check-ui build run test check fmt vet staticcheck unit race e2e conformance deps fuzz crash bench bench-store bench-peers cost pgo clean
 
 all: build
 
@@ -87,6 +87,16 @@ fuzz:
 # kill -9 of the real binary under load, ROUNDS times.
 crash: build
 	CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 60m -v -run 'Kill' ./internal/e2e
+
+# What a message costs in instructions, by flow, counted anew and noted in
+# internal/cost/figures.tsv: for a change that is meant to cost more, or less.
+cost:
+	COST_UPDATE=1 $(GO) test -count=1 -v -run TestInstructions ./internal/cost
+
+# The profile that the compiler goes by (PGO), taken anew from the load tool's scenarios
+# and committed: go build finds it by itself.
+pgo: build
+	$(GO) run -pgo=off ./bench/cmd/pgo -leveret $(BIN) -dir /var/tmp -o cmd/leveret/default.pgo
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./wal ./segment ./index ./store ./broker/... ./amqpd/...

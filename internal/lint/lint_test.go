@@ -39,7 +39,7 @@ var layers = [][]string{
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.
-var testOnly = []string{"internal/lint", "internal/certs/certtest", "internal/e2e", "internal/e2e/child", "internal/e2e/ledger", "internal/e2e/clients", "internal/e2e/page", "internal/brokertest"}
+var testOnly = []string{"internal/lint", "internal/cost", "internal/certs/certtest", "internal/e2e", "internal/e2e/child", "internal/e2e/ledger", "internal/e2e/clients", "internal/e2e/page", "internal/brokertest"}
 
 // maxLines is where a file is asked whether two topics live in it.
 const maxLines = 800
