@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -14,9 +15,12 @@ type NullOptions struct {
 	// Addr is where to listen; default 127.0.0.1:0.
 	Addr string
 	// SyncDir, if not empty, is the folder of a file to which all that is
-	// published is appended, and fdatasync-ed once a group, before it is
-	// confirmed. The file is removed in the end.
+	// published is written, and fdatasync-ed once a group, before it is
+	// confirmed. The file, of 64 MiB, is written over in a circle and removed in
+	// the end.
 	SyncDir string
+
+	circle int64 // the file's length; default circleSize
 }
 
 // Null is the ceiling: a broker that does nothing but what can not be left out.
@@ -72,7 +76,9 @@ func ListenNull(o NullOptions) (*Null, error) {
 		if err != nil {
 			return nil, err
 		}
-		b.commit = newCommitter(f)
+		if b.commit, err = newCommitter(f, cmp.Or(o.circle, circleSize)); err != nil {
+			return nil, err
+		}
 	}
 	ln, err := net.Listen("tcp", o.Addr)
 	if err != nil {

@@ -12,11 +12,18 @@ import (
 // commit them itself where the file is idle.
 const leadMost = 4
 
-// committer appends to one file and syncs once a group: all that came while the
-// sync before ran. One commit is under way at a time, by the goroutine or, for
-// small reads on an idle file, by the reader that has need of it.
+// circleSize is the length of the file, which is more than any group takes but those of
+// giant messages, and no more than the kernel keeps in memory for good.
+const circleSize = 64 << 20
+
+// committer writes to one file and syncs once a group: all that came while the
+// sync before ran. The file has all its blocks from the beginning and is written over
+// in a circle, as logs are whose files are used again, so that a sync has nothing to
+// write but what was published. One commit is under way at a time, by the goroutine
+// or, for small reads on an idle file, by the reader that has need of it.
 type committer struct {
-	f *os.File
+	f    *os.File
+	size int64 // of the file
 
 	mu      sync.Mutex
 	wake    sync.Cond
@@ -31,7 +38,7 @@ type committer struct {
 	buf   []byte
 	owed  []promise
 	reply []byte
-	at    int64 // the file's length
+	at    int64 // in the file
 }
 
 // promise is a confirm that is owed.
@@ -41,11 +48,14 @@ type promise struct {
 	tag uint64
 }
 
-func newCommitter(f *os.File) *committer {
-	c := &committer{f: f}
+func newCommitter(f *os.File, size int64) (*committer, error) {
+	if err := allocate(f, size); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	c := &committer{f: f, size: size}
 	c.wake.L = &c.mu
 	c.done.Go(c.run)
-	return c
+	return c, nil
 }
 
 // append stages b, n messages, and sees to it that what is promised is confirmed
@@ -89,11 +99,10 @@ func (k *committer) commit() {
 	k.staged, k.buf = k.buf[:0], k.staged
 	k.waiting, k.owed = k.owed[:0], k.waiting
 	k.mu.Unlock()
-	_, err := k.f.WriteAt(k.buf, k.at)
+	err := k.write(k.buf)
 	if err == nil {
 		err = syncData(k.f)
 	}
-	k.at += int64(len(k.buf))
 	if err == nil {
 		for i, p := range k.owed {
 			if i+1 < len(k.owed) && k.owed[i+1].c == p.c && k.owed[i+1].ch == p.ch {
@@ -114,6 +123,18 @@ func (k *committer) commit() {
 	if k.closed {
 		k.wake.Broadcast()
 	}
+}
+
+// write writes on from where the last write has ended.
+func (k *committer) write(b []byte) error {
+	for len(b) > 0 {
+		n := min(int64(len(b)), k.size-k.at)
+		if _, err := k.f.WriteAt(b[:n], k.at); err != nil {
+			return err
+		}
+		b, k.at = b[n:], (k.at+n)%k.size
+	}
+	return nil
 }
 
 // close ends the committer once nobody appends any more, and removes the file.

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func startNull(t *testing.T, o NullOptions) *Null {
 	t.Helper()
+	o.circle = 1 << 20
 	b, err := ListenNull(o)
 	if err != nil {
 		t.Fatal(err)
