@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 func tinyOptions(fs vfs.FS) Options {
 	return Options{
 		FS:              fs,
-		WAL:             wal.Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 2048, FullDiskWait: -1},
+		WAL:             wal.Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 2048, FullDiskWait: -1, Ahead: 2048},
 		CheckpointBytes: 1 << 40, // only when a test asks
 	}
 }

@@ -264,13 +264,16 @@ func (l *Log) write(rotate bool) (d done, err error) {
 		}
 		d.bytes += uint64(len(b))
 	}
+	end := l.group[len(l.group)-1].endLSN()
+	if err := l.fillAhead(f, end, d.bytes); err != nil {
+		return d, err
+	}
 	written := time.Now()
 	if err := f.h.Sync(); err != nil {
 		return d, fmt.Errorf("sync %s: %w", f.name, err)
 	}
 	d.write = written.Sub(begin)
 	d.sync = time.Since(written)
-	end := l.group[len(l.group)-1].endLSN()
 	f.end.Store(uint64(end))
 	l.durable.Store(uint64(end))
 	return d, nil

@@ -307,8 +307,9 @@ func TestPowerCutAnywhere(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	m := newMem(t)
-	recycled := uint64(0)
+	recycled, filled := uint64(0), 0
 	for generation := range 6 {
+		c.opts.Ahead = []int64{2048, -1, 1024}[generation%3]
 		l := c.open(m)
 		for range 40 {
 			var end LSN
@@ -341,6 +342,9 @@ func TestPowerCutAnywhere(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if f := l.active(); f.Disk > f.Size && f.Disk < opts.FileSize {
+				filled++
+			}
 		}
 		recycled += l.Stats().Recycled
 		if generation%2 == 0 {
@@ -351,8 +355,8 @@ func TestPowerCutAnywhere(t *testing.T) {
 			m = m.Restart()
 		}
 	}
-	if recycled < 5 {
-		t.Errorf("%d files were written over old ones", recycled)
+	if recycled < 5 || filled < 20 {
+		t.Errorf("%d files were written over old ones, %d times one was filled ahead", recycled, filled)
 	}
 	t.Logf("%d operations, %d images recovered, %d images of those recoveries, %d files recycled", c.cuts, c.images, c.nested, recycled)
 }
@@ -361,7 +365,7 @@ func TestPowerCutAnywhere(t *testing.T) {
 // goroutine of its own.
 func TestPowerCutUnderConcurrentAppenders(t *testing.T) {
 	opts := tiny()
-	opts.LazyDelay = time.Millisecond
+	opts.LazyDelay, opts.Ahead = time.Millisecond, 2048
 	c := &crasher{t: t, opts: opts, image: vfs.ImageOptions{MaxImages: 15}, deep: 0}
 	m := newMem(t)
 	for range 3 {

@@ -122,9 +122,9 @@
 // A seal is what Close writes behind the last frame: it has no records, and is
 // there for what its synced says. The stream ends before it.
 //
-// Behind the last frame, or the seal, there may be anything: what a torn commit
-// has left, and in a file that was written over an older one that one's frames,
-// which have another nonce and lower LSNs.
+// Behind the last frame, or the seal, there may be anything: zeros that the file
+// was filled with ahead, what a torn commit has left, and in a file that was written
+// over an older one that one's frames, which have another nonce and lower LSNs.
 //
 // The nonce keeps apart what files of the same name or in the same place on
 // disk once held, and bytes inside records that look like frames: nobody who
@@ -158,11 +158,20 @@
 // rename, fsync of the directory, and only then the first frame. A file that
 // holds nothing, or of which all was copied, is removed.
 //
-// # Files that are written over
+// # Files that are filled ahead
 //
 // A file that has grown costs a journal commit of the file system with each
-// fdatasync; one whose blocks are there already does not, which takes 30 to 45 %
-// off. So Remove keeps Spares files instead of unlinking them: rename to .spare,
+// fdatasync; one whose blocks are there already does not, which takes about half
+// off. So a small commit that makes its file grow writes zeros behind itself, for
+// Ahead bytes, before the sync that is its own anyway, and the commits that follow
+// overwrite them. Frames stand where they would stand, and zeros are no frame: to a
+// recovery they are what a torn commit may leave, and alone they are not even that.
+// Where the zeros find no room the file grows as it would without. Large commits do
+// without: they pay for a journal commit with less than a write of as many zeros.
+//
+// # Files that are written over
+//
+// To the same end Remove keeps Spares files instead of unlinking them: rename to .spare,
 // fsync of the directory. The next file that fills up is followed by a spare:
 // header, fdatasync, rename, fsync of the directory, as for a fresh file. What
 // makes this safe:
@@ -195,6 +204,7 @@
 //
 //	at or during          may leave                               recovery
 //	the write of a frame  nothing, a prefix, zeros, any sectors   torn: the log ends before the frame
+//	the zeros behind it   the same, and any of the zeros          torn, or as behind its sync: zeros end the log
 //	its sync              the same, or all of it                  torn, or the frame is replayed and copied
 //	behind its sync       the frame                               the same; waiters may not have been told
 //	a group of frames     any of them whole or torn               those before the first torn one are kept
@@ -263,6 +273,7 @@
 //	append.go   Begin, Put, End: staging
 //	commit.go   the committer, Lead, Wait, failure, Close
 //	chunk.go    chunks and the ring: Pin, Cached
+//	ahead.go    zeros ahead of small commits
 //	files.go    files, Rotate, ReadAt, Remove
 //	recycle.go  spares: files that are written over
 //	scarce.go   what happens when room or descriptors run out

@@ -24,7 +24,10 @@ type file struct {
 	nonce uint64
 	name  string        // with the directory
 	end   atomic.Uint64 // what of the stream can be read from it
-	size0 int64         // length when it was opened: by recovery, or to be written over; else 0
+	// length is how long the file was when it was opened, by recovery or to be
+	// written over, or was made since by filling it ahead; else 0, and the stream's
+	// end is its length.
+	length atomic.Int64
 
 	mu   sync.Mutex
 	h    vfs.File // nil while nobody reads; constant while the file is active
@@ -39,7 +42,7 @@ func (f *file) offset(lsn LSN) int64 { return fileHeaderSize + int64(lsn-f.start
 func (f *file) size() int64 { return f.offset(LSN(f.end.Load())) }
 
 // disk is the file's length.
-func (f *file) disk() int64 { return max(f.size(), f.size0) }
+func (f *file) disk() int64 { return max(f.size(), f.length.Load()) }
 
 // fileSet is the log's files by sequence number. Starts never fall.
 type fileSet struct {
@@ -162,7 +165,8 @@ func createFile(fsys vfs.FS, dir string, hdr fileHeader, spare *spareFile, fill 
 	f.end.Store(uint64(hdr.start))
 	temp, open := f.name+".tmp", fsys.Create
 	if spare != nil {
-		temp, open, f.size0 = spare.name, fsys.OpenRW, spare.size
+		temp, open = spare.name, fsys.OpenRW
+		f.length.Store(spare.size)
 	}
 	h, err := open(temp)
 	if err != nil {

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files anew: the format
 // The bytes of a log, as of format version 1.
 func TestFormatIsGolden(t *testing.T) {
 	m := newMem(t)
-	opts := Options{FileSize: 4096, nonce: counter(0x1122334455667788)}
+	opts := Options{FileSize: 4096, Ahead: -1, nonce: counter(0x1122334455667788)}
 	l := mustOpen(t, m, 0, opts)
 	l.mustCommit(t, "first", "second record")
 	l.mustCommit(t, "")

@@ -117,7 +117,7 @@ func (s *scanner) copyTail(f *file) error {
 		return err
 	}
 	defer h.Close()
-	w := window{h: h, name: last.name, size: last.size0}
+	w := window{h: h, name: last.name, size: last.length.Load()}
 	for lsn := s.synced; lsn < s.end; {
 		hdr, bad, err := w.frame(last, lsn)
 		if err == nil && bad != nil {

@@ -166,6 +166,16 @@ var recoveries = append([]recoveryCase{
 	{
 		name:  "tail of zeros",
 		files: []*image{newImage(1, 0).frame("record-1").bytes(make([]byte, 3<<20)...)},
+		want:  "record-1",
+	},
+	{
+		name:  "tail of fewer zeros than a header has",
+		files: []*image{newImage(1, 0).frame("record-1").bytes(make([]byte, 30)...)},
+		want:  "record-1",
+	},
+	{
+		name:  "tail of zeros and something behind them",
+		files: []*image{newImage(1, 0).frame("record-1").bytes(append(make([]byte, 3<<20), 1)...)},
 		want:  "record-1", torn: "1:120",
 	},
 	{

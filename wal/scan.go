@@ -98,7 +98,7 @@ func (s *scanner) run(from LSN, fn func(LSN, []byte) error) error {
 		if f.start <= from {
 			first = i
 		}
-		end := f.start + LSN(max(f.size0-fileHeaderSize, 0))
+		end := f.start + LSN(max(f.length.Load()-fileHeaderSize, 0))
 		if i+1 < len(s.files) {
 			end = min(end, s.files[i+1].start)
 		}
@@ -153,7 +153,7 @@ func (s *scanner) readHeaders() error {
 		if bad != nil {
 			// Names appear when headers are synced, but a file of no more than a
 			// header holds nothing, and as the last one it can be done without.
-			if i == len(seqs)-1 && f.size0 <= fileHeaderSize {
+			if i == len(seqs)-1 && f.length.Load() <= fileHeaderSize {
 				s.junk = append(s.junk, f.name)
 				return nil
 			}
@@ -174,11 +174,13 @@ func (s *scanner) readHeader(f *file) (bad, err error) {
 		return nil, err
 	}
 	defer h.Close()
-	if f.size0, err = h.Size(); err != nil {
+	size, err := h.Size()
+	if err != nil {
 		return nil, fmt.Errorf("size of %s: %w", f.name, err)
 	}
+	f.length.Store(size)
 	var b [fileHeaderSize]byte
-	n, err := h.ReadAt(b[:min(fileHeaderSize, f.size0)], 0)
+	n, err := h.ReadAt(b[:min(fileHeaderSize, size)], 0)
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s at 0: %w", f.name, err)
 	}
@@ -197,7 +199,7 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 		return err
 	}
 	defer h.Close()
-	w := window{h: h, name: f.name, size: f.size0}
+	w := window{h: h, name: f.name, size: f.length.Load()}
 	var bad error
 	began := s.end
 	for s.end < limit && f.offset(s.end) < w.size {
@@ -280,8 +282,8 @@ func (s *scanner) scanFile(f *file, limit LSN, fn func(LSN, []byte) error) error
 		return &CorruptError{f.name, f.offset(s.end), s.end,
 			fmt.Errorf("%w, yet the frame at %d says that all below %d was on disk", bad, later.first, later.synced)}
 	}
-	if bad == errFrameOther {
-		return nil // of a frame of this file nothing is there: the rest is what the file held before
+	if none, err := w.none(f, s.end, bad); none || err != nil {
+		return err
 	}
 	s.sum.Torn = &TornTail{f.name, f.offset(s.end), s.end, bad}
 	return nil
@@ -457,6 +459,31 @@ func (w *window) lookOn(f *file, lsn LSN) (*frameHeader, error) {
 		}
 	}
 	return nil, nil
+}
+
+// none tells whether of the bad frame at lsn, the last one, nothing is there: what
+// stands in its place is what the file held before it was written over, or the
+// zeros that it was filled with ahead, to its end.
+func (w *window) none(f *file, lsn LSN, bad error) (bool, error) {
+	if bad == errFrameOther {
+		return true, nil
+	}
+	if bad != errFrameZero && bad != errFrameShort {
+		return false, nil
+	}
+	for off := f.offset(lsn); off < w.size; {
+		b, err := w.bytes(off, int(min(windowSize, w.size-off)))
+		if err != nil {
+			return false, err
+		}
+		for _, c := range b {
+			if c != 0 {
+				return false, nil
+			}
+		}
+		off += int64(len(b))
+	}
+	return true, nil
 }
 
 // endsAt tells whether a frame of f's, whole or not, ends at lsn. The nearest

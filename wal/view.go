@@ -54,7 +54,10 @@ type Damage struct {
 	End    LSN    // where whole frames begin again, or the file's stretch ends
 	// Torn: it is what a power cut leaves, or a write under way, at the end of
 	// the log. Nothing there was ever promised.
-	Torn  bool
+	Torn bool
+	// Blank: it is Torn, and zeros to the file's end, which is what a file is filled
+	// with ahead: in order, unless it is known to have been something else.
+	Blank bool
 	Cause error
 }
 
@@ -99,7 +102,7 @@ func OpenView(fsys vfs.FS, dir string) (*View, error) {
 		if err != nil {
 			return nil, err
 		}
-		vf := ViewFile{FileInfo: FileInfo{Seq: seq, Name: f.name, Start: f.start, Size: f.size0, Disk: f.size0}, Bad: bad, Known: bad == nil, nonce: f.nonce, head: f.nonce}
+		vf := ViewFile{FileInfo: FileInfo{Seq: seq, Name: f.name, Start: f.start, Size: f.length.Load(), Disk: f.length.Load()}, Bad: bad, Known: bad == nil, nonce: f.nonce, head: f.nonce}
 		if bad != nil && isVersion(bad) {
 			return nil, fmt.Errorf("%s: %w", f.name, bad)
 		}
@@ -428,11 +431,11 @@ func (k *walk) run(lsn LSN) (end LSN, err error) {
 				return lsn, nil
 			}
 		case next > k.limit:
-			return lsn, k.damage(lsn, k.limit, false, fmt.Errorf("frame passes %d, where the next file begins", k.limit))
+			return lsn, k.damage(Damage{LSN: lsn, End: k.limit, Cause: fmt.Errorf("frame passes %d, where the next file begins", k.limit)})
 		case hdr.kind == frameSeal:
 			return lsn, nil
 		case hdr.kind != frameRecords:
-			if err := k.damage(lsn, next, false, fmt.Errorf("frame is of unknown type %d", hdr.kind)); err != nil {
+			if err := k.damage(Damage{LSN: lsn, End: next, Cause: fmt.Errorf("frame is of unknown type %d", hdr.kind)}); err != nil {
 				return lsn, err
 			}
 		default:
@@ -450,7 +453,7 @@ func (k *walk) run(lsn LSN) (end LSN, err error) {
 				return k.fn.Record(lsn, rec, true)
 			})
 			if err == nil && bad != nil {
-				err = k.damage(lsn, next, false, bad)
+				err = k.damage(Damage{LSN: lsn, End: next, Cause: bad})
 			}
 			if err != nil {
 				return lsn, err
@@ -462,19 +465,20 @@ func (k *walk) run(lsn LSN) (end LSN, err error) {
 		lsn = next
 	}
 	if k.limit < 1<<63 && !k.tail && lsn < k.limit {
-		return lsn, k.damage(lsn, k.limit, false, fmt.Errorf("the next file begins at %d, and this one ends early", k.limit))
+		return lsn, k.damage(Damage{LSN: lsn, End: k.limit, Cause: fmt.Errorf("the next file begins at %d, and this one ends early", k.limit)})
 	}
 	return lsn, nil
 }
 
-func (k *walk) damage(lsn, end LSN, torn bool, cause error) error {
+func (k *walk) damage(d Damage) error {
 	if err := k.still(); err != nil {
 		return err
 	}
 	if k.fn.Damage == nil {
 		return nil
 	}
-	return k.fn.Damage(Damage{File: k.f.name, Offset: k.f.offset(lsn), LSN: lsn, End: end, Torn: torn, Cause: cause})
+	d.File, d.Offset = k.f.name, k.f.offset(d.LSN)
+	return k.fn.Damage(d)
 }
 
 // skip gets over the bad frame at lsn, handing out what still looks like its
@@ -492,7 +496,11 @@ func (k *walk) skip(lsn, stop LSN, bad error) (next LSN, err error) {
 				// what the file held before it was written over.
 				return 0, k.still()
 			}
-			return 0, k.damage(lsn, stop, true, bad)
+			blank, err := k.w.none(k.f, lsn, bad)
+			if err != nil {
+				return 0, err
+			}
+			return 0, k.damage(Damage{LSN: lsn, End: stop, Torn: true, Blank: blank, Cause: bad})
 		}
 		// The proof may have been written since the frame was read.
 		k.w.n = 0
@@ -523,7 +531,7 @@ func (k *walk) skip(lsn, stop LSN, bad error) (next LSN, err error) {
 			return 0, err
 		}
 	}
-	return next, k.damage(lsn, next, false, bad)
+	return next, k.damage(Damage{LSN: lsn, End: next, Cause: bad})
 }
 
 // seek finds the first place from lsn on at which a frame's header stands, and

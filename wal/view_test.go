@@ -126,7 +126,8 @@ func TestAViewGoesOnBehindDamage(t *testing.T) {
 	}{
 		"whole":             {[]*image{one()}, "abcde", "", nil},
 		"torn tail":         {[]*image{one().damage(-1)}, "abcd", "", []string{"torn"}},
-		"torn tail of zero": {[]*image{one().bytes(make([]byte, 64)...)}, "abcde", "", []string{"torn zeros"}},
+		"filled ahead":      {[]*image{one().bytes(make([]byte, 64)...)}, "abcde", "", []string{"torn blank zeros"}},
+		"torn tail of zero": {[]*image{one().bytes(append(make([]byte, 64), 1)...)}, "abcde", "", []string{"torn zeros"}},
 		"second of a group torn, third whole": {
 			[]*image{newImage(1, 0).frame("a").group(56-8, "b").damage(-9).group(56-8, "c")}, "a", "", []string{"torn"}},
 		"record in the middle":    {[]*image{one().damage(64 + 56 + 40 + 4)}, "abe", "\x9cd", []string{"frame has a wrong checksum"}},
@@ -166,7 +167,8 @@ func TestAViewGoesOnBehindDamage(t *testing.T) {
 			}
 			for i, want := range c.damage {
 				part, torn := strings.CutPrefix(want, "torn")
-				if d := s.damage[i]; d.Torn != torn || !strings.Contains(d.Error(), strings.TrimSpace(part)) {
+				part, blank := strings.CutPrefix(part, " blank")
+				if d := s.damage[i]; d.Torn != torn || d.Blank != blank || !strings.Contains(d.Error(), strings.TrimSpace(part)) {
 					t.Errorf("damage %+v, want %q", d, want)
 				}
 			}

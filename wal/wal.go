@@ -63,11 +63,16 @@ type Options struct {
 	// not at all.
 	FullDiskWait time.Duration
 	// Spares is how many files that were removed are kept, under another name,
-	// for new ones to be written over: an fdatasync takes 30 to 45 % less where
+	// for new ones to be written over: an fdatasync takes about half where
 	// the file system need not note in its journal that the file has grown. They
 	// take as much of the disk as they did; see DropSpares. Default (0): 2.
 	// Negative: none.
 	Spares int
+	// Ahead is by how many bytes a file that grows by small commits is filled with
+	// zeros beyond them, so that the next ones overwrite what is there: their
+	// fdatasync then takes about half the time. Default (0): 256 KiB. Negative: not
+	// at all.
+	Ahead int64
 	// Logger receives what an operator should know: a torn tail, a failure.
 	// Default: nothing is logged.
 	Logger *slog.Logger
@@ -123,6 +128,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LazyDelay == 0 {
 		o.LazyDelay = 50 * time.Millisecond
+	}
+	if o.Ahead == 0 {
+		o.Ahead = 256 << 10
 	}
 	if o.Spares == 0 {
 		o.Spares = 2

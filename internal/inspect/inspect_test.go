@@ -3,12 +3,14 @@ package inspect
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/leveret-mq/leveret/internal/catalog"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
+	"github.com/leveret-mq/leveret/wal"
 )
 
 // ways to leave a directory.
@@ -187,5 +189,42 @@ func TestLanesOfAPriorityQueueAreNamedWithTheirPriority(t *testing.T) {
 	}
 	if r, _ := mustSalvage(t, w.fs); r.Queues != 2 || r.Messages != 5 || len(r.Named)+len(r.Dropped) != 0 {
 		t.Errorf("report %+v", r)
+	}
+}
+
+// A file of the log that is filled with zeros ahead of what is written is no
+// problem, and no torn commit.
+func TestALogThatIsFilledAheadIsWhole(t *testing.T) {
+	fs := vfs.NewMem()
+	o := tiny(fs)
+	o.WAL.Ahead = 2048
+	s, err := store.Open(dataDir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := s.NewBatch()
+	q := b.CreateQueue(true, store.QueueOptions{})
+	b.Publish(store.Message{Body: []byte("hare"), Persistent: true}, []*store.Queue{q})
+	lsn, err := s.Apply(b, wal.Group, nil)
+	if err == nil {
+		err = s.Wait(lsn)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs.SyncAll()
+	killed := fs.Restart()
+	defer s.Close()
+
+	st, err := ReadStat(dataDir, Options{FS: killed})
+	if err != nil || st.Torn || len(st.Problems) > 0 || len(st.Queues) != 1 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if log := st.Files[len(st.Files)-1]; log.Bytes < 2048 {
+		t.Errorf("the log's file has %d bytes: not the case to test", log.Bytes)
+	}
+	v, err := Verify(dataDir, Options{FS: killed})
+	if err != nil || v.Torn || slices.ContainsFunc(v.Problems, func(p Problem) bool { return strings.Contains(p.File, "/wal/") }) {
+		t.Errorf("%+v, %v", v, err)
 	}
 }

@@ -444,7 +444,9 @@ func (s *state) replayLog() error {
 
 func (s *state) damage(d wal.Damage) error {
 	if s.opts.torn(&d) {
-		s.torn = &d
+		if !d.Blank {
+			s.torn = &d
+		}
 		return nil
 	}
 	s.problem(damageProblem(&d, true))

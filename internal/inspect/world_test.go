@@ -39,7 +39,7 @@ type world struct {
 func tiny(fs vfs.FS) store.Options {
 	return store.Options{
 		FS: fs, CheckpointBytes: 1 << 40, RetireAge: -1,
-		WAL: wal.Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 4096, FullDiskWait: -1},
+		WAL: wal.Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 4096, FullDiskWait: -1, Ahead: -1},
 	}
 }
 
