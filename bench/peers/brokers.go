@@ -65,6 +65,14 @@ func natsVersion(s *session, ctx context.Context) string {
 	return version
 }
 
+// serves is the broker whose process it is.
+func (b *broker) serves() *broker {
+	if b.server != "" {
+		return brokerOf(b.server)
+	}
+	return b
+}
+
 // brokerOf finds one by name.
 func brokerOf(name string) *broker {
 	for i := range brokers {

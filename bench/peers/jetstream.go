@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,11 +21,15 @@ import (
 // stream is a load for JetStream: work-queue streams on disk, publishers that wait for
 // their acks, a consumer that acks each message.
 type stream struct {
-	kind     string
-	size     int
-	window   int // messages that a publisher may have unacked, and so many a consumer
-	queues   int // streams, each with a publisher; default 1
-	messages int // published, or consumed; default: for as long as others run
+	kind      string
+	size      int
+	window    int // messages that a publisher may have unacked, and so many a consumer
+	queues    int // streams, each with a publisher; default 1
+	consumers int // of a stream, each of which gets every message; default 1
+	rate      int // messages a second; default: as fast as may be
+	messages  int // published, or consumed; default: for as long as others run
+	// transient is a stream in memory, published to without acks and consumed without.
+	transient bool
 }
 
 // The kinds.
@@ -41,23 +46,39 @@ const (
 )
 
 func (l *stream) String() string {
-	return fmt.Sprintf("nats.go %s, %d B, %d unacked, %d streams", l.kind, l.size, l.window, max(1, l.queues))
+	s := fmt.Sprintf("nats.go %s, %d B, ", l.kind, l.size)
+	if l.transient {
+		s += "in memory, without acks"
+	} else {
+		s += fmt.Sprintf("%d unacked", l.window)
+	}
+	for _, n := range []struct {
+		n    int
+		what string
+	}{{l.queues, "streams"}, {l.consumers, "consumers"}, {l.rate, "messages a second"}, {l.messages, "messages"}} {
+		if n.n > 0 {
+			s += fmt.Sprintf(", %d %s", n.n, n.what)
+		}
+	}
+	return s
 }
 
 // streaming is a run of it.
 type streaming struct {
 	stream
+	epoch               time.Time
 	published, consumed atomic.Int64
 	measuring           atomic.Bool
 	mu                  sync.Mutex
-	took                []time.Duration // of each publish that waits for the one before
+	confirms            []time.Duration // of publishes that wait for the one before
+	deliveries          []time.Duration // since they were due
 }
 
 func (l *stream) run(ctx context.Context, at *peer.Broker, scale float64) (Sample, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	r := &streaming{stream: *l}
-	r.queues = max(1, r.queues)
+	r := &streaming{stream: *l, epoch: time.Now()}
+	r.queues, r.consumers = max(1, r.queues), max(1, r.consumers)
 	r.messages = int(float64(r.messages) * scale)
 	for i := range r.queues {
 		if err := r.declare(ctx, at.URL, i); err != nil {
@@ -100,7 +121,9 @@ func (l *stream) run(ctx context.Context, at *peer.Broker, scale float64) (Sampl
 	}
 	stopped()
 	wg.Wait()
-	s.Confirm = r.latencies()
+	r.mu.Lock()
+	s.Confirm, s.Delivery = quantiles(r.confirms), quantiles(r.deliveries)
+	r.mu.Unlock()
 	s.Peak = float64(process.Peak(at.PID()))
 	if err := context.Cause(ctx); err != nil {
 		return s, err
@@ -146,16 +169,14 @@ func (r *streaming) begin(pid int) func() Sample {
 	}
 }
 
-// latencies are of what was published while it was measured.
-func (r *streaming) latencies() Quantiles {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := len(r.took)
+// quantiles are of latencies, which they sort.
+func quantiles(took []time.Duration) Quantiles {
+	n := len(took)
 	if n == 0 {
 		return Quantiles{}
 	}
-	slices.Sort(r.took)
-	at := func(q float64) float64 { return round(r.took[min(n-1, int(q*float64(n)))].Seconds() * 1e3) }
+	slices.Sort(took)
+	at := func(q float64) float64 { return round(took[min(n-1, int(q*float64(n)))].Seconds() * 1e3) }
 	return Quantiles{at(0.5), at(0.99), at(0.999)}
 }
 
@@ -193,7 +214,16 @@ func (r *streaming) declare(ctx context.Context, url string, i int) error {
 	if err := js.DeleteStream(ctx, r.name(i)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: r.name(i), Subjects: []string{r.name(i)}, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage})
+	c := jetstream.StreamConfig{Name: r.name(i), Subjects: []string{r.name(i)}, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage}
+	if r.consumers > 1 {
+		c.Retention = jetstream.InterestPolicy
+	}
+	if r.transient {
+		c.Storage, c.NoAck = jetstream.MemoryStorage, true
+		c.MaxMsgs, c.Discard = 1<<20, jetstream.DiscardOld // nothing holds the publisher back
+		c.Retention = jetstream.LimitsPolicy
+	}
+	_, err = js.CreateStream(ctx, c)
 	return err
 }
 
@@ -219,6 +249,15 @@ func (r *streaming) publish(ctx context.Context, url string, i int) error {
 	}
 	defer nc.Close()
 	body := make([]byte, r.size)
+	if r.transient {
+		for ctx.Err() == nil {
+			if err := nc.Publish(r.name(i), body); err != nil {
+				return err
+			}
+			r.published.Add(1)
+		}
+		return nil
+	}
 	if r.window == 1 {
 		var took []time.Duration
 		for ctx.Err() == nil {
@@ -233,7 +272,7 @@ func (r *streaming) publish(ctx context.Context, url string, i int) error {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.took = append(r.took, took...)
+		r.confirms = append(r.confirms, took...)
 		return unless(ctx, err)
 	}
 	acks := make(chan jetstream.PubAckFuture, r.window)
@@ -249,7 +288,13 @@ func (r *streaming) publish(ctx context.Context, url string, i int) error {
 		}
 		failed <- err
 	}()
+	start := time.Now()
 	for n := 0; ctx.Err() == nil && (r.messages == 0 || n < r.messages); n++ {
+		if r.rate > 0 {
+			due := start.Add(time.Duration(n) * time.Second / time.Duration(r.rate))
+			sleep(ctx, time.Until(due))
+			body = binary.LittleEndian.AppendUint64(make([]byte, 0, r.size), uint64(due.Sub(r.epoch)))[:r.size]
+		}
 		f, err := js.PublishAsync(r.name(i), body, jetstream.WithStallWait(time.Minute))
 		if err != nil {
 			close(acks)
@@ -271,26 +316,45 @@ func unless(ctx context.Context, err error) error {
 
 // consume consumes and acks until it is stopped.
 func (r *streaming) consume(ctx context.Context, url string) (stop func(), err error) {
-	nc, js, err := connect(url)
-	if err != nil {
-		return nil, err
-	}
-	c, err := js.CreateConsumer(ctx, r.name(0), jetstream.ConsumerConfig{Durable: "bench", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: r.window})
-	if err != nil {
-		nc.Close()
-		return nil, err
-	}
-	k, err := c.Consume(func(m jetstream.Msg) {
-		if m.Ack() == nil {
-			r.consumed.Add(1)
+	var stops []func()
+	stop = func() {
+		for _, f := range stops {
+			f()
 		}
-	}, jetstream.PullMaxMessages(r.window))
-	if err != nil {
-		nc.Close()
-		return nil, err
 	}
-	return func() {
-		k.Stop()
-		nc.Close()
-	}, nil
+	for i := range r.consumers {
+		nc, js, err := connect(url)
+		if err != nil {
+			stop()
+			return nil, err
+		}
+		stops = append(stops, nc.Close)
+		of := jetstream.ConsumerConfig{Durable: fmt.Sprintf("bench-%d", i), AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: r.window}
+		if r.transient {
+			of.AckPolicy, of.MaxAckPending = jetstream.AckNonePolicy, 0
+		}
+		c, err := js.CreateConsumer(ctx, r.name(0), of)
+		if err == nil {
+			_, err = c.Consume(r.take, jetstream.PullMaxMessages(max(r.window, 1000)))
+		}
+		if err != nil {
+			stop()
+			return nil, err
+		}
+	}
+	return stop, nil
+}
+
+// take is what a consumer does with a message.
+func (r *streaming) take(m jetstream.Msg) {
+	if !r.transient && m.Ack() != nil {
+		return
+	}
+	r.consumed.Add(1)
+	if r.rate > 0 && r.measuring.Load() {
+		took := time.Since(r.epoch) - time.Duration(binary.LittleEndian.Uint64(m.Data()))
+		r.mu.Lock()
+		r.deliveries = append(r.deliveries, took)
+		r.mu.Unlock()
+	}
 }

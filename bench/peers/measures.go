@@ -5,6 +5,7 @@ type measure struct {
 	name  string
 	on    []string // brokers
 	loads []load
+	anew  bool // what a peer has held before would show: its server is started anew
 }
 
 // load is one run. Several of a measure follow each other on one broker.
@@ -44,22 +45,22 @@ var (
 )
 
 var measures = []measure{
-	{"flow-100", everyone, []load{{args: "flow -s 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 100, window: 1000}}}},
-	{"flow-1k", everyone, []load{{args: "flow -s 1024 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 1024, window: 1000}}}},
-	{"flow-16k", everyone, []load{{args: "flow -s 16384 -c 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 16384, window: 100}}}},
-	{"transient", []string{leveret, null, classic}, []load{{args: "transient -s 100 -z {5}", brief: "-z {3}"}}},
-	{"one", durable, []load{{args: "one -s 100 -z {4} --sync {dir}", brief: "-z {3}", stream: &stream{kind: publish, size: 100, window: 1}}}},
-	{"many", durable, []load{{args: "queues -s 100 -x 64 -z {4}", brief: "-z {3}", stream: &stream{kind: publish, size: 100, window: 1, queues: 64}}}},
-	{"backlog", []string{leveret, nullSync, classic, quorum, jet}, []load{
+	{name: "flow-100", on: everyone, loads: []load{{args: "flow -s 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 100, window: 1000}}}},
+	{name: "flow-1k", on: everyone, loads: []load{{args: "flow -s 1024 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 1024, window: 1000}}}},
+	{name: "flow-16k", on: everyone, loads: []load{{args: "flow -s 16384 -c 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 16384, window: 100}}}},
+	{name: "transient", on: []string{leveret, null, classic, jet}, loads: []load{{args: "transient -s 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 100, transient: true}}}},
+	{name: "one", on: durable, loads: []load{{args: "one -s 100 -z {4} --sync {dir}", brief: "-z {3}", stream: &stream{kind: publish, size: 100, window: 1}}}},
+	{name: "many", on: durable, loads: []load{{args: "queues -s 100 -x 64 -z {4}", brief: "-z {3}", stream: &stream{kind: publish, size: 100, window: 1, queues: 64}}}},
+	{name: "backlog", on: []string{leveret, nullSync, classic, quorum, jet}, loads: []load{
 		{args: "backlog -s 100 -C {5000000} -u backlog --keep", brief: "-C {60000}", by: own, stream: &stream{kind: publish, size: 100, window: 1000, messages: 100_000}},
 		{name: "drain", args: "drain -s 100 -C {5000000} -u backlog --keep", brief: "-C {60000}", by: own, not: []string{nullSync}, stream: &stream{kind: drain, size: 100, window: 1000, messages: 100_000}},
 	}},
-	{"fanout", []string{leveret, nullSync, classic, quorum}, []load{{args: "fanout -s 1024 -y 10 -z {4}", brief: "-z {3}"}}},
-	{"latency", []string{leveret, nullSync, classic, quorum}, []load{{args: "latency -s 100 -r 20000 -z {10}", brief: "-r 2000"}}},
-	{"topic", []string{leveret, classic}, []load{
+	{name: "fanout", on: []string{leveret, nullSync, classic, quorum, jet}, loads: []load{{args: "fanout -s 1024 -y 10 -z {4}", brief: "-z {3}", stream: &stream{kind: flow, size: 1024, window: 1000, consumers: 10}}}},
+	{name: "latency", on: []string{leveret, nullSync, classic, quorum, jet}, loads: []load{{args: "latency -s 100 -r 20000 -z {10}", brief: "-r 2000", stream: &stream{kind: flow, size: 100, window: 1000, rate: 2000}}}},
+	{name: "topic", on: []string{leveret, classic}, loads: []load{
 		{args: "topic -s 100 -z {4}", brief: "-z {3}"},
 		{name: "direct", args: "direct -s 100 -z {4}", brief: "-z {3}"},
 	}},
-	{"connections", []string{leveret, classic}, []load{{args: "connections -x {10000} -z {3}", brief: "-x {1000}"}}},
-	{"declare", []string{leveret, classic}, []load{{args: "declare -x 16 -C {6250} -z {5}", brief: "-C {60}"}}},
+	{name: "connections", on: []string{leveret, classic}, loads: []load{{args: "connections -x {10000} -z {3}", brief: "-x {1000}"}}, anew: true},
+	{name: "declare", on: []string{leveret, classic}, loads: []load{{args: "declare -x 16 -C {6250} -z {5}", brief: "-C {60}"}}, anew: true},
 }

@@ -1,10 +1,15 @@
 package peers
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/leveret-mq/leveret/internal/peer"
 )
 
 const (
@@ -96,6 +101,54 @@ func TestFiguresHaveThreeDigits(t *testing.T) {
 		if got := c.u.format(c.v); got != c.want {
 			t.Errorf("%v is %q, want %q", c.v, got, c.want)
 		}
+	}
+}
+
+func TestARunMeasuresEachBrokerInTurn(t *testing.T) {
+	binary, err := peer.Build("../..", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	r, err := Run(t.Context(), Config{Leveret: binary, Dir: t.TempDir(), Scale: 0.001, Runs: 2, Only: regexp.MustCompile("^(backlog|transient)$"), Progress: &said})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 5,000 messages, published and drained; the null broker cannot be drained.
+	for load, brokers := range map[string][]string{"backlog": {leveret, nullSync}, "drain": {leveret}, "transient": {leveret, null}} {
+		l := r.load(load)
+		if l == nil || len(l.Brokers) != len(brokers) {
+			t.Fatalf("%s: %+v", load, l)
+		}
+		for i, b := range l.Brokers {
+			if b.Broker != brokers[i] || len(b.Samples) != 2 || b.Samples[0].Published+b.Samples[0].Consumed == 0 || b.Samples[0].Peak == 0 {
+				t.Errorf("%s: %+v", load, b)
+			}
+		}
+	}
+	var order []string
+	for line := range strings.Lines(said.String()) {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(line, "  ") && f[0] != "took" {
+			order = append(order, f[0])
+		}
+	}
+	if got := strings.Join(order[:4], " "); got != "leveret null leveret null" {
+		t.Errorf("the turns are %q", got)
+	}
+}
+
+func TestAFailureIsToldAndLeavesTheRest(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "leveret")
+	if err := os.WriteFile(name, []byte("#!/bin/sh\necho no broker >&2; exit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), Config{Leveret: name, Dir: t.TempDir(), Scale: 0.001, Runs: 2, Only: regexp.MustCompile("^one$")})
+	if err == nil || strings.Count(err.Error(), "no broker") != 2 {
+		t.Errorf("the error is %v", err)
+	}
+	var out bytes.Buffer
+	if err := r.WriteText(&out); err != nil || !strings.Contains(out.String(), "no broker") || r.Missed() != 1 {
+		t.Errorf("%v, %d missed:\n%s", err, r.Missed(), &out)
 	}
 }
 

@@ -66,6 +66,12 @@ func (r *Results) conditions() []string {
 	if runs > 1 {
 		medians = fmt.Sprintf("Medians of %d runs", runs)
 	}
+	for _, l := range r.Loads {
+		if l.Scale != 1 {
+			medians = "A trial of other lengths: " + medians
+			break
+		}
+	}
 	return []string{
 		fmt.Sprintf("%s; one fdatasync of 4 KiB %s.", r.Machine, millis.format(syncs[len(syncs)/2])),
 		fmt.Sprintf("%s; %s. %s in turn; the load generator has the same cores.", days, strings.Join(names, "; "), medians),
@@ -122,6 +128,9 @@ func (r *Results) Section() string {
 		b.WriteByte('\n')
 	}
 	b.WriteString(r.costs(beside))
+	if v := r.median("flow-100", nullSync, brokerCPU); v > 0 {
+		fmt.Fprintf(&b, "\nThe ceiling's own processor time at 100 B is %s a message, without `fdatasync` %s.\n", micros.format(v), micros.format(r.median("flow-100", null, brokerCPU)))
+	}
 	b.WriteString(notes + "\n")
 	return b.String()
 }

@@ -160,6 +160,9 @@ func broken(loads []Load, broker int) bool {
 
 // turn is one run of all loads of a measure against one broker.
 func (s *session) turn(ctx context.Context, m measure, b *broker, loads []Load, i int) error {
+	if m.anew {
+		s.down(b)
+	}
 	at, done, err := s.up(ctx, b)
 	if err != nil {
 		return err
@@ -197,10 +200,7 @@ func (s *session) turn(ctx context.Context, m measure, b *broker, loads []Load, 
 // up is a broker that runs. What is started anew is closed when it is done with, what
 // is kept is paused.
 func (s *session) up(ctx context.Context, b *broker) (at *peer.Broker, done func(), err error) {
-	server := b
-	if b.server != "" {
-		server = brokerOf(b.server)
-	}
+	server := b.serves()
 	if at = s.kept[server.name]; at == nil {
 		if at, err = server.start(s, ctx); err != nil {
 			return nil, nil, err
@@ -215,6 +215,15 @@ func (s *session) up(ctx context.Context, b *broker) (at *peer.Broker, done func
 	s.kept[server.name] = at
 	at.Resume()
 	return at, at.Pause, nil
+}
+
+// down ends a server that is kept.
+func (s *session) down(b *broker) {
+	name := b.serves().name
+	if at := s.kept[name]; at != nil {
+		at.Close()
+		delete(s.kept, name)
+	}
 }
 
 // String is a sample on a line.

@@ -62,11 +62,11 @@ type line struct {
 	peers    map[string]float64
 }
 
-// lines are the rows of which there are figures.
+// lines are the rows whose loads were run.
 func (r *Results) lines() (lines []line) {
 	for _, w := range rows {
 		l := line{row: w, is: r.median(w.load, leveret, w.value), peers: map[string]float64{}}
-		if l.is == 0 {
+		if r.load(w.load) == nil {
 			continue
 		}
 		if a := w.against; a != nil {

@@ -81,9 +81,9 @@ func run(ctx context.Context, args []string) error {
 	if n := got.Missed(); n > 0 {
 		fmt.Printf("\n%d not reached\n", n)
 	}
-	if *save && failed == nil {
+	if *save && ctx.Err() == nil {
 		all.Merge(got)
-		failed = errors.Join(all.Write(*results), all.WriteSection(*readme))
+		failed = errors.Join(failed, all.Write(*results), all.WriteSection(*readme))
 	}
 	return failed
 }
