@@ -28,6 +28,25 @@ func bench10k(b *testing.B, typ string, key func(i int) string, args func(i int)
 	b.ReportMetric(float64(want), "matches")
 }
 
+// benchKeys is 10,000 bindings to one destination of a topic table, and keys in turn.
+func benchKeys(b *testing.B, pattern func(i int) string, n int, key func(i int) string) {
+	tab, d := New[*int]("topic", nil), new(int)
+	for i := range 10_000 {
+		tab.Add(d, pattern(i), nil)
+	}
+	keys := make([][]byte, n)
+	for i := range keys {
+		keys[i] = []byte(key(i))
+	}
+	var dst []*int
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if dst = tab.Match(keys[i%n], nil, dst[:0]); len(dst) != 1 {
+			b.Fatalf("%s: %d destinations", keys[i%n], len(dst))
+		}
+	}
+}
+
 func noArgs(int) amqp.Table { return nil }
 
 func BenchmarkMatch(b *testing.B) {
@@ -52,43 +71,26 @@ func BenchmarkMatch(b *testing.B) {
 			return fmt.Sprintf("*.r%d.new", i/4%100)
 		}
 	}
-	b.Run("topic/100/cached", func(b *testing.B) {
+	b.Run("topic/100", func(b *testing.B) {
 		bench10k(b, "topic", topic, noArgs, "orders.r42.new", nil, 100)
 	})
-	b.Run("topic/100/uncached", func(b *testing.B) {
-		// Longer than the cache takes keys.
-		long := "new"
-		for len(long) <= cacheKey {
-			long += "new"
-		}
-		bench10k(b, "topic", func(i int) string {
-			if i%2 == 0 {
-				return fmt.Sprintf("orders.r%d.*", i/2%50)
+	for name, keys := range map[string]int{"one key": 1, "10000 keys": 10_000, "new keys": 1 << 20} {
+		// 100 patterns of eight words for each of 100 groups.
+		pattern := func(i int) string {
+			p := fmt.Sprintf("g%d", i/100)
+			for w := range 7 {
+				p += [...]string{".*", ".w" + fmt.Sprint(w)}[i%100>>w&1]
 			}
-			return fmt.Sprintf("orders.r%d.#", i/2%50)
-		}, noArgs, "orders.r42."+long, nil, 200)
-	})
-	b.Run("topic/1/uncached", func(b *testing.B) {
-		tab := New[*int]("topic", nil)
-		for i := range 10_000 {
-			tab.Add(new(int), fmt.Sprintf("device.%d.*", i), nil)
+			return p + ".#"
 		}
-		keys := make([][]byte, 10_000)
-		for i := range keys {
-			keys[i] = fmt.Appendf(nil, "device.%d.temperature", i)
-		}
-		var dst []*int
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			// A version of its own each time, as to the cache.
-			st := tab.(*Topic[*int]).current.Load()
-			s := tab.(*Topic[*int]).scratch.get()
-			dst = st.match(s, keys[i%len(keys)], dst[:0])
-			tab.(*Topic[*int]).scratch.put(s)
-			i++
-		}
-	})
+		b.Run("topic/100 stars/"+name, func(b *testing.B) {
+			benchKeys(b, pattern, keys, func(i int) string { return fmt.Sprintf("g%d.w0.w1.w2.w3.w4.w5.w6.%d", i%100, i/100) })
+		})
+		b.Run("topic/1/"+name, func(b *testing.B) {
+			benchKeys(b, func(i int) string { return fmt.Sprintf("device.%d.*", i) }, keys,
+				func(i int) string { return fmt.Sprintf("device.%d.%d", i%10_000, i/10_000) })
+		})
+	}
 	b.Run("headers/100", func(b *testing.B) {
 		bench10k(b, "headers", func(int) string { return "" },
 			func(i int) amqp.Table { return table("type", "order", "shard", i%100) },

@@ -70,6 +70,21 @@ func (m hamt[V]) get(h uint64, key []byte) (v V, ok bool) {
 	return v, false
 }
 
+// each calls fn with each key's hash.
+func (m hamt[V]) each(fn func(h uint64)) { m.root.each(fn) }
+
+func (n *hnode[V]) each(fn func(h uint64)) {
+	if n == nil {
+		return
+	}
+	for i := range n.leaves {
+		fn(n.leaves[i].hash)
+	}
+	for _, child := range n.nodes {
+		child.each(fn)
+	}
+}
+
 // put returns the map with key set to v.
 func (m hamt[V]) put(h uint64, key string, v V) hamt[V] {
 	root, added := m.root.put(0, hleaf[V]{h, key, v})

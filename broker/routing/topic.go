@@ -15,19 +15,16 @@ type Topic[D comparable] struct {
 	writer[D]
 	root    *tnode[D] // under mu
 	hashes  ordinals  // under mu: of the nodes below a #
-	gen     uint64    // under mu
 	current atomic.Pointer[topicState[D]]
-	cache   cache[D]
 	scratch scratchPool[D]
 }
 
 // topicState is one version of the table.
 type topicState[D comparable] struct {
 	root *tnode[D]
-	// gen is the version's number, by which the cache knows its entries.
-	gen uint64
 	// dests and hashes bound the ordinals of destinations and of # nodes.
 	dests, hashes uint32
+	learnt        automaton[D]
 }
 
 // tnode is a node of the trie of patterns, one word a level. Never changed once
@@ -56,12 +53,10 @@ func NewTopic[D comparable]() *Topic[D] {
 		func(c change, r *record[D]) {
 			if c.ofPair {
 				t.root = t.remove(t.root, r.key, r.key == "", c.ord)
-				t.cache.forget()
 			}
 		},
 		func() {
-			t.gen++
-			t.current.Store(&topicState[D]{t.root, t.gen, t.ledger.ords.next, t.hashes.next})
+			t.current.Store(&topicState[D]{root: t.root, dests: t.ledger.ords.next, hashes: t.hashes.next})
 		})
 	return t
 }
@@ -140,14 +135,5 @@ func (t *Topic[D]) Match(key []byte, _ amqp.Properties, dst []D) []D {
 	if st.root == nil {
 		return dst
 	}
-	h := maphash.Bytes(seed, key)
-	if e := t.cache.get(st.gen, h, key); e != nil {
-		return append(dst, e.dst...)
-	}
-	from := len(dst)
-	s := t.scratch.get()
-	dst = st.match(s, key, dst)
-	t.scratch.put(s)
-	t.cache.offer(st.gen, h, key, dst[from:])
-	return dst
+	return st.match(&t.scratch, key, dst)
 }

@@ -2,11 +2,10 @@ package routing
 
 import (
 	"bytes"
-	"hash/maphash"
 	"sync"
 )
 
-// scratch is the working memory of a match that is not answered by a cache.
+// scratch is the working memory of a walk.
 type scratch[D comparable] struct {
 	here, next []*tnode[D]
 	hashes     []*tnode[D]
@@ -41,34 +40,98 @@ func idle[T any](s []T) []T {
 	return s[:0]
 }
 
-// match walks the trie one word of the key at a time with all nodes that the
-// words so far lead to, instead of one path after another: patterns with many
-// # would make the number of paths exponential, while a node stands here once.
+// match goes from place to place as far as the automaton knows the way, and walks the
+// rest.
+func (st *topicState[D]) match(pool *scratchPool[D], key []byte, dst []D) []D {
+	more := len(key) > 0
+	p := st.start()
+	for p != nil && more {
+		word, rest, another := bytes.Cut(key, dot)
+		h := hashWord(word)
+		next := p.next(h, word)
+		if next == nil {
+			if next = st.learn(pool, p, h, word); next == nil {
+				break
+			}
+		}
+		if next.dead() {
+			return dst
+		}
+		p, key, more = next, rest, another
+	}
+	if p != nil && !more {
+		if found := p.found.Load(); found != nil {
+			return append(dst, *found...)
+		}
+	}
+	s := pool.get()
+	from := len(dst)
+	if p == nil {
+		s.begin(st)
+	} else {
+		s.enter(st, p)
+	}
+	if !more {
+		if dst = s.collect(st, dst); p != nil {
+			st.keep(p, dst[from:])
+		}
+	} else {
+		dst = s.walk(st, key, dst)
+	}
+	pool.put(s)
+	return dst
+}
+
+// walk goes on by the words of key, of which there is one at least, with all nodes that
+// the words so far lead to, instead of one path after another: patterns with many #
+// would make the number of paths exponential, while a node stands here once.
 //
 // A node is reached through its parent alone, so nodes are distinct where their
 // parents are. The exception is a # node, which also leads to itself by any
 // word; once reached it stays, in a list of its own, guarded by a mark.
-func (st *topicState[D]) match(s *scratch[D], key []byte, dst []D) []D {
-	s.inHashes.reset(st.hashes)
-	s.here, s.hashes, s.found = s.here[:0], s.hashes[:0], s.found[:0]
-	s.reach(st.root)
-	s.here = append(s.here, st.root)
-	for more := len(key) > 0; more; {
+func (s *scratch[D]) walk(st *topicState[D], key []byte, dst []D) []D {
+	for more := true; more; {
 		var word []byte
 		word, key, more = bytes.Cut(key, dot)
-		h := maphash.Bytes(seed, word)
-		s.next = s.next[:0]
-		// The # nodes reached by this very word's steps take part from the next
-		// word on: they stand behind n. Those at the front consume the word.
-		n := len(s.hashes)
-		for _, node := range s.here {
-			s.step(node, h, word)
-		}
-		for _, node := range s.hashes[:n] {
-			s.step(node, h, word)
-		}
-		s.here, s.next = s.next, s.here
+		s.word(hashWord(word), word)
 	}
+	return s.collect(st, dst)
+}
+
+// begin stands before the first word.
+func (s *scratch[D]) begin(st *topicState[D]) {
+	s.inHashes.reset(st.hashes)
+	s.here, s.hashes = append(s.here[:0], st.root), s.hashes[:0]
+	s.reach(st.root)
+}
+
+// enter stands at a place.
+func (s *scratch[D]) enter(st *topicState[D], p *place[D]) {
+	s.inHashes.reset(st.hashes)
+	s.here, s.hashes = append(s.here[:0], p.here...), append(s.hashes[:0], p.hashes...)
+	for _, h := range s.hashes {
+		s.inHashes.mark(h.ord)
+	}
+}
+
+// word goes on by one.
+func (s *scratch[D]) word(h uint64, word []byte) {
+	s.next = s.next[:0]
+	// The # nodes reached by this very word's steps take part from the next
+	// word on: they stand behind n. Those at the front consume the word.
+	n := len(s.hashes)
+	for _, node := range s.here {
+		s.step(node, h, word)
+	}
+	for _, node := range s.hashes[:n] {
+		s.step(node, h, word)
+	}
+	s.here, s.next = s.next, s.here
+}
+
+// collect appends the destinations of a key that ends here, each once.
+func (s *scratch[D]) collect(st *topicState[D], dst []D) []D {
+	s.found = s.found[:0]
 	total := 0
 	for _, node := range s.here {
 		total += s.find(node)
