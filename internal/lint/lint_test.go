@@ -35,7 +35,7 @@ var layers = [][]string{
 	{"bench/figures", "bench/peers"},
 	{"conformance"},
 	{"conformance/cmd/conformance"},
-	{"cmd/leveret", "bench/cmd/storebench", "bench/cmd/peersbench"},
+	{"cmd/leveret", "bench/cmd/storebench", "bench/cmd/pgo", "bench/cmd/peersbench"},
 }
 
 // testOnly packages are imported by tests alone, so they may import anything.
