@@ -243,7 +243,7 @@ func (r *streaming) remove(ctx context.Context, url string) error {
 
 // publish publishes until it is told to stop or has done its number.
 func (r *streaming) publish(ctx context.Context, url string, i int) error {
-	nc, js, err := connect(url, jetstream.WithPublishAsyncMaxPending(r.window))
+	nc, js, err := connect(url, jetstream.WithPublishAsyncMaxPending(max(1, r.window)))
 	if err != nil {
 		return err
 	}

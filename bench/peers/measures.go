@@ -62,5 +62,5 @@ var measures = []measure{
 		{name: "direct", args: "direct -s 100 -z {4}", brief: "-z {3}"},
 	}},
 	{name: "connections", on: []string{leveret, classic}, loads: []load{{args: "connections -x {10000} -z {3}", brief: "-x {1000}"}}, anew: true},
-	{name: "declare", on: []string{leveret, classic}, loads: []load{{args: "declare -x 16 -C {6250} -z {5}", brief: "-C {60}"}}, anew: true},
+	{name: "declare", on: []string{leveret, classic}, loads: []load{{args: "declare -x 16 -C {6250} -z {10}", brief: "-C {60} -z {2}"}}, anew: true},
 }

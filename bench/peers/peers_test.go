@@ -177,9 +177,43 @@ func TestARowIsReachedByTheRatioOfMedians(t *testing.T) {
 			t.Errorf("%s: reached is not %v: %+v", c.name, c.reached, lines)
 		}
 	}
-	r := sampled("flow-100", map[string][]Sample{leveret: {{Consumed: 100}}})
+	r := sampled("flow-100", map[string][]Sample{leveret: {{Consumed: 100, BrokerCPU: 1}}})
 	if n := r.Missed(); n != 1 {
 		t.Errorf("%d rows are missed where the ceiling was not measured, want 1", n)
+	}
+}
+
+func TestTheSectionTakesThePlaceOfTheOneBefore(t *testing.T) {
+	dir := t.TempDir()
+	page, file := filepath.Join(dir, "page.md"), filepath.Join(dir, "results.json")
+	if err := os.WriteFile(page, []byte("before\n"+sectionBegin+"old\n"+sectionEnd+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := sampled("one", map[string][]Sample{leveret: {{Confirm: Quantiles{P50: 0.15}, Floor: 0.125}}, classic: {{Confirm: Quantiles{P50: 0.5}}}})
+	r.Loads[0].Scale = 1
+	if err := r.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := r.WriteSection(page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"before\n" + sectionBegin, sectionEnd + "after\n", "| **0.15 ms** | 1.20 × 0.12 ms (one fdatasync + one round trip) | ≤ 1.20 × ✓ | 0.50 ms |", "One run of each in turn"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the page does not say %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "old") || strings.Count(string(text), sectionBegin) != 1 {
+		t.Errorf("the page is\n%s", text)
 	}
 }
 

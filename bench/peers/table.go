@@ -101,7 +101,7 @@ func (l *line) figure() float64 {
 
 func (l *line) reaches() bool {
 	switch {
-	case l.against != nil && l.than == 0:
+	case l.is == 0 || l.against != nil && l.than == 0: // not measured
 		return false
 	case l.most > 0:
 		return l.figure() <= l.bound()
@@ -118,16 +118,12 @@ func (l *line) bound() float64 {
 	return b
 }
 
-// ratio is the comparison for people, empty if there is none.
-func (l *line) ratio() string {
-	if l.against == nil || l.than == 0 {
-		return ""
-	}
-	return ratio(l.is / l.than)
-}
-
-func ratio(v float64) string {
+// ratio is a comparison for people: a share of what must be more, a multiple of what
+// must be less.
+func (l *line) ratio(v float64) string {
 	switch {
+	case l.most > 0:
+		return fmt.Sprintf("%.2f ×", v)
 	case v >= 10:
 		return fmt.Sprintf("%.0f ×", v)
 	case v > 2:
@@ -143,7 +139,7 @@ func (l *line) aim() string {
 		sign, b = "≤ ", l.most
 	}
 	if l.against != nil {
-		return sign + ratio(b)
+		return sign + l.ratio(b)
 	}
 	return sign + l.unit.format(l.bound())
 }
@@ -156,7 +152,11 @@ func (l *line) comparison() string {
 	if l.than == 0 {
 		return "not measured: " + l.against.what
 	}
-	return fmt.Sprintf("%s of %s (%s)", l.ratio(), l.unit.format(l.than), l.against.what)
+	than := l.unit.format(l.than)
+	if l.most > 0 {
+		return fmt.Sprintf("%s %s (%s)", l.ratio(l.is/l.than), than, l.against.what)
+	}
+	return fmt.Sprintf("%s of %s (%s)", l.ratio(l.is/l.than), than, l.against.what)
 }
 
 // WriteText writes the tables for a terminal.
