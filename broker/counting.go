@@ -93,11 +93,34 @@ type counting struct {
 	former   []counted
 	queues   []Queue // of former
 	acks     []acksOf
-	out      uint64 // queues that routes that are settled have led to
+	exchange tallied // of routes that are settled
+	queue    tallied
+	out      uint64 // queues that these have led to
 	returned uint64
 	dropped  uint64
 	confirms uint64 // publishes that are to be confirmed
 	sizes    stats.Sizes
+}
+
+// tallied is what is still to be counted of the exchange or queue that was counted last:
+// where each message has another route, these are often the same.
+type tallied struct {
+	x       *exchange
+	q       Queue
+	n, went uint64
+}
+
+func (t *tallied) settle() {
+	if t.x != nil {
+		t.x.came.Add(t.n)
+		if t.went > 0 {
+			t.x.went.Add(t.went)
+		}
+	}
+	if t.q != nil {
+		t.q.def().published(t.n)
+	}
+	*t = tallied{}
 }
 
 // publish counts one message on a route.
@@ -129,7 +152,7 @@ func (c *counting) free(r *route, atomic bool) {
 		c.queues = append(c.queues, r.queues...)
 		c.former = append(c.former, counted{r.x, r.n, uint64(r.out), from, len(c.queues)})
 	} else {
-		c.out += countRoute(r.x, r.n, uint64(r.out), r.queues)
+		c.route(r.x, r.n, uint64(r.out), r.queues)
 	}
 	r.n = 0
 }
@@ -146,17 +169,23 @@ func (c *counting) ack(q Queue) {
 	c.acks = append(c.acks, acksOf{q, 1})
 }
 
-// countRoute counts n messages that were published to an exchange and went to queues,
-// out of which are none of direct reply-to. It returns their product.
-func countRoute(x *exchange, n, out uint64, queues []Queue) uint64 {
-	x.came.Add(n)
-	if out > 0 {
-		x.went.Add(n * out)
+// route counts n messages that were published to an exchange and went to queues, out of
+// which are none of direct reply-to.
+func (c *counting) route(x *exchange, n, out uint64, queues []Queue) {
+	if e := &c.exchange; e.x != x {
+		e.settle()
+		e.x = x
 	}
+	c.exchange.n += n
+	c.exchange.went += n * out
 	for _, q := range queues {
-		q.def().published(n)
+		if t := &c.queue; t.q != q {
+			t.settle()
+			t.q = q
+		}
+		c.queue.n += n
 	}
-	return n * out
+	c.out += n * out
 }
 
 // settle adds up what was counted, for so many publishes; with none of it where a
@@ -164,16 +193,18 @@ func countRoute(x *exchange, n, out uint64, queues []Queue) uint64 {
 func (c *counting) settle(v *vhost, published int, happened bool) {
 	if happened {
 		sum := stats.Counts{Publish: uint64(published), ReturnUnroutable: c.returned, DropUnroutable: c.dropped}
-		sum.PublishIn, sum.PublishOut = sum.Publish, c.out
 		for _, r := range c.routes {
 			if r.n > 0 {
-				sum.PublishOut += countRoute(r.x, r.n, uint64(r.out), r.queues)
+				c.route(r.x, r.n, uint64(r.out), r.queues)
 				r.n = 0 // one that was freed meanwhile stands there twice
 			}
 		}
 		for _, f := range c.former {
-			sum.PublishOut += countRoute(f.x, f.n, f.out, c.queues[f.from:f.to])
+			c.route(f.x, f.n, f.out, c.queues[f.from:f.to])
 		}
+		c.exchange.settle()
+		c.queue.settle()
+		sum.PublishIn, sum.PublishOut = sum.Publish, c.out
 		var quorum stats.Counts
 		for _, a := range c.acks {
 			a.q.def().count(&stats.Counts{Ack: a.n})
@@ -206,6 +237,7 @@ func (c *counting) drop() {
 	clear(c.former)
 	clear(c.queues)
 	clear(c.acks)
+	c.exchange, c.queue = tallied{}, tallied{}
 	c.routes, c.former, c.queues, c.acks = c.routes[:0], c.former[:0], c.queues[:0], c.acks[:0]
 	c.out, c.returned, c.dropped, c.confirms, c.sizes = 0, 0, 0, 0, stats.Sizes{}
 }

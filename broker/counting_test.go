@@ -18,7 +18,7 @@ func TestPublishesAreCountedOnceWhateverTheirRoutes(t *testing.T) {
 		t.Run(fmt.Sprint("atomic ", atomic), func(t *testing.T) {
 			w := newBench(t)
 			c := w.client()
-			const queues = 3 * routeSlots // more than a batch remembers
+			const queues = 3 * maxRoutes // more than a batch remembers
 			want := make([]uint64, queues)
 			for i := range want {
 				c.queue(fmt.Sprint("q", i))

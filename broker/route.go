@@ -15,6 +15,7 @@ type route struct {
 	generation  uint64
 	x           *exchange // that is published to; nil: this is no route yet
 	key         []byte
+	hash        uint64 // of key and exchange's name: see routeCache
 	queues      []Queue
 	locals      []*store.Queue // those of queues that are on the store
 	routed      bool           // some queue is no reply destination
@@ -28,17 +29,30 @@ type route struct {
 	n           uint64         // messages of the batch that were counted here: see counting
 }
 
-// routeCache remembers routes by exchange and routing key: the last one, and a
-// table in which a newer route takes an older one's place. It belongs to one
-// batch, so that it needs no lock, and a flow to one queue costs two
-// comparisons a message.
+// routeCache remembers routes by exchange and routing key: the last one, and sets of
+// two each of which a key belongs to one. It belongs to one batch, so that it needs no
+// lock, and a flow to one queue costs two comparisons a message. Its memory follows the
+// keys that come.
 type routeCache struct {
-	last  *route
-	table *[routeSlots]route
-	seed  maphash.Seed
+	last      *route
+	sets      []routeSet // a power of two
+	displaced int        // how often a route took another's place since there were so many
+	back      int        // how often the one it took came next
+	seed      maphash.Seed
 }
 
-const routeSlots = 64
+type routeSet struct {
+	newer, older *route
+	former       uint64 // hash of the one that had to go last
+}
+
+// The number of sets doubles where they are too few for the keys that come, beyond
+// fewRoutes where these come again soon, so that keys that do not, or are too many, push
+// no memory around.
+const (
+	fewRoutes = 64
+	maxRoutes = 256
+)
 
 // lookup returns the route for exchange and key, and whether it is still good.
 // Where it is not, the caller fills it in.
@@ -46,15 +60,64 @@ func (c *routeCache) lookup(exchange, key []byte, generation uint64) (r *route, 
 	if r := c.last; r != nil && bytes.Equal(r.key, key) && r.x != nil && r.x.name == string(exchange) {
 		return r, r.generation == generation
 	}
-	if c.table == nil {
-		c.table = new([routeSlots]route)
+	if c.sets == nil {
+		c.sets = make([]routeSet, 1)
 		c.seed = maphash.MakeSeed()
 	}
 	h := maphash.Bytes(c.seed, key) + 31*maphash.Bytes(c.seed, exchange)
-	r = &c.table[h%routeSlots]
+	r = c.at(h, generation)
 	c.last = r
 	return r, r.generation == generation && r.x != nil && r.x.name == string(exchange) && bytes.Equal(r.key, key)
 }
+
+// at is the place of a hash, which another route may have had.
+func (c *routeCache) at(h, generation uint64) *route {
+	s := c.set(h)
+	switch {
+	case s.newer != nil && s.newer.hash == h:
+		return s.newer
+	case s.older == nil:
+	case s.older.hash != h && s.older.generation == generation && c.missed(s, h):
+		return c.at(h, generation)
+	}
+	s.newer, s.older = s.older, s.newer
+	if s.newer == nil {
+		s.newer = &route{hash: h}
+	}
+	if s.newer.hash != h {
+		s.former, s.newer.hash = s.newer.hash, h
+	}
+	return s.newer
+}
+
+// missed notes that a route is to take another's place, and tells whether there are more
+// sets instead.
+func (c *routeCache) missed(s *routeSet, h uint64) bool {
+	c.displaced++
+	if s.former == h {
+		c.back++
+	}
+	routes := 2 * len(c.sets)
+	if (routes >= fewRoutes || c.displaced <= routes) && (routes >= maxRoutes || c.back <= routes) {
+		return false
+	}
+	old := c.sets
+	c.sets, c.displaced, c.back = make([]routeSet, 2*len(old)), 0, 0
+	for _, s := range old {
+		c.keep(s.older)
+		c.keep(s.newer)
+	}
+	return true
+}
+
+func (c *routeCache) keep(r *route) {
+	if r != nil {
+		s := c.set(r.hash)
+		s.newer, s.older = r, s.newer
+	}
+}
+
+func (c *routeCache) set(h uint64) *routeSet { return &c.sets[h&uint64(len(c.sets)-1)] }
 
 // router walks from exchange to exchange. It is scratch memory of a batch.
 type router struct {
