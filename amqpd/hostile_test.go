@@ -27,12 +27,7 @@ func bystander(t *testing.T, b *brokertest.Broker) (stop func() int) {
 	rounds := 0
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
+		for { // once at least, however short the others' time is
 			c.Publish(1, "", q, nil, "ping")
 			e, err := c.ReadEvent()
 			if err != nil {
@@ -41,6 +36,11 @@ func bystander(t *testing.T, b *brokertest.Broker) (stop func() int) {
 			}
 			c.Write(wire.AppendAck(nil, 1, e.Method.(*wire.BasicDeliver).DeliveryTag, false))
 			rounds++
+			select {
+			case <-done:
+				return
+			default:
+			}
 		}
 	})
 	return func() int {

@@ -58,6 +58,7 @@ func TestPublishersAndConsumersSideBySide(t *testing.T) {
 	}
 	var stop atomic.Bool
 	var consumers sync.WaitGroup
+	sealed := make(chan struct{}) // closed when a segment has messages, of which quick consumers would leave none
 	acked := make([]map[uint64]bool, nQueues)
 	for i, q := range append(queues, transientQueue) {
 		var mu sync.Mutex
@@ -70,6 +71,7 @@ func TestPublishersAndConsumersSideBySide(t *testing.T) {
 				rng := rand.New(rand.NewPCG(uint64(i), uint64(w)))
 				var c Claim
 				b := s.NewBatch()
+				<-sealed
 				for {
 					done := stop.Load()
 					mu.Lock() // claims of one queue in turn, so that their order can be checked
@@ -151,10 +153,19 @@ func TestPublishersAndConsumersSideBySide(t *testing.T) {
 	})
 	// So do segments.
 	consumers.Go(func() {
-		for !stop.Load() {
+		begin := sync.OnceFunc(func() { close(sealed) })
+		defer begin()
+		for {
+			done := stop.Load() // all is published, and goes to segments where none has begun to consume
 			retire(t, s)
+			if s.Metrics().Retirement.Messages > 0 {
+				begin()
+			}
 			if err := s.Compact(); err != nil {
 				t.Error(err)
+			}
+			if done {
+				return
 			}
 		}
 	})
