@@ -58,8 +58,8 @@ var measures = []measure{
 	{name: "fanout", on: []string{leveret, nullSync, classic, quorum, jet}, loads: []load{{args: "fanout -s 1024 -y 10 -z {4}", brief: "-z {3}", stream: &stream{kind: flow, size: 1024, window: 1000, consumers: 10}}}},
 	{name: "latency", on: []string{leveret, nullSync, classic, quorum, jet}, loads: []load{{args: "latency -s 100 -r 20000 -z {10}", brief: "-r 2000", stream: &stream{kind: flow, size: 100, window: 1000, rate: 2000}}}},
 	{name: "topic", on: []string{leveret, classic}, loads: []load{
-		{args: "topic -s 100 -z {4}", brief: "-z {3}"},
-		{name: "direct", args: "direct -s 100 -z {4}", brief: "-z {3}"},
+		{args: "topic -s 100 -z {4}", brief: "-z {3} --bindings 1000"},
+		{name: "direct", args: "direct -s 100 -z {4}", brief: "-z {3} --bindings 1000"},
 	}},
 	{name: "connections", on: []string{leveret, classic}, loads: []load{{args: "connections -x {10000} -z {3}", brief: "-x {1000}"}}, anew: true},
 	{name: "declare", on: []string{leveret, classic}, loads: []load{{args: "declare -x 16 -C {6250} -z {10}", brief: "-C {60} -z {2}"}}, anew: true},

@@ -90,11 +90,11 @@ says otherwise.
 `
 
 const notes = `
-¹ Confirms before the message is on disk. Where peers were too slow for the numbers, they
-had fewer messages, connections and queues, and in the latencies 2,000 messages a second;
-[bench/results](bench/results/peers.json) has each command line and sample. Compare within
-a column's line: such machines differ from day to day. ` + "`make bench-peers`" + ` measures all of it
-again.
+¹ Confirms before the message is on disk; "synced" is JetStream with ` + "`sync_interval: always`" + `.
+Peers, which are too slow for such numbers, had fewer messages, bindings, connections and
+queues, and 2,000 messages a second where Leveret had 20,000:
+[bench/results](bench/results/peers.json) has every command line and sample. Compare within a
+line; such machines differ from day to day. ` + "`make bench-peers`" + ` measures it again.
 `
 
 // Section is the README's section.
