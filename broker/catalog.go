@@ -202,7 +202,7 @@ func (v *vhost) loadQueue(name string, record amqp.Table, known map[uint32]bool)
 		more = newLaneSet(by, new(store.Shared))
 	}
 	q.open(by[0], more)
-	v.queues[name] = q
+	v.add(q)
 	if set.expires > 0 {
 		v.b.expiry.watch(q)
 	}

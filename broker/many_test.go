@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestManyDurableQueues(t *testing.T) {
 					return err
 				}
 				c.batch.Reset()
-				v.queues[q.name] = q
+				v.add(q)
 			}
 			return nil
 		})
@@ -60,5 +61,50 @@ func TestManyDurableQueues(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who walks over the queues meets each once, whatever came and went before.
+func TestAWalkMeetsEachQueueOnce(t *testing.T) {
+	w := newBench(t)
+	c := w.client()
+	remove := func(name string) {
+		_, err := c.s.DeleteQueue(name, false, false)
+		c.ok(err)
+	}
+	for i := range 3 * walkAtOnce {
+		c.queue(fmt.Sprint("old", i))
+	}
+	for i := range 3 * walkAtOnce {
+		if i%3 != 0 {
+			remove(fmt.Sprint("old", i))
+		}
+	}
+	for i := range walkAtOnce {
+		c.queue(fmt.Sprint("new", i))
+	}
+	check := func() {
+		t.Helper()
+		want := maps.Clone(w.b.vhosts["/"].queues)
+		w.b.EachQueue(func(q QueueSample) bool {
+			if want[q.Name] == nil {
+				t.Errorf("%s is met twice, or is not there", q.Name)
+			}
+			delete(want, q.Name)
+			return true
+		})
+		if len(want) > 0 {
+			t.Errorf("%d queues are not met", len(want))
+		}
+	}
+	check()
+	for name := range maps.Clone(w.b.vhosts["/"].queues) {
+		remove(name)
+	}
+	check()
+	c.queue("last")
+	check()
+	if l := &w.b.vhosts["/"].listed; len(l.slots) != 1 {
+		t.Errorf("%d slots for one queue", len(l.slots))
 	}
 }

@@ -323,7 +323,7 @@ func TestAPolicyOnManyQueuesHoldsNobodyUp(t *testing.T) {
 				return err
 			}
 			ch.batch.Reset()
-			v.queues[q.name] = q
+			v.add(q)
 		}
 		return nil
 	}))

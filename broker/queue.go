@@ -108,6 +108,7 @@ type queueDef struct {
 	used     atomic.Int64          // last use that keeps x-expires away, Unix ns
 	deadline *deadline             // for x-expires; expiry's lock guards it; nil: never watched
 	id       uint64                // of this very queue, in this life of the broker
+	slot     int32                 // in vhost.listed
 	made     int64                 // when, or when the broker started, ms since 1970
 	tally    atomic.Pointer[tally] // nil: nothing was counted yet
 }
@@ -256,7 +257,7 @@ func (s *Session) DeclareQueue(spec QueueSpec) (QueueInfo, error) {
 		if err := fresh.create(t); err != nil {
 			return err
 		}
-		v.queues[spec.Name] = fresh
+		v.add(fresh)
 		v.b.churn.queueDeclared.Add(1)
 		v.b.churn.queueCreated.Add(1)
 		if owner != nil {
@@ -368,7 +369,7 @@ func (t *change) deleteQueue(q Queue) (removed func() int) {
 	if d.reply {
 		delete(t.v.replies, d.name)
 	} else {
-		delete(t.v.queues, d.name)
+		t.v.remove(q)
 		t.v.b.churn.queueDeleted.Add(1)
 	}
 	if d.owner != nil {

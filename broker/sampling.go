@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -87,33 +88,39 @@ func (b *Broker) sampleVHosts() *samples {
 	return s
 }
 
+// walkAtOnce is how many queues are looked up under one hold of a vhost's lock.
+const walkAtOnce = 256
+
 // EachQueue calls fn with each queue of all vhosts, in no order, until it returns
-// false. No lock is held meanwhile.
+// false. No lock is held meanwhile. Of queues that come or go at the same time some are
+// met.
 func (b *Broker) EachQueue(fn func(QueueSample) bool) {
 	s := b.sampleVHosts()
 	defer s.done()
 	now := b.clock.Load()
 	for _, v := range s.vhosts {
-		s.queues = s.queues[:0]
-		v.mu.RLock()
-		for _, q := range v.queues {
-			s.queues = append(s.queues, q)
-		}
-		v.mu.RUnlock()
-		for _, q := range s.queues {
-			d := q.def()
-			out := QueueSample{ID: d.id, VHost: v.name, Name: d.name, Counts: d.counts(), Active: d.lastActive(), Utilisation: d.utilisation(now)}
-			held := q.holds()
-			out.Ready, out.Unacked, out.ReadyBytes, out.UnackedBytes = held.Ready, held.Unacked, held.ReadyBytes, held.UnackedBytes
-			out.Persistent, out.PersistentBytes = held.Persistent, held.PersistentBytes
-			if out.Consumers = q.consumerCount(); out.Consumers == 0 {
-				out.Utilisation = -1
-			}
-			if !fn(out) {
-				return
+		for i := 0; i >= 0; {
+			s.queues, i = v.next(i, slices.Grow(s.queues[:0], walkAtOnce))
+			for _, q := range s.queues {
+				if !fn(sampleQueue(v, q, now)) {
+					return
+				}
 			}
 		}
 	}
+}
+
+func sampleQueue(v *vhost, q Queue, now int64) (out QueueSample) {
+	d := q.def()
+	out.ID, out.VHost, out.Name = d.id, v.name, d.name
+	out.Counts, out.Active, out.Utilisation = d.counts(), d.lastActive(), d.utilisation(now)
+	held := q.holds()
+	out.Ready, out.Unacked, out.ReadyBytes, out.UnackedBytes = held.Ready, held.Unacked, held.ReadyBytes, held.UnackedBytes
+	out.Persistent, out.PersistentBytes = held.Persistent, held.PersistentBytes
+	if out.Consumers = q.consumerCount(); out.Consumers == 0 {
+		out.Utilisation = -1
+	}
+	return out
 }
 
 // EachExchange is EachQueue for exchanges.

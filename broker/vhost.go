@@ -43,6 +43,7 @@ type vhost struct {
 	mu        sync.RWMutex
 	exchanges map[string]*exchange
 	queues    map[string]Queue
+	listed    queueList              // the same
 	replies   map[string]*localQueue // direct reply-to, by full name
 	policies  *policies
 	last      wal.LSN // of the last change that went to the log
@@ -88,6 +89,52 @@ func (v *vhost) queue(name string) Queue {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return v.queues[name]
+}
+
+// queueList is a vhost's queues for who walks through all of them, a few at a time and in
+// the order in which they came, which is that of memory too. A queue keeps its slot.
+type queueList struct {
+	slots []Queue
+	gaps  []int32
+}
+
+// add makes a queue one of the vhost's. vhost.mu is held.
+func (v *vhost) add(q Queue) {
+	d, l := q.def(), &v.listed
+	v.queues[d.name] = q
+	if n := len(l.gaps); n > 0 {
+		d.slot, l.gaps = l.gaps[n-1], l.gaps[:n-1]
+		l.slots[d.slot] = q
+		return
+	}
+	d.slot = int32(len(l.slots))
+	l.slots = append(l.slots, q)
+}
+
+// remove is the reverse of add.
+func (v *vhost) remove(q Queue) {
+	d, l := q.def(), &v.listed
+	delete(v.queues, d.name)
+	l.slots[d.slot] = nil
+	if l.gaps = append(l.gaps, d.slot); len(l.gaps) == len(l.slots) {
+		*l = queueList{}
+	}
+}
+
+// next appends the queues in the slots from i on to buf, as many as it has room for, and
+// says where to go on; -1: these were the last.
+func (v *vhost) next(i int, buf []Queue) ([]Queue, int) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for ; i < len(v.listed.slots); i++ {
+		if len(buf) == cap(buf) {
+			return buf, i
+		}
+		if q := v.listed.slots[i]; q != nil {
+			buf = append(buf, q)
+		}
+	}
+	return buf, -1
 }
 
 // change is a change of topology in the making: all its records reach the

@@ -32,6 +32,18 @@ func TestIdleQueuesCostASampleNoAllocation(t *testing.T) {
 	}
 }
 
+func TestASampleOfManyQueuesPauses(t *testing.T) {
+	m := watch(t, idle(10*pauseEvery), Options{})
+	pauses := 0
+	m.sample(m.last.at.Add(interval), func() { pauses++ })
+	if pauses != 10 {
+		t.Errorf("%d pauses in %d queues, want 10", pauses, 10*pauseEvery)
+	}
+	if n := m.Totals().Queues; n != 10*pauseEvery {
+		t.Errorf("%d queues were counted", n)
+	}
+}
+
 func TestWhatIsRememberedOfAnIdleQueueIsSmall(t *testing.T) {
 	if raceEnabled { // which takes memory of its own
 		return

@@ -55,6 +55,7 @@ type Monitor struct {
 	done chan struct{}
 
 	sampling sync.Mutex // one sample at a time; before mu
+	pause    func()     // between some objects and the next; nil: there is none
 	buffer   []change   // of flush
 	vhosts   map[string]*vhostSums
 	last     struct{ at, coarse time.Time }
@@ -118,7 +119,7 @@ func (m *Monitor) run() {
 		t := time.NewTimer(now.Truncate(m.opts.Interval).Add(m.opts.Interval).Sub(now))
 		select {
 		case at := <-t.C:
-			m.Sample(at)
+			m.sample(at, pause)
 		case <-m.stop:
 			t.Stop()
 			return
@@ -126,10 +127,17 @@ func (m *Monitor) run() {
 	}
 }
 
+// pause gives the processor away for a moment, so that a walk over many objects delays
+// no message by the time that it takes.
+func pause() { time.Sleep(time.Millisecond) }
+
 // Sample takes a sample. Tests call it with times of their own, which must grow.
-func (m *Monitor) Sample(now time.Time) {
+func (m *Monitor) Sample(now time.Time) { m.sample(now, nil) }
+
+func (m *Monitor) sample(now time.Time, pause func()) {
 	m.sampling.Lock()
 	defer m.sampling.Unlock()
+	m.pause = pause
 	seconds := 0.0
 	if !m.last.at.IsZero() {
 		seconds = now.Sub(m.last.at).Seconds()

@@ -33,11 +33,15 @@ type walk struct {
 	tick    int
 	seconds float64
 	met     int
+	pause   func() // nil: there is none
 }
+
+// pauseEvery is how many objects are looked at before a pause, some milliseconds' worth.
+const pauseEvery = 2048
 
 func (m *Monitor) walk(k Kind, tick int, seconds float64) *walk {
 	m.buffer = m.buffer[:0]
-	return &walk{m: m, k: k, tick: tick, seconds: seconds}
+	return &walk{m: m, k: k, tick: tick, seconds: seconds, pause: m.pause}
 }
 
 // entry is what is known of an object. Only walks change entries, so that it needs no
@@ -46,7 +50,9 @@ func (w *walk) entry(id uint64) *entry { return w.m.found[w.k][id] }
 
 // see notes what an object is like; fill adds its figures where they are wanted.
 func (w *walk) see(id uint64, e *entry, sum uint64, ready, unacked int, fill func(*change)) {
-	w.met++
+	if w.met++; w.met%pauseEvery == 0 && w.pause != nil {
+		w.pause()
+	}
 	if e != nil {
 		e.seen = w.tick
 		if e.s == nil && e.sum == sum && e.ready == ready && e.unacked == unacked {
