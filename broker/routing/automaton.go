@@ -14,7 +14,10 @@ import (
 // words that stand in no pattern lead to one place.
 //
 // Places are made as keys come, by the walk that answers where there are none yet. A
-// change of the table begins a new version, whose automaton knows nothing.
+// change of the table begins a new version, whose automaton knows nothing and is not
+// built: it learns no earlier than its 16th key, and of each key no more than the places
+// on that key's way, while all other publishers walk. Keys cannot make it large: words
+// that stand in no pattern are not kept, and at learnMost it learns no more.
 type automaton[D comparable] struct {
 	first atomic.Pointer[place[D]] // before any word; nil: not begun
 	asked atomic.Uint32            // how often, before it began
@@ -141,7 +144,7 @@ func (st *topicState[D]) learn(pool *scratchPool[D], p *place[D], h uint64, word
 		p.other.Store(to)
 		return to
 	}
-	a.size += edgeWords
+	a.size += edgeWords + len(word)/8
 	set := p.edges.Load()
 	if set.full() {
 		set = set.grown()

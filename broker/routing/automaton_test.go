@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -66,6 +67,42 @@ func TestWhatIsLearntIsBounded(t *testing.T) {
 		for i := range n {
 			if got := table.Match(fmt.Appendf(nil, "device.%d.temperature", i), nil, nil); !slices.Equal(got, []int{i}) {
 				t.Fatalf("got %v for %d", got, i)
+			}
+		}
+	}
+	if size := learnt(table); size < learnMost || size > learnMost+learnMost/100 {
+		t.Errorf("%d words of memory, want at most %d", size, learnMost)
+	}
+}
+
+func TestHostileKeysDoNotPassTheBound(t *testing.T) {
+	table := NewTopic[int]()
+	names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 200 { // so many sets of nodes that no memory holds them all
+		p := "#"
+		for range 6 {
+			p += "." + names[random.IntN(len(names))] + ".#"
+		}
+		table.Add(i, p, nil)
+	}
+	walked := NewTopic[int]()
+	for _, b := range table.Bindings() {
+		walked.Add(b.Destination, b.Key, nil)
+	}
+	for i := range 10_000 {
+		var key []byte
+		for range 30 {
+			key = append(append(key, names[random.IntN(len(names))]...), '.')
+		}
+		key = fmt.Appendf(key, "%d", i)
+		got := table.Match(key, nil, nil)
+		if i%100 == 0 {
+			walked.current.Load().learnt.asked.Store(0)
+			want := walked.Match(key, nil, nil)
+			slices.Sort(got)
+			if slices.Sort(want); !slices.Equal(got, want) {
+				t.Fatalf("key %s: got %v, want %v", key, got, want)
 			}
 		}
 	}
