@@ -28,7 +28,8 @@ type stream struct {
 	consumers int // of a stream, each of which gets every message; default 1
 	rate      int // messages a second; default: as fast as may be
 	messages  int // published, or consumed; default: for as long as others run
-	// transient is a stream in memory, published to without acks and consumed without.
+	// transient is a stream in memory, consumed without acks. Publishers have theirs:
+	// without them the server takes what it cannot deliver.
 	transient bool
 }
 
@@ -46,11 +47,9 @@ const (
 )
 
 func (l *stream) String() string {
-	s := fmt.Sprintf("nats.go %s, %d B, ", l.kind, l.size)
+	s := fmt.Sprintf("nats.go %s, %d B, %d unacked", l.kind, l.size, l.window)
 	if l.transient {
-		s += "in memory, without acks"
-	} else {
-		s += fmt.Sprintf("%d unacked", l.window)
+		s += ", in memory, consumed without acks"
 	}
 	for _, n := range []struct {
 		n    int
@@ -219,8 +218,8 @@ func (r *streaming) declare(ctx context.Context, url string, i int) error {
 		c.Retention = jetstream.InterestPolicy
 	}
 	if r.transient {
-		c.Storage, c.NoAck = jetstream.MemoryStorage, true
-		c.MaxMsgs, c.Discard = 1<<20, jetstream.DiscardOld // nothing holds the publisher back
+		c.Storage = jetstream.MemoryStorage
+		c.MaxMsgs, c.Discard = 1<<20, jetstream.DiscardOld // nothing is acked
 		c.Retention = jetstream.LimitsPolicy
 	}
 	_, err = js.CreateStream(ctx, c)
@@ -243,21 +242,12 @@ func (r *streaming) remove(ctx context.Context, url string) error {
 
 // publish publishes until it is told to stop or has done its number.
 func (r *streaming) publish(ctx context.Context, url string, i int) error {
-	nc, js, err := connect(url, jetstream.WithPublishAsyncMaxPending(max(1, r.window)))
+	nc, js, err := connect(url, jetstream.WithPublishAsyncMaxPending(r.window))
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	body := make([]byte, r.size)
-	if r.transient {
-		for ctx.Err() == nil {
-			if err := nc.Publish(r.name(i), body); err != nil {
-				return err
-			}
-			r.published.Add(1)
-		}
-		return nil
-	}
 	if r.window == 1 {
 		var took []time.Duration
 		for ctx.Err() == nil {
@@ -335,7 +325,7 @@ func (r *streaming) consume(ctx context.Context, url string) (stop func(), err e
 		}
 		c, err := js.CreateConsumer(ctx, r.name(0), of)
 		if err == nil {
-			_, err = c.Consume(r.take, jetstream.PullMaxMessages(max(r.window, 1000)))
+			_, err = c.Consume(r.take, jetstream.PullMaxMessages(r.window))
 		}
 		if err != nil {
 			stop()

@@ -48,7 +48,7 @@ var measures = []measure{
 	{name: "flow-100", on: everyone, loads: []load{{args: "flow -s 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 100, window: 1000}}}},
 	{name: "flow-1k", on: everyone, loads: []load{{args: "flow -s 1024 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 1024, window: 1000}}}},
 	{name: "flow-16k", on: everyone, loads: []load{{args: "flow -s 16384 -c 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 16384, window: 100}}}},
-	{name: "transient", on: []string{leveret, null, classic, jet}, loads: []load{{args: "transient -s 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 100, transient: true}}}},
+	{name: "transient", on: []string{leveret, null, classic, jet}, loads: []load{{args: "transient -s 100 -z {5}", brief: "-z {3}", stream: &stream{kind: flow, size: 100, window: 1000, transient: true}}}},
 	{name: "one", on: durable, loads: []load{{args: "one -s 100 -z {4} --sync {dir}", brief: "-z {3}", stream: &stream{kind: publish, size: 100, window: 1}}}},
 	{name: "many", on: durable, loads: []load{{args: "queues -s 100 -x 64 -z {4}", brief: "-z {3}", stream: &stream{kind: publish, size: 100, window: 1, queues: 64}}}},
 	{name: "backlog", on: []string{leveret, nullSync, classic, quorum, jet}, loads: []load{
