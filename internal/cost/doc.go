@@ -18,7 +18,8 @@
 // and compares the instructions a message with those in figures.tsv. They are the
 // process's in user mode, without the kernel's: the broker's, Go's runtime's, and a
 // client's that reads by the count and parses nothing of a delivery. Counts repeat
-// within a per cent, on a busy machine too, where times do not within a fifth.
+// within 1 % on a quiet machine, and come out up to 4 % higher on one with ten times as
+// much to do as it has processors.
 //
 // A flow that takes a tenth more than its figure fails, and so does one that takes a
 // tenth less: a figure that is far from what is true guards nothing. After a change
