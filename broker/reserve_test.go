@@ -18,7 +18,7 @@ const smallReserve = 64 << 10
 // openSmall opens a broker with a small log on fs.
 func openSmall(fs vfs.FS, reserve int64) (*Broker, error) {
 	o := Options{Reserve: reserve, DiskFreeLimit: -1}
-	o.Store = store.Options{FS: fs, WAL: wal.Options{FileSize: 1 << 20, ChunkSize: 1 << 18, CacheSize: 1 << 20}}
+	o.Store = store.Options{FS: fs, WAL: wal.Options{FileSize: 1 << 20, ChunkSize: 1 << 18, CacheSize: 1 << 20, Ahead: smallReserve / 16}} // as it is to the real reserve
 	return Open("data", o)
 }
 
