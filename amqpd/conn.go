@@ -15,6 +15,7 @@ import (
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/tlsio"
 	"github.com/leveret-mq/leveret/wal"
 )
 
@@ -34,12 +35,13 @@ const (
 
 // conn is a connection. Fields without another word are the reader's.
 type conn struct {
-	srv  *Server
-	opts *Options // srv's when the connection began
-	nc   net.Conn
-	sock net.Conn // what carries nc: nc itself, or the socket under TLS
-	raw  *rawIO   // reads and writes that do not block, nil where nc has none
-	name string
+	srv     *Server
+	opts    *Options // srv's when the connection began
+	nc      net.Conn
+	sock    net.Conn    // what carries nc: nc itself, or the socket under TLS
+	records *tlsio.Conn // sock, where it is one that gathers TLS's records; else nil
+	raw     *rawIO      // reads and writes that do not block, nil where nc has none
+	name    string
 
 	phase      phase
 	closeBy    time.Time // in closing and garbled: when patience ends
@@ -142,6 +144,7 @@ func newConn(srv *Server, nc net.Conn) *conn {
 		writerDone: make(chan struct{}),
 		born:       time.Now(),
 	}
+	c.records, _ = c.sock.(*tlsio.Conn)
 	c.raw = newRawIO(c)
 	return c
 }

@@ -76,7 +76,9 @@
 // listener that did would wait for one peer after the other. A write to TLS, and its
 // close, may wait for the peer: no lock is held for either, and a connection that is
 // given up is closed on the socket below. A flight is written piece by piece, and a
-// piece is 64 KiB where there is much to say, so that records are long. Who
+// piece is 64 KiB where there is much to say, so that records are long. Where the
+// listener below is one of internal/tlsio a flight's records are one write, and a read
+// takes all records that have come together, as one of a plain socket does. Who
 // has shown a good certificate is offered EXTERNAL.
 //
 // # Time

@@ -38,7 +38,7 @@ func (c *conn) fill() (int, error) {
 		return c.filled(n), err
 	}
 	c.needReadBuf()
-	n, err := c.nc.Read(c.buf[c.w:])
+	n, err := c.readRecords()
 	if n > 0 {
 		err = nil // the error comes again
 	}

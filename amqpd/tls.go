@@ -62,8 +62,17 @@ func (c *conn) external() (*broker.User, error) {
 }
 
 // writeRecords writes all that the flight holds: a record of TLS for every 16 KiB
-// and for the rest of a piece, most of which are 64 KiB.
-func (c *conn) writeRecords() error {
+// and for the rest of a piece, most of which are 64 KiB, and together what they are
+// to the socket.
+func (c *conn) writeRecords() (err error) {
+	if c.records != nil {
+		c.records.Gather()
+		defer func() {
+			if flushed := c.records.Flush(); err == nil {
+				err = flushed
+			}
+		}()
+	}
 	for c.flight.left() > 0 {
 		n, err := c.nc.Write(c.flight.first())
 		c.flight.advance(n)
@@ -72,4 +81,15 @@ func (c *conn) writeRecords() error {
 		}
 	}
 	return nil
+}
+
+// readRecords waits for a record, and reads as many as have come with it.
+func (c *conn) readRecords() (n int, err error) {
+	for {
+		m, err := c.nc.Read(c.buf[c.w+n:])
+		n += m
+		if err != nil || c.records == nil || c.w+n == len(c.buf) || !c.records.Whole() {
+			return n, err
+		}
+	}
 }

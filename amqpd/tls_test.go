@@ -18,6 +18,7 @@ import (
 	"github.com/leveret-mq/leveret/internal/brokertest"
 	"github.com/leveret-mq/leveret/internal/certs"
 	"github.com/leveret-mq/leveret/internal/certs/certtest"
+	"github.com/leveret-mq/leveret/internal/tlsio"
 )
 
 // encrypted is a broker with a listener for TLS.
@@ -45,7 +46,7 @@ func startTLS(t *testing.T, verify certs.Verify, o amqpd.Options) *encrypted {
 	e.addr = l.Addr().String()
 	served := make(chan error, 1)
 	server := e.Server
-	go func() { served <- server.Serve(tls.NewListener(l, source.Config())) }()
+	go func() { served <- server.Serve(tls.NewListener(tlsio.Listen(l), source.Config())) }()
 	t.Cleanup(func() {
 		e.Stop()
 		<-served

@@ -15,6 +15,7 @@ import (
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/internal/amqp"
+	"github.com/leveret-mq/leveret/internal/tlsio"
 )
 
 // channel is the first channel of each connection, which dial opens.
@@ -140,12 +141,13 @@ func (d *dialer) dial(ctx context.Context) (*client, error) {
 	if a.tls {
 		cfg := d.tls.Clone()
 		cfg.ServerName = a.server
-		t := tls.Client(nc, cfg)
+		under := tlsio.New(nc)
+		t := tls.Client(under, cfg)
 		if err := t.HandshakeContext(ctx); err != nil {
 			nc.Close()
 			return nil, fmt.Errorf("%s: TLS: %w", a.hostport, err)
 		}
-		nc = t
+		nc = &secured{t, under}
 	}
 	c := &client{nc: nc, in: newFrameReader(nc, d.buf)}
 	if err := c.open(a.user, a.password, a.vhost); err != nil {
@@ -154,6 +156,28 @@ func (d *dialer) dial(ctx context.Context) (*client, error) {
 	}
 	nc.SetDeadline(time.Time{})
 	return c, nil
+}
+
+// secured is a connection with TLS, which takes what there is of records in one read,
+// and sends those of one write together.
+type secured struct {
+	*tls.Conn
+	under *tlsio.Conn
+}
+
+func (s *secured) Read(p []byte) (n int, err error) {
+	for {
+		m, err := s.Conn.Read(p[n:])
+		if n += m; err != nil || n == len(p) || !s.under.Whole() {
+			return n, err
+		}
+	}
+}
+
+func (s *secured) Write(p []byte) (int, error) {
+	s.under.Gather()
+	n, err := s.Conn.Write(p)
+	return n, errors.Join(err, s.under.Flush())
 }
 
 func (c *client) open(user, password, vhost string) error {

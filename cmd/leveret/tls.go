@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/leveret-mq/leveret/internal/certs"
+	"github.com/leveret-mq/leveret/internal/tlsio"
 )
 
 // encrypted tells whether there is a listener with TLS.
@@ -99,7 +100,7 @@ func (c *Config) listen(log *slog.Logger) (ls listeners, source *certs.Source, e
 		if err != nil {
 			return nil, nil, err
 		}
-		ls = append(ls, listener{tls.NewListener(ln, source.Config()), "amqps"})
+		ls = append(ls, listener{tls.NewListener(tlsio.Listen(ln), source.Config()), "amqps"})
 	}
 	if c.AMQPAddr != "" {
 		ln, err := open("--amqp-addr", c.AMQPAddr)

@@ -14,6 +14,7 @@ import (
 	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/brokertest"
 	"github.com/leveret-mq/leveret/internal/certs/certtest"
+	"github.com/leveret-mq/leveret/internal/tlsio"
 )
 
 // flow is what messages do. The zero value of a field is the plainest.
@@ -274,7 +275,7 @@ func startBroker(tb testing.TB, o brokertest.Options) *served {
 	ended := make(chan error, 1)
 	server := b.Server
 	go func() {
-		ended <- server.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{b.ca.Server().TLS(tb)}}))
+		ended <- server.Serve(tls.NewListener(tlsio.Listen(l), &tls.Config{Certificates: []tls.Certificate{b.ca.Server().TLS(tb)}}))
 	}()
 	tb.Cleanup(func() {
 		b.Stop()

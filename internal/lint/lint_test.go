@@ -18,7 +18,7 @@ const module = "github.com/leveret-mq/leveret/"
 // that stand above it. One row is one layer, whose packages do not import each
 // other either.
 var layers = [][]string{
-	{"internal/vfs", "internal/amqp", "internal/limit", "internal/expression", "internal/ram", "internal/identity", "internal/certs", "internal/terminal", "internal/mgmt", "internal/process"},
+	{"internal/vfs", "internal/amqp", "internal/limit", "internal/expression", "internal/ram", "internal/identity", "internal/certs", "internal/tlsio", "internal/terminal", "internal/mgmt", "internal/process"},
 	{"wal", "segment", "index", "internal/record", "internal/catalog", "internal/jsontable", "access", "internal/arena", "internal/large"},
 	{"store"},
 	{"internal/inspect"},

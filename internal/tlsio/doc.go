@@ -1,0 +1,15 @@
+// Package tlsio stands between a socket and crypto/tls, which makes a system call of
+// each record of 16 KiB, and a read of each: [Conn] reads the socket by 64 KiB and says
+// whether another record is there, so that a reader can go on while there is one, and
+// gathers the records that are written until they are flushed. Idle connections hold
+// no buffer here.
+//
+// Where a socket can not be read without waiting (not TCP, not Unix) reads are passed
+// on as they are.
+//
+// # Files
+//
+//	conn.go      records in and out
+//	listener.go  for tls.NewListener
+//	raw_unix.go  reads without a buffer while they wait; raw_other.go: none
+package tlsio
