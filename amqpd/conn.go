@@ -70,6 +70,8 @@ type conn struct {
 	class int // wanted size of buf, an index of readSizes
 	slack int // reads in a row that a far smaller buffer would have done for
 
+	same repeat // see repeat.go
+
 	// What was gathered since the last flush. See gather.go.
 	batch     *broker.Batch
 	pub       broker.Publishing
@@ -85,6 +87,7 @@ type conn struct {
 	mu           sync.Mutex  // after the broker's locks; see doc.go
 	out          outBuf      // mu
 	streams      streams     // mu
+	stencil      stencil     // mu
 	turn         []*stream   // the writer's scratch
 	flight       outFlight   // holder of writing; between holders mu
 	inFlight     int         // mu: bytes in flight

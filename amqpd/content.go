@@ -94,12 +94,15 @@ func (c *conn) basicPublish(ch *channel, args []byte) {
 			ok = false // handleContent's business
 		} else if h.BodySize == 0 {
 			c.r = next
-			c.gather(ch, &m, h.Properties, nil, nil)
+			c.gather(ch, &m, h.Properties, nil, nil, false)
 			return
 		}
 		if body, size, whole := c.peek(ch, next, wire.FrameBody); ok && whole && uint64(len(body)) == h.BodySize {
+			start := c.r - (frameOverhead + 4 + len(args))
 			c.r = next + size
-			c.gather(ch, &m, h.Properties, body, nil)
+			if c.gather(ch, &m, h.Properties, body, nil, false) {
+				c.same = repeat{ch: ch, head: c.buf[start : next+frameOverhead-1], size: len(body), method: m, props: h.Properties}
+			}
 			return
 		}
 	}
@@ -180,6 +183,6 @@ func (c *conn) complete(ch *channel) {
 	case ct.lost != nil:
 		c.notStored(ch, ct.lost)
 	default:
-		c.gather(ch, &ct.method, ct.props, ct.body, ct.upload)
+		c.gather(ch, &ct.method, ct.props, ct.body, ct.upload, false)
 	}
 }

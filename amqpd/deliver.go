@@ -37,7 +37,10 @@ const noLimit = math.MaxInt32
 
 // room tells how many deliveries k may be sent now, and notes what it waits for
 // where that is none. c.mu is held.
-func (c *conn) room(k *consumer) int {
+func (c *conn) room(k *consumer) int { return c.roomUpTo(k, c.opts.OutBuffer) }
+
+// roomUpTo is room where that many bytes may wait.
+func (c *conn) roomUpTo(k *consumer, most int) int {
 	ch := k.ch
 	if c.closed || c.dead || ch.closed {
 		return 0
@@ -55,7 +58,7 @@ func (c *conn) room(k *consumer) int {
 			return 0
 		}
 	}
-	if c.backlog()+c.inFlight >= c.opts.OutBuffer {
+	if c.backlog()+c.inFlight >= most {
 		if !k.wantsRoom {
 			k.wantsRoom = true
 			c.starved = append(c.starved, k)
@@ -64,6 +67,10 @@ func (c *conn) room(k *consumer) int {
 	}
 	return n
 }
+
+// directOut is how many times as much may wait of what would otherwise be in the
+// broker's memory. It leaves room for replies: see reserve.
+const directOut = 3
 
 // Room implements broker.Sink.
 func (c *conn) Room(bc *broker.Consumer) int {
@@ -81,8 +88,12 @@ func (c *conn) Offer(bc *broker.Consumer, ds []broker.Delivery) int {
 	defer c.mu.Unlock()
 	ch := k.ch
 	ch.shown.active = c.srv.broker.Now().UnixMilli()
+	most := c.opts.OutBuffer
+	if ds[0].Direct {
+		most *= directOut
+	}
 	for i := range ds {
-		if c.room(k) == 0 {
+		if c.roomUpTo(k, most) == 0 {
 			return i
 		}
 		d := &ds[i]
@@ -139,6 +150,19 @@ const smallDelivery = 8 << 10
 
 // deliver appends a delivery's frames. c.mu is held.
 func (c *conn) deliver(k *consumer, d *broker.Delivery, tag uint64) {
+	if c.stencil.fits(k, d) {
+		if n := len(c.stencil.head) + len(d.Body) + 1; n <= smallDelivery && len(d.Body) <= int(c.frameMax)-frameOverhead {
+			o := c.outOf(k.ch.id)
+			before := o.size
+			p := o.room(n)
+			at := len(p)
+			p = p[:at+n]
+			c.stencil.put(p[at:], tag, d.Body)
+			o.commit(p)
+			c.said(o, before)
+			return
+		}
+	}
 	// Field by field: a literal would be built elsewhere and copied, which waits for
 	// all stores before it, those of the last delivery's bytes too.
 	var m wire.BasicDeliver
@@ -150,6 +174,7 @@ func (c *conn) deliver(k *consumer, d *broker.Delivery, tag uint64) {
 	if size := head + wire.ContentSize(c.frameMax, len(d.Props), len(d.Body)); size <= smallDelivery && d.Large == nil {
 		o.commit(wire.AppendDeliver(o.room(size), k.ch.id, c.frameMax, &m, d.Props, d.Body))
 		c.said(o, before)
+		c.stencil.cut(k, &m, d)
 		return
 	}
 	size := head + wire.ContentSize(c.frameMax, len(d.Props), 0)

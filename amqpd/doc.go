@@ -40,8 +40,8 @@
 // A peer can hold on to a bounded part of it. The read buffer is there only while
 // there are bytes in it and grows with what is really read; a body is assembled
 // in memory that grows with what has come, not with what was announced. The out
-// buffer takes deliveries up to Options.OutBuffer, then the connection's consumers
-// are passed over; it takes replies up to four times that, then the connection is
+// buffer takes deliveries up to Options.OutBuffer (three times that of what is kept nowhere
+// else), then the connection's consumers are passed over; it takes replies up to four times that, then the connection is
 // no longer read. Both come in pooled pieces: an idle connection holds none. What
 // is unacked costs by its number. An open transaction holds Options.MaxTransaction
 // at most. Large bodies are not in memory: see below. What is bounded by the peer's
@@ -131,7 +131,9 @@
 //	                                  a connection's life
 //	reader.go gather.go content.go    the way in; what one read does; publishes in pieces
 //	answers.go                        what waits for the disk together
+//	repeat.go                         publishes that differ from the one before in their body alone
 //	writer.go outbuf.go deliver.go    the way out
+//	stencil.go                        deliveries that are copies of the one before
 //	confirm.go unacked.go timeout.go  what is owed to the peer, and by it, and when
 //	upload.go stream.go               large bodies, in and out
 //	channel.go exchange.go queue.go basic.go tx.go

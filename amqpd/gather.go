@@ -21,9 +21,10 @@ type pubRun struct {
 	n     int
 }
 
-// gather publishes a message; its slices stay as they are until flush. It
-// reports false where the publish closed its channel.
-func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte, up *broker.Upload) bool {
+// gather publishes a message; its slices stay as they are until flush. With again
+// it is as the one gathered before, but for the bytes of its body. It reports false
+// where the publish closed its channel.
+func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, body []byte, up *broker.Upload, again bool) bool {
 	if ch.tx != nil {
 		return c.txPublish(ch, m, props, body, up)
 	}
@@ -32,6 +33,7 @@ func (c *conn) gather(ch *channel, m *wire.BasicPublish, props amqp.Properties, 
 	p.Props, p.Body, p.Upload = props, body, up
 	p.Confirm, p.Mandatory = ch.confirm.on, m.Mandatory
 	p.Reply = ch.replyConsumer
+	p.Again = again
 	c.published = true
 	routed, err := c.batch.Publish(p)
 	if errors.Is(err, broker.ErrNotStored) {

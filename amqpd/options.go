@@ -57,7 +57,8 @@ type Options struct {
 	// files and count for little. Default 256 MiB.
 	MaxTransaction int64
 	// OutBuffer is how many bytes of deliveries may wait for a connection's
-	// socket before its consumers are passed over. Replies may go to four times
+	// socket before its consumers are passed over; three times as many of messages
+	// that are kept nowhere else. Replies may go to four times
 	// that before the connection is no longer read. Default 1 MiB.
 	OutBuffer int
 	// LeadBytes is the largest read after which the reader itself commits the

@@ -104,6 +104,10 @@ func (c *conn) process(n int) {
 			}
 			continue
 		}
+		if c.repeats() {
+			continue
+		}
+		c.same.head = nil
 		f, size, err := wire.ParseFrame(c.buf[c.r:c.w], c.frameMax)
 		if err != nil {
 			c.failFraming(err)
@@ -117,6 +121,7 @@ func (c *conn) process(n int) {
 		c.handle(f)
 	}
 	c.answer()
+	c.same = repeat{}
 	c.left = c.left[:0]
 	drained := c.w < len(c.buf)
 	c.flush(drained && n <= c.opts.LeadBytes)

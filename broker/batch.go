@@ -28,6 +28,9 @@ type Publishing struct {
 	// Mandatory: where it reaches no queue the front end sends it back. It is counted
 	// as returned then, and else as dropped.
 	Mandatory bool
+	// Again: the message is as the one of the last Publish, but for the bytes of its
+	// body. A front end that can tell spares the batch to look.
+	Again bool
 	// Reply is the channel's consumer of ReplyQueue, where it has one.
 	Reply *Consumer
 }
@@ -65,6 +68,8 @@ type Batch struct {
 	// no message expires since the last Reset.
 	expires, now int64
 
+	direct  direct
+	again   again
 	kept    amqp.Properties // of the message at hand, with BCC; nil: it has none
 	delayed []*delays       // that were published to
 	lanes   []*store.Queue  // see locals
@@ -90,6 +95,7 @@ func (s *Session) NewBatch() *Batch {
 // Flush's LSN covers acks and requeues too.
 func (b *Batch) Atomic() {
 	b.begin()
+	b.storeDirect(0)
 	b.atomic = true
 	b.cur.Atomic()
 }
@@ -101,19 +107,26 @@ func (b *Batch) begin() {
 	}
 }
 
-// Publish routes a message. It is in its queues after Flush. routed is false
+// Publish routes a message. It is in its queues after Flush, or with a consumer before
+// that. routed is false
 // where no queue gets it (a destination of direct reply-to is none). An error
 // is an *amqp.Error, and means that the message has no effect and no index.
 func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	b.begin()
+	if p.Again && b.repeat(p) {
+		return b.again.route.routed, nil
+	}
+	b.again.route = nil
 	b.expires, b.kept = 0, nil
 	props := amqp.Properties(p.Props)
 	var r *route
+	usual := false
 	if props.Has(amqp.PropHeaders) || props.Has(amqp.PropReplyTo) || props.Has(amqp.PropExpiration) || props.Has(amqp.PropUserID) {
 		r, props, err = b.routeWithProps(p, props)
 	} else {
 		b.router.props = props
 		r, err = b.route(p.Exchange, p.RoutingKey)
+		usual = r != &b.single && p.Upload == nil
 	}
 	if err != nil {
 		return false, err
@@ -124,6 +137,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	}
 	p.Props = props
 	if len(r.queues)+len(r.delays) == 0 {
+		b.storeDirect(0) // whose index is by the publishes' numbers
 		b.index = append(b.index, -1)
 		b.counting.publish(r, p)
 		return false, nil
@@ -131,13 +145,25 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	if r.limited {
 		b.mindLimits(r, p.size())
 	}
+	// What has an upload was begun as what its publisher says.
+	persistent := mode == 2 || r.quorum && p.Upload == nil
+	usual = usual && len(r.delays) == 0 && !r.limited && !r.prioritized
+	if usual {
+		b.again.route, b.again.persistent = r, persistent
+		if b.goesDirect(r, p, persistent) {
+			b.counting.publish(r, p)
+			b.confirm = b.confirm || p.Confirm
+			return r.routed, nil
+		}
+	}
+	if b.direct.queue != nil {
+		b.storeDirect(0)
+	}
 	locals := r.locals
 	if r.prioritized {
 		priority, _ := props.Priority()
 		locals = b.locals(r, priority)
 	}
-	// What has an upload was begun as what its publisher says.
-	persistent := mode == 2 || r.quorum && p.Upload == nil
 	if p.Upload == nil && len(r.delays) == 0 {
 		m, index := b.cur.Add(locals)
 		b.fill(m, p, persistent)
@@ -149,12 +175,7 @@ func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 			return false, err
 		}
 	}
-	if r.epoch != b.epoch {
-		r.epoch = b.epoch
-		for _, q := range r.queues {
-			b.addTouched(q)
-		}
-	}
+	b.note(r)
 	b.counting.publish(r, p)
 	b.confirm = b.confirm || p.Confirm
 	return r.routed, nil
@@ -174,6 +195,32 @@ func (b *Batch) publishOtherwise(p *Publishing, r *route, m store.Message, local
 	}
 	b.index = append(b.index, int32(b.publishDelayed(r, m, nil)))
 	return nil
+}
+
+// again is what a batch knows of its last publish.
+type again struct {
+	route      *route // nil: the next one is to be looked at
+	persistent bool
+}
+
+// repeat is Publish of a message that is as the last one, but for its body. It
+// reports false where that is to be looked at all the same.
+func (b *Batch) repeat(p *Publishing) bool {
+	r := b.again.route
+	if r == nil || r.generation != b.s.v.generation.Load() {
+		return false
+	}
+	if b.direct.queue != nil {
+		b.keepDirect(p)
+	} else {
+		m, index := b.cur.Add(r.locals)
+		b.fill(m, p, b.again.persistent)
+		b.index = append(b.index, int32(index))
+		b.note(r)
+	}
+	b.counting.publish(r, p)
+	b.confirm = b.confirm || p.Confirm
+	return true
 }
 
 // route finds the queues of a message with one routing key.
@@ -339,6 +386,16 @@ func (b *Batch) Touch(c *Consumer) {
 	b.addTouched(c.queue)
 }
 
+// note notes a route's queues for delivery at Flush.
+func (b *Batch) note(r *route) {
+	if r.epoch != b.epoch {
+		r.epoch = b.epoch
+		for _, q := range r.queues {
+			b.addTouched(q)
+		}
+	}
+}
+
 // addTouched notes a queue for delivery at Flush. One that stands there twice
 // costs a look.
 func (b *Batch) addTouched(q Queue) {
@@ -380,6 +437,7 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	}
 	br := b.s.b
 	published := len(b.index)
+	bytes := b.counting.sizes.Bytes
 	if !b.atomic {
 		b.counting.settle(b.s.v, published, true)
 	}
@@ -388,9 +446,11 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	if waited && !lead {
 		mode = wal.Group
 	}
-	var r *runner
-	if len(b.touched)+len(b.refused) > 0 {
+	r := b.flushDirect()
+	if r == nil && len(b.touched)+len(b.refused) > 0 {
 		r = br.runner()
+	}
+	if r != nil {
 		r.budget += 2 * len(b.index)
 	}
 	if b.stepped {
@@ -450,6 +510,7 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	if waited && lead && lsn != 0 {
 		br.store.Lead()
 	}
+	b.pace(published, bytes)
 	return lsn, failure
 }
 
@@ -511,6 +572,8 @@ func (b *Batch) Reset() {
 	clear(b.parts)
 	b.parts = b.parts[:0]
 	b.cur.Reset()
+	b.dropDirect()
+	b.again.route = nil
 	clear(b.touched) // where it was not flushed
 	b.touched = b.touched[:0]
 	clear(b.limited)

@@ -377,35 +377,14 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim, tag uint64) i
 	var sum stats.Counts
 	for given < len(ds) && l.n > 0 {
 		c := l.head
-		if c.room <= 0 {
-			if c.room = c.sink.Room(c); c.room <= 0 {
-				q.setAside(c)
-				continue
-			}
-		}
-		offered := 1
-		if l.n == 1 {
-			offered = min(len(ds)-given, c.room)
-		}
-		n := c.sink.Offer(c, ds[given:given+offered])
-		if n > 0 {
-			r.took(c.sink)
-			if c.spec.NoAck {
-				q.ackTaken(ds[given : given+n])
-				sum.DeliverNoAck += uint64(n)
-			} else {
-				sum.Deliver += uint64(n)
-			}
+		n := q.offer(r, l, ds[given:])
+		if c.spec.NoAck {
+			q.ackTaken(ds[given : given+n])
+			sum.DeliverNoAck += uint64(n)
+		} else {
+			sum.Deliver += uint64(n)
 		}
 		given += n
-		c.room -= n
-		if n < offered {
-			q.setAside(c)
-		} else {
-			// Where its room is used up it is asked again before it is set aside:
-			// only then does the front end know that it waits for a touch.
-			l.turn()
-		}
 	}
 	if given > 0 {
 		for i := range ds[:given] {
@@ -433,6 +412,35 @@ func (q *localQueue) hand(r *runner, l *level, claim *store.Claim, tag uint64) i
 		q.acks.Reset()
 	}
 	return given
+}
+
+// offer offers leading messages to the consumer of a level whose turn it is: all
+// where there is no other, else one. It returns how many were taken. Under mu.
+func (q *localQueue) offer(r *runner, l *level, ds []Delivery) int {
+	c := l.head
+	if c.room <= 0 {
+		if c.room = c.sink.Room(c); c.room <= 0 {
+			q.setAside(c)
+			return 0
+		}
+	}
+	offered := 1
+	if l.n == 1 {
+		offered = min(len(ds), c.room)
+	}
+	n := c.sink.Offer(c, ds[:offered])
+	if n > 0 {
+		r.took(c.sink)
+	}
+	c.room -= n
+	if n < offered {
+		q.setAside(c)
+	} else {
+		// Where its room is used up it is asked again before it is set aside:
+		// only then does the front end know that it waits for a touch.
+		l.turn()
+	}
+	return n
 }
 
 func (q *localQueue) ackTaken(ds []Delivery) {
@@ -488,6 +496,7 @@ type Delivery struct {
 	Queue                Queue
 	Seq                  uint64
 	Redelivered          bool
+	Direct               bool // the message was never in the queue, and is kept nowhere else
 	Exchange, RoutingKey []byte
 	Props, Body          []byte
 	// Large is the body where it lies in a file; Body is then nil.

@@ -17,6 +17,9 @@
 // reject-publish) has no effect at all. Its messages count as if nobody took one
 // before the last is there.
 //
+// A message that would not outlive the process, for one queue that is empty and whose
+// next consumer acks nothing, goes to that consumer past the store: see direct.go.
+//
 // Nothing is offered to a consumer after its Cancel returned. No cause for
 // delivery is lost, nobody waits for a dispatcher, and nobody dispatches for
 // others without end: see dispatch.go. Publishing, routing, delivery and acks
@@ -203,7 +206,7 @@
 //	catalog.go                   topology as records
 //	batch.go route.go limits.go  publishing; finding queues; bounds on length
 //	local.go lanes.go            a queue on the store; one of several priorities
-//	dispatch.go                  delivery
+//	dispatch.go direct.go        delivery; what is handed over without having been stored
 //	bury.go refuse.go            what leaves a queue otherwise; of it, what consumers refuse
 //	letter.go carry.go           dead letters; those that cannot go at once
 //	consumer.go get.go           consumers and their turns; taking one message

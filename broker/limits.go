@@ -65,6 +65,7 @@ func (b *Batch) pending(q *localQueue) *pending {
 
 // cut ends the part that is being gathered.
 func (b *Batch) cut() {
+	b.storeDirect(0)
 	if b.cur.Len() == 0 {
 		return
 	}

@@ -27,6 +27,10 @@ type localQueue struct {
 	// it was taken; 0: nobody dispatches. See deliver.
 	work atomic.Uint32
 
+	// behind: messages that its consumers could have been handed directly had to be
+	// stored, and none was handed since. See direct.go.
+	behind atomic.Bool
+
 	// alarm is when messages expire next; nil: it never was set.
 	alarm atomic.Pointer[alarm]
 
