@@ -64,7 +64,8 @@ func withFaulty(t *testing.T, o broker.Options, test func(f *faulty)) {
 		o.Logger = slog.New(slog.NewTextHandler(f.log, nil))
 		o.Reserve = -1
 		o.Store.FS = f.fs
-		o.Store.WAL = wal.Options{FileSize: 256 << 10, ChunkSize: 64 << 10, CacheSize: 128 << 10, MaxStaged: 256 << 10}
+		// Not filled ahead, so that the middle of a file is one of its frames.
+		o.Store.WAL = wal.Options{FileSize: 256 << 10, ChunkSize: 64 << 10, CacheSize: 128 << 10, MaxStaged: 256 << 10, Ahead: -1}
 		f.o = brokertest.Options{NoListener: true, Dir: "data", Broker: o}
 		f.start()
 		test(f)
