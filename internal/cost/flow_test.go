@@ -38,8 +38,8 @@ type flow struct {
 // grows, all do.
 var flows = []flow{
 	{name: "persistent", props: brokertest.Persistent, size: 100, burst: 200},
-	{name: "persistent-1KiB", props: brokertest.Persistent, size: 1 << 10, burst: 50},
-	{name: "persistent-16KiB", props: brokertest.Persistent, size: 16 << 10, burst: 5},
+	{name: "persistent-1KiB", props: brokertest.Persistent, size: 1 << 10, burst: 50, allocs: 2},
+	{name: "persistent-16KiB", props: brokertest.Persistent, size: 16 << 10, burst: 5, allocs: 2},
 	{name: "headers", props: withHeaders, size: 100, burst: 200},
 	{name: "one", props: brokertest.Persistent, size: 100, burst: 1},
 	{name: "many", props: brokertest.Persistent, size: 100, burst: 1, pairs: 16, allocs: 2},
