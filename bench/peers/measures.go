@@ -1,5 +1,7 @@
 package peers
 
+import "strings"
+
 // measure is what is run against each broker in a turn.
 type measure struct {
 	name  string
@@ -22,6 +24,12 @@ type load struct {
 	stream *stream
 	// not are brokers that have no such thing.
 	not []string
+}
+
+// eased tells whether peers have less to do than Leveret, but for time.
+func (l load) eased() bool {
+	words := strings.Fields(l.brief)
+	return len(words) > 2 || len(words) == 2 && words[0] != "-z"
 }
 
 // The brokers, by which figures are named.

@@ -62,39 +62,50 @@ func (r *Results) conditions() []string {
 			names = append(names, b.title+" "+v)
 		}
 	}
-	medians := "One run of each"
+	medians := "One run of each broker"
 	if runs > 1 {
-		medians = fmt.Sprintf("Medians of %d runs", runs)
+		medians = fmt.Sprintf("Medians of %d runs of each broker", runs)
 	}
+	medians += "; the load generator has the same cores."
 	for _, l := range r.Loads {
 		if l.Scale != 1 {
-			medians = "A trial of other lengths: " + medians
+			medians += " **A trial, with shorter runs.**"
 			break
 		}
 	}
 	return []string{
-		fmt.Sprintf("%s; one fdatasync of 4 KiB %s.", r.Machine, millis.format(syncs[len(syncs)/2])),
-		fmt.Sprintf("%s; %s. %s in turn; the load generator has the same cores.", days, strings.Join(names, "; "), medians),
+		fmt.Sprintf("%s: %s; one fdatasync of 4 KiB takes %s.", days, r.Machine, millis.format(syncs[len(syncs)/2])),
+		strings.Join(names, "; ") + ".",
+		medians,
 	}
 }
 
 // confirmsEarly marks brokers that confirm before a message is on disk.
 var confirmsEarly = map[string]string{classic: " ¹", jet: " ¹"}
 
-const introduction = `Leveret beside RabbitMQ, NATS JetStream and its own **ceiling**, a broker that parses,
-forwards, writes what it has read to a file and calls ` + "`fdatasync`" + ` once a group before it
-confirms, and does nothing else: what keeps the same promise is no faster. Messages are
-persistent, in durable queues, confirmed when they are on disk and acked, unless a line
+const introduction = `Leveret beside RabbitMQ and NATS JetStream, in turn on one machine. Messages are
+persistent, in durable queues, confirmed when they are on disk, and acked, unless a line
 says otherwise.
+
+`
+
+const ceilings = `
+And beside what the machine can do at all, with what Leveret is built to reach. The
+**ceiling** is a broker that parses, forwards, writes what it has read to a file and calls
+` + "`fdatasync`" + ` once a group before it confirms, and does nothing else: what keeps the same
+promise is no faster.
 
 `
 
 const notes = `
 ¹ Confirms before the message is on disk; "synced" is JetStream with ` + "`sync_interval: always`" + `.
-Peers, which are too slow for such numbers, had fewer messages, bindings, connections and
-queues, and 2,000 messages a second where Leveret had 20,000:
-[bench/results](bench/results/peers.json) has every command line and sample. Compare within a
-line; such machines differ from day to day. ` + "`make bench-peers`" + ` measures it again.
+
+² Peers, which are too slow for such numbers, had fewer messages, bindings, connections and
+queues, and 2,000 messages a second.
+
+Compare within a line; such machines differ from day to day.
+[bench/results](bench/results/peers.json) has every command line and sample;
+` + "`make bench-peers`" + ` measures it again.
 `
 
 // Section is the README's section.
@@ -111,32 +122,55 @@ func (r *Results) Section() string {
 			beside = append(beside, p)
 		}
 	}
-	b.WriteString("\n| | Leveret | | must reach |")
-	for _, p := range beside {
-		fmt.Fprintf(&b, " %s%s |", brokerOf(p).title, confirmsEarly[p])
-	}
-	b.WriteString("\n|---|---|---|---|" + strings.Repeat("---|", len(beside)) + "\n")
+	b.WriteString(besides(lines, beside))
+	b.WriteString(ceilings)
+	b.WriteString("| | Leveret | that is | to reach |\n|---|---|---|---|\n")
 	for _, l := range lines {
 		verdict := "✓"
 		if !l.reached {
 			verdict = "**not reached**"
 		}
-		fmt.Fprintf(&b, "| %s | **%s** | %s | %s %s |", l.title, l.unit.format(l.is), l.comparison(), l.aim(), verdict)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s %s |\n", l.title, l.unit.format(l.is), l.comparison(), l.aim(), verdict)
+	}
+	b.WriteString(r.costs(beside))
+	b.WriteString(notes + "\n")
+	return b.String()
+}
+
+// besides is the table of Leveret and its peers.
+func besides(lines []line, beside []string) string {
+	var b strings.Builder
+	b.WriteString("\n| | Leveret |")
+	for _, p := range beside {
+		fmt.Fprintf(&b, " %s%s |", brokerOf(p).title, confirmsEarly[p])
+	}
+	b.WriteString("\n|---|---|" + strings.Repeat("---|", len(beside)) + "\n")
+	for _, l := range lines {
+		if !slices.ContainsFunc(beside, func(p string) bool { return l.peers[p] > 0 }) {
+			continue
+		}
+		mark := ""
+		if eased(l.load) {
+			mark = " ²"
+		}
+		fmt.Fprintf(&b, "| %s%s | **%s** |", l.title, mark, l.unit.format(l.is))
 		for _, p := range beside {
 			fmt.Fprintf(&b, " %s |", l.unit.format(l.peers[p]))
 		}
 		b.WriteByte('\n')
 	}
-	b.WriteString(r.costs(beside))
-	if v := r.median("flow-100", nullSync, brokerCPU); v > 0 {
-		fmt.Fprintf(&b, "\nThe ceiling's own processor time at 100 B is %s a message, without `fdatasync` %s.\n", micros.format(v), micros.format(r.median("flow-100", null, brokerCPU)))
-	}
-	b.WriteString(notes + "\n")
 	return b.String()
 }
 
+// eased tells whether peers have less to do in a load.
+func eased(name string) bool {
+	return slices.ContainsFunc(measures, func(m measure) bool {
+		return slices.ContainsFunc(m.loads, func(l load) bool { return l.as(m) == name && l.eased() })
+	})
+}
+
 // costly are the loads of which processor time and memory are shown.
-var costly = []struct{ title, load string }{
+var costly = []cost{
 	{"flow of 100 B", "flow-100"},
 	{"flow of 1 KiB", "flow-1k"},
 	{"flow of 16 KiB", "flow-16k"},
@@ -145,11 +179,16 @@ var costly = []struct{ title, load string }{
 	{"a publish to 10 queues", "fanout"},
 }
 
+type cost struct{ title, load string }
+
 // costs is the table of what messages cost the brokers.
 func (r *Results) costs(beside []string) string {
+	if !slices.ContainsFunc(costly, func(w cost) bool { return r.load(w.load) != nil }) {
+		return ""
+	}
 	var b strings.Builder
-	columns := append([]string{leveret, nullSync}, beside...)
-	b.WriteString("\n| broker's processor time a message, resident memory at most |")
+	columns := append([]string{leveret, null, nullSync}, beside...)
+	b.WriteString("\n| the broker's processor time a message, its resident memory at most |")
 	for _, c := range columns {
 		fmt.Fprintf(&b, " %s |", brokerOf(c).title)
 	}

@@ -13,7 +13,7 @@ import (
 type unit string
 
 const (
-	perSecond unit = ""
+	perSecond unit = "/s"
 	millis    unit = " ms"
 	micros    unit = " µs"
 	kilobytes unit = " KiB"
@@ -152,11 +152,11 @@ func (l *line) comparison() string {
 	if l.than == 0 {
 		return "not measured: " + l.against.what
 	}
-	than := l.unit.format(l.than)
-	if l.most > 0 {
-		return fmt.Sprintf("%s %s (%s)", l.ratio(l.is/l.than), than, l.against.what)
+	of := l.ratio(l.is / l.than)
+	if strings.HasSuffix(of, "%") {
+		of += " of"
 	}
-	return fmt.Sprintf("%s of %s (%s)", l.ratio(l.is/l.than), than, l.against.what)
+	return fmt.Sprintf("%s %s, %s", of, l.against.what, l.unit.format(l.than))
 }
 
 // WriteText writes the tables for a terminal.

@@ -82,9 +82,9 @@ func stopSignals(parent context.Context) (context.Context, context.CancelFunc) {
 // would nearly double the memory.
 //
 // GOMAXPROCS stays as it is. One more than there are processors, for the goroutine
-// that is in an fdatasync, was measured on two: 8 % more through one queue at a sixth
-// less processor time, and 5 to 17 % more without a consumer; but 6 to 29 % less with
-// 64 publishers that wait for each confirm, at half as much again.
+// that is in an fdatasync, was measured on two, three times: 8 % more through one queue
+// at a sixth less processor time; 17 and 15 % more and 8 % less without a consumer; and
+// 6 to 29 % less with 64 publishers that wait for each confirm, at half as much again.
 const garbage = 40
 
 // serve runs the broker until ctx ends. again reads the configuration once more.
