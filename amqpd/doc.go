@@ -9,7 +9,8 @@
 // # A connection
 //
 //	socket ── reader ──┬─ content and acks of one read: one broker.Batch, one Flush
-//	                   ├─ a row of changes of topology: Flush, the broker, one wait for the disk, the replies
+//	                   ├─ changes of topology in a row: Flush, the broker, one wait for
+//	                   │  the disk, the replies
 //	                   └─ any other method: Flush, then the broker, then the reply
 //	broker ── Sink.Offer, Committed ──> out buffer ── writer ── socket
 //
@@ -40,9 +41,9 @@
 // A peer can hold on to a bounded part of it. The read buffer is there only while
 // there are bytes in it and grows with what is really read; a body is assembled
 // in memory that grows with what has come, not with what was announced. The out
-// buffer takes deliveries up to Options.OutBuffer (three times that of what is kept nowhere
-// else), then the connection's consumers are passed over; it takes replies up to four times that, then the connection is
-// no longer read. Both come in pooled pieces: an idle connection holds none. What
+// buffer takes deliveries up to Options.OutBuffer (three times that of what is kept
+// nowhere else), then the connection's consumers are passed over; it takes replies up
+// to four times that, then the connection is no longer read. Both come in pooled pieces: an idle connection holds none. What
 // is unacked costs by its number. An open transaction holds Options.MaxTransaction
 // at most. Large bodies are not in memory: see below. What is bounded by the peer's
 // own limits only: bodies while they come in where too many files are being written.

@@ -59,8 +59,9 @@
 // confirms, a reader doing so itself where it brought few messages and the file is
 // idle. The file has its blocks and is written over in a circle: one that grows has
 // its length and its blocks to be written with each sync, twice the work at 100 B and
-// four times at 16 KiB, and a broker that uses its files again passes it. No broker with the same promises can be faster on the machine, so that the
-// quotient says what a real one's own work costs.
+// four times at 16 KiB, and a broker that uses its files again passes it. No broker with
+// the same promises can be faster on the machine, so that the quotient says what a real
+// one's own work costs.
 //
 // # Files
 //
@@ -74,4 +75,7 @@
 //	floor.go process.go                 the machine's least, the broker's process
 //	null.go null_conn.go null_commit.go the ceiling
 //	cli                                 the command, leveret bench
+//	peers figures machine               Leveret beside others; what the engine
+//	                                    promises; what they were measured on
+//	cmd                                 what make bench-peers, bench-store and pgo run
 package bench

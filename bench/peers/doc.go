@@ -13,7 +13,7 @@
 // broker, as it does in every column.
 //
 // The ceiling is the null broker: it parses, forwards and stores nothing, or, where
-// messages are persistent, appends what it read to a file and calls fdatasync once a
+// messages are persistent, writes what it read over a file and calls fdatasync once a
 // group before it confirms. What a broker with that promise reaches of it is what its
 // own work costs.
 //

@@ -1,7 +1,8 @@
 // Package routing holds the tables by which exchanges find the destinations of
 // a message: [Direct], [Fanout], [Topic], [Headers], [ConsistentHash] and
-// [Random], behind the one interface [Table]. They are pure: a destination is any comparable value, typically a
-// pointer to a queue or to an exchange, and nothing is known of what it is.
+// [Random], behind the one interface [Table]. They are pure: a destination is any
+// comparable value, typically a pointer to a queue or to an exchange, and nothing is
+// known of what it is.
 //
 // What they promise: Match returns each destination once however many of its
 // bindings match; it takes no lock, runs beside changes, sees a whole version of

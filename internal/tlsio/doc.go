@@ -4,8 +4,8 @@
 // gathers the records that are written until they are flushed. Idle connections hold
 // no buffer here.
 //
-// Where a socket can not be read without waiting (not TCP, not Unix) reads are passed
-// on as they are.
+// Where a socket cannot be read without waiting (it is not TCP, or the system is no
+// Unix) reads are passed on as they are.
 //
 // # Files
 //
