@@ -31,6 +31,7 @@ type Conn struct {
 	left int // bytes that are owed of the record that has begun
 	kept int // bytes of head
 	head [recordHeader]byte
+	rash bool // reads do not wait
 
 	mu        sync.Mutex
 	out       *[outMost + recordMost]byte // under mu; nil while nothing is in it
@@ -45,11 +46,23 @@ func New(nc net.Conn) *Conn {
 	return c
 }
 
-// Whole is whether the next record is here as a whole: who reads it will not wait.
+// Whole is whether the next record is here as a whole: who reads it will not wait. Who
+// reads what is in it may: a record can be one of TLS's own, or empty. See NoWait.
 func (c *Conn) Whole() bool {
 	n := c.w - c.r
 	return c.left == 0 && n >= recordHeader && n >= c.record()
 }
+
+// NoWait has reads that would wait for the peer fail instead, with an error that
+// crypto/tls does not keep, or has them wait again.
+func (c *Conn) NoWait(on bool) { c.rash = on }
+
+// waitError is a net.Error.
+type waitError struct{}
+
+func (waitError) Error() string   { return "no record is here" }
+func (waitError) Timeout() bool   { return true }
+func (waitError) Temporary() bool { return true }
 
 // record is the length of the record at c.r.
 func (c *Conn) record() int { return recordHeader + int(binary.BigEndian.Uint16(c.in[c.r+3:])) }
@@ -61,6 +74,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.Conn.Read(p)
 	}
 	for c.r == c.w || c.left == 0 && c.w-c.r < recordHeader {
+		if c.rash {
+			return 0, waitError{}
+		}
 		if err := c.raw.read(); err != nil {
 			return 0, err
 		}
