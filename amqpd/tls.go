@@ -83,18 +83,11 @@ func (c *conn) writeRecords() (err error) {
 	return nil
 }
 
-// readRecords waits for a record, and reads as many as have come with it: those that
-// hold nothing for us, such as one with new keys, must not have it wait again.
-func (c *conn) readRecords() (n int, err error) {
-	if c.records != nil {
-		defer c.records.NoWait(false)
+// readRecords waits for a record, and reads as many as have come with it.
+func (c *conn) readRecords() (int, error) {
+	n, err := c.nc.Read(c.buf[c.w:])
+	if err == nil && c.records != nil {
+		n += c.records.More(c.nc, c.buf[c.w+n:])
 	}
-	for {
-		m, err := c.nc.Read(c.buf[c.w+n:])
-		n += m
-		if err != nil || c.records == nil || c.w+n == len(c.buf) || !c.records.Whole() {
-			return n, err
-		}
-		c.records.NoWait(true)
-	}
+	return n, err
 }

@@ -165,13 +165,12 @@ type secured struct {
 	under *tlsio.Conn
 }
 
-func (s *secured) Read(p []byte) (n int, err error) {
-	for {
-		m, err := s.Conn.Read(p[n:])
-		if n += m; err != nil || n == len(p) || !s.under.Whole() {
-			return n, err
-		}
+func (s *secured) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if err == nil {
+		n += s.under.More(s.Conn, p[n:])
 	}
+	return n, err
 }
 
 func (s *secured) Write(p []byte) (int, error) {

@@ -234,8 +234,8 @@ func (s Sample) String() string {
 			fmt.Fprintf(&b, "  %s %s", u.format(v), name)
 		}
 	}
-	figure(s.Published, perSecond, "published/s")
-	figure(s.Consumed, perSecond, "consumed/s")
+	figure(s.Published, perSecond, "published")
+	figure(s.Consumed, perSecond, "consumed")
 	figure(s.Confirm.P50, millis, "confirm p50")
 	figure(s.Confirm.P99, millis, "p99")
 	figure(s.Delivery.P50, millis, "delivery p50")

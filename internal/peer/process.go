@@ -186,8 +186,8 @@ func (b *Broker) Took() time.Duration {
 	return b.took
 }
 
-// group calls the members of the broker's process group, whose leader is pid.
-func (b *Broker) group(pid int, each func(pid int)) {
+// group calls the members of the process group whose leader is pid.
+func group(pid int, each func(pid int)) {
 	names, _ := filepath.Glob("/proc/[0-9]*")
 	for _, name := range names {
 		member, err := strconv.Atoi(filepath.Base(name))
@@ -209,7 +209,7 @@ func (b *Broker) PID() int {
 		return 0
 	}
 	pid, most := b.cmd.Process.Pid, uint64(0)
-	b.group(pid, func(member int) {
+	group(pid, func(member int) {
 		if n := process.Resident(member); n > most {
 			pid, most = member, n
 		}

@@ -2,6 +2,7 @@ package tlsio
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"sync"
 )
@@ -19,7 +20,7 @@ var (
 	outs = sync.Pool{New: func() any { return new([outMost + recordMost]byte) }}
 )
 
-// Conn is a connection below one of crypto/tls. One goroutine reads, Whole included;
+// Conn is a connection below one of crypto/tls. One goroutine reads, More included;
 // several may write.
 type Conn struct {
 	net.Conn
@@ -31,7 +32,7 @@ type Conn struct {
 	left int // bytes that are owed of the record that has begun
 	kept int // bytes of head
 	head [recordHeader]byte
-	rash bool // reads do not wait
+	rash bool // what would wait fails instead
 
 	mu        sync.Mutex
 	out       *[outMost + recordMost]byte // under mu; nil while nothing is in it
@@ -46,16 +47,27 @@ func New(nc net.Conn) *Conn {
 	return c
 }
 
-// Whole is whether the next record is here as a whole: who reads it will not wait. Who
-// reads what is in it may: a record can be one of TLS's own, or empty. See NoWait.
-func (c *Conn) Whole() bool {
+// More reads what the records hold that are here as a whole, by the connection of
+// crypto/tls above this one. It waits for nothing: where a record is one of TLS's own, or
+// empty, crypto/tls goes on to read, and gets an error that it does not keep. All other
+// errors come again.
+func (c *Conn) More(above io.Reader, p []byte) (n int) {
+	c.rash = true
+	defer func() { c.rash = false }()
+	for n < len(p) && c.whole() {
+		m, err := above.Read(p[n:])
+		if n += m; err != nil {
+			break
+		}
+	}
+	return n
+}
+
+// whole is whether the next record is here as a whole: who reads it will not wait.
+func (c *Conn) whole() bool {
 	n := c.w - c.r
 	return c.left == 0 && n >= recordHeader && n >= c.record()
 }
-
-// NoWait has reads that would wait for the peer fail instead, with an error that
-// crypto/tls does not keep, or has them wait again.
-func (c *Conn) NoWait(on bool) { c.rash = on }
 
 // waitError is a net.Error.
 type waitError struct{}

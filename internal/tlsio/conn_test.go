@@ -72,7 +72,7 @@ func TestReadsEndWithRecords(t *testing.T) {
 	var got []byte
 	wholes := 0
 	for {
-		whole := c.Whole()
+		whole := c.whole()
 		if whole {
 			if wholes++; !ends[len(got)] && len(got) > 0 {
 				t.Fatal("a record of which a part has been read is called whole")
