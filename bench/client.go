@@ -300,11 +300,17 @@ func expect[R wire.Method](c *client) (r R, err error) {
 func unexpected(m wire.Method) error {
 	switch m := m.(type) {
 	case *wire.ConnectionClose:
-		return &amqp.Error{Code: m.ReplyCode, Text: m.ReplyText}
+		return closed(m.ReplyCode, m.ReplyText)
 	case *wire.ChannelClose:
-		return &amqp.Error{Code: m.ReplyCode, Text: m.ReplyText}
+		return closed(m.ReplyCode, m.ReplyText)
 	}
 	return fmt.Errorf("unexpected %s", m.ID())
+}
+
+// closed is the peer's reason, whose text begins with the name of its code where the
+// broker is this one or RabbitMQ.
+func closed(code uint16, text string) *amqp.Error {
+	return &amqp.Error{Code: code, Text: strings.TrimPrefix(text, amqp.CodeName(code)+" - ")}
 }
 
 // errClosed ends a loop that reads when the peer has answered our close.

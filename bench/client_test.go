@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -56,6 +57,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{func(c *Config) { c.Queues = 3 }, "one queue"},
 		{func(c *Config) { c.Scenario, c.NoConfirm = Latency, true }, "confirms"},
 		{func(c *Config) { c.Size = 1 << 30 }, "size"},
+		{func(c *Config) { c.Rate = math.NaN() }, "rate"},
+		{func(c *Config) { c.ConsumerRate = math.NaN() }, "rate"},
 	} {
 		bad := ok
 		c.change(&bad)
@@ -205,6 +208,14 @@ func TestConsumerRefusesWhatWasNotSent(t *testing.T) {
 		k := testConsumer(&Config{Size: 16, AckEvery: 1})
 		if err := feed(k, buf); err == nil {
 			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
+func TestAPeersReasonNamesItsCodeOnce(t *testing.T) {
+	for _, text := range []string{"NOT_FOUND - no queue 'q'", "no queue 'q'"} {
+		if err := unexpected(&wire.ChannelClose{ReplyCode: amqp.CodeNotFound, ReplyText: text}); err.Error() != "NOT_FOUND - no queue 'q'" {
+			t.Errorf("%q is told as %q", text, err)
 		}
 	}
 }

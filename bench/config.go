@@ -297,7 +297,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%d × %d publishers are more than %d", c.Producers, c.ProducerChannels, maxPublishers)
 	case c.ProducerChannels < 1 || c.ConsumerChannels < 1 || c.ProducerChannels > 65535 || c.ConsumerChannels > 65535:
 		return errors.New("a connection has 1 to 65535 channels")
-	case c.Rate < 0 || c.ConsumerRate < 0 || c.ConsumerLatency < 0 || c.Rate > 1e9:
+	case !(c.Rate >= 0 && c.Rate <= 1e9) || !(c.ConsumerRate >= 0) || c.ConsumerLatency < 0: // NaN is neither
 		return errors.New("a rate or a latency can not be negative, nor a rate more than 1e9")
 	case c.Scenario == Drain && c.publishers() > 0:
 		return errors.New("scenario drain has no producers: it publishes its backlog first")

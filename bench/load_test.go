@@ -83,6 +83,19 @@ func TestReturnedMessagesAreCounted(t *testing.T) {
 	}
 }
 
+func TestWhatIsNackedIsNotConfirmed(t *testing.T) {
+	cfg := Config{URI: brokertest.Start(t, brokertest.Options{}).URL(), Scenario: Load, Consumers: -1, Messages: 200, QueueArgs: "x-max-length=10,x-overflow=reject-publish"}
+	cfg.Topology = Topology{RoutingKey: "short", Queues: []string{"short"}}
+	all := Interval{}
+	res, err := RunWatched(t.Context(), cfg, sum(&all))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Published != 200 || res.Confirmed != 10 || res.Nacked != 190 || all.Confirmed != 10 || all.Nacked != 190 {
+		t.Errorf("%d sent, %d confirmed and %d nacked, by interval %d and %d; want 200, 10 and 190", res.Published, res.Confirmed, res.Nacked, all.Confirmed, all.Nacked)
+	}
+}
+
 func TestConsumersEndAtTheirNumber(t *testing.T) {
 	b := brokertest.Start(t, brokertest.Options{})
 	cfg := Config{URI: b.URL(), Scenario: Load, Messages: 1000, ConsumerMessages: 130, Consumers: 2, Prefetch: 50, AckEvery: 50, Topology: Topology{RoutingKey: "d", Queues: []string{"d"}}}

@@ -20,7 +20,7 @@ type Result struct {
 	// measurement alone.
 	Seconds     float64 `json:"seconds"`
 	Published   uint64  `json:"published"`
-	Confirmed   uint64  `json:"confirmed"` // or nacked
+	Confirmed   uint64  `json:"confirmed"`
 	Nacked      uint64  `json:"nacked"`
 	Returned    uint64  `json:"returned"`
 	Consumed    uint64  `json:"consumed"`
@@ -98,6 +98,7 @@ func (r *run) result(before, after sample) *Result {
 		res.Nacked += p.nacked
 		res.Returned += p.returned
 	}
+	res.Confirmed -= min(res.Confirmed, res.Nacked)
 	for _, k := range r.consumers {
 		res.Redelivered += k.again
 		res.Disordered += k.disorder

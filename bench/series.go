@@ -124,6 +124,8 @@ func (s *series) tick(r *run) {
 		sum.Returned += p.returned
 		p.mu.Unlock()
 	}
+	// A read's nacks are counted before its confirms are.
+	sum.Confirmed = max(s.last.Confirmed, sum.Confirmed-min(sum.Confirmed, sum.Nacked))
 	if r.cfg.NoConfirm {
 		sum.Confirmed = 0
 	}
@@ -136,7 +138,7 @@ func (s *series) tick(r *run) {
 	v.Confirm = latencies(s.recent)
 	r.deliveries.collect(s.recent)
 	v.Delivery = latencies(s.recent)
-	if v.Seconds < r.watch.Every.Seconds()/100 && v.Sent+v.Confirmed+v.Received == 0 {
+	if v.Seconds < r.watch.Every.Seconds()/100 && v.Sent+v.Confirmed+v.Nacked+v.Received == 0 {
 		return
 	}
 	s.at, s.last = now, sum

@@ -324,6 +324,33 @@ func TestOutputsAreAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestARunThatFailsLeavesNoEmptyReport(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "report.html")
+	if _, errs, code := run(t, "-h", "amqp://127.0.0.1:1/", "--html", file); code != 5 {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatIsNotMeasuredIsNotSaid(t *testing.T) {
+	l := told()
+	l.Result.Delivery, l.Result.Confirm = bench.Latencies{}, bench.Latencies{}
+	if s := l.summary(); strings.Contains(s, "latency") {
+		t.Errorf("latencies of nothing:\n%s", s)
+	}
+}
+
+func TestALastMomentIsNoPointOfAChart(t *testing.T) {
+	l := told()
+	n := strings.Count(string(l.rates().svg("", "", "")), ",")
+	l.add(bench.Interval{Time: 4.003, Seconds: 0.002, Confirmed: 5})
+	if got := strings.Count(string(l.rates().svg("", "", "")), ","); got != n {
+		t.Errorf("%d points, want %d", got, n)
+	}
+}
+
 func TestAReportOfNothingIsDrawn(t *testing.T) {
 	l := newLog(&options{id: "none"}, byName("churn-queues"), bench.Config{})
 	l.Result = &bench.Result{}
@@ -477,7 +504,7 @@ func TestExitCodesTellWhatHappened(t *testing.T) {
 		{0, "--help"}, {0, "-?"},
 		{1, "-h " + b.URL() + " -C 10 -e nowhere -p -t notype"},
 		{2, "-h " + b.URL() + " --nonsense"},
-		{2, "-x many"}, {2, "gallop"}, {2, "flow flow"}, {2, "-vr 1:2"},
+		{2, "-x many"}, {2, "gallop"}, {2, "flow flow"}, {2, "-vr 1:2"}, {2, "-r NaN"}, {2, "topic --bindings 0"}, {2, "topic --match NaN"},
 		{4, "-h amqp://guest:wrong@" + b.Addr() + "/"},
 		{5, "-h amqp://" + gone + "/"}, {5, "churn-channels -h amqp://" + gone + "/"}, {5, "connections -h amqp://" + gone + "/"},
 	} {

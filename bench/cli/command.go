@@ -220,6 +220,9 @@ func (o *options) scenario(f *pflag.FlagSet, s *scenario, c *bench.Config) error
 			c.Messages = 6250
 		}
 	case "topic", "direct":
+		if o.bindings < 1 || !(o.match > 0) || o.keys < 0 {
+			return errors.New("--bindings and --match must be more than none, --keys not negative")
+		}
 		c.Bindings, c.Match, c.Keys = o.bindings, o.match, o.keys
 		c.Queues = max(0, c.Consumers)
 	case "fanout":
@@ -366,6 +369,9 @@ func (o *options) measure(ctx context.Context, stop <-chan struct{}, w io.Writer
 		l.Result, err = bench.RunWatched(ctx, c, watch)
 	}
 	if err != nil {
+		if html != nil {
+			os.Remove(o.html) // of a run that failed there is nothing to report
+		}
 		return explain(err)
 	}
 	if o.asJSON {

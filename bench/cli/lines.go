@@ -126,14 +126,14 @@ func (l *log) summary() string {
 	r := l.Result
 	say := func(format string, args ...any) { fmt.Fprintf(&b, "id: %s, %s\n", l.ID, fmt.Sprintf(format, args...)) }
 	tail := func(name string, v bench.Latencies) {
-		if v.Count > 0 {
-			say("%s latency 99.9th/99.99th/max %.3f/%.3f/%.3f ms, %d measured", name, v.P999, v.P9999, v.Max, v.Count)
-		}
+		say("%s latency 99.9th/99.99th/max %.3f/%.3f/%.3f ms, %d measured", name, v.P999, v.P9999, v.Max, v.Count)
 	}
 	if l.operations() {
 		say("done: %d, rate avg: %s op/s", r.Published, rate(r.PublishRate))
-		say("latency %s %s", percentiles, l.figures(r.Confirm))
-		tail("operation", r.Confirm)
+		if r.Confirm.Count > 0 {
+			say("latency %s %s", percentiles, l.figures(r.Confirm))
+			tail("operation", r.Confirm)
+		}
 	} else {
 		sending := r.PublishRate
 		if !l.sent {
@@ -141,11 +141,11 @@ func (l *log) summary() string {
 		}
 		say("sending rate avg: %s msg/s", rate(sending))
 		say("receiving rate avg: %s msg/s", rate(r.ConsumeRate))
-		if l.received {
+		if l.received && r.Delivery.Count > 0 {
 			say("consumer latency %s %s", percentiles, l.figures(r.Delivery))
 			tail("consumer", r.Delivery)
 		}
-		if l.confirmed {
+		if l.confirmed && r.Confirm.Count > 0 {
 			say("confirm latency %s %s", percentiles, l.figures(r.Confirm))
 			tail("confirm", r.Confirm)
 		}

@@ -43,7 +43,7 @@ var page = template.Must(template.New("report").Parse(`<!doctype html>
 body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .25rem; }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--faint); border-radius: 6px; font-size: 12.5px; }
-svg { width: 100%; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+.chart { overflow-x: auto; } svg { width: 100%; min-width: 36rem; height: auto; } svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 .grid { stroke: var(--faint); } .s { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .s0 { stroke: var(--c0); } .s1 { stroke: var(--c1); } .s2 { stroke: var(--c2); } .s3 { stroke: var(--c3); }
 </style>
@@ -77,6 +77,10 @@ func (l *log) over(name string, there bool, y func(v *bench.Interval) float64) (
 	}
 	k := line{name: name}
 	for i := range l.Intervals {
+		// The last interval may be a few milliseconds: no rate to draw.
+		if v := &l.Intervals[i]; i > 0 && v.Seconds < l.Intervals[i-1].Seconds/10 {
+			continue
+		}
 		k.points = append(k.points, [2]float64{l.Intervals[i].Time, y(&l.Intervals[i])})
 	}
 	return []line{k}
@@ -166,7 +170,7 @@ func (c *chart) svg(title, x, y string) template.HTML {
 	at := func(p [2]float64) (float64, float64) {
 		return left + (p[0]-xs.lo)/(xs.hi-xs.lo)*(right-left), bottom - p[1]/ys.hi*(bottom-top)
 	}
-	fmt.Fprintf(&b, "<h2>%s</h2>\n<svg viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"%s\">\n", esc(title), chartWidth, chartHeight, esc(title+", "+y))
+	fmt.Fprintf(&b, "<h2>%s</h2>\n<div class=\"chart\"><svg viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"%s\">\n", esc(title), chartWidth, chartHeight, esc(title+", "+y))
 	for _, v := range ys.ticks(5) {
 		_, py := at([2]float64{xs.lo, v})
 		fmt.Fprintf(&b, "<line class=\"grid\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", left, py, right, py, left-6, py+4, number(v))
@@ -196,7 +200,7 @@ func (c *chart) svg(title, x, y string) template.HTML {
 		}
 		b.WriteString("\"/>\n")
 	}
-	b.WriteString("</svg>\n")
+	b.WriteString("</svg></div>\n")
 	return template.HTML(b.String())
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/leveret-mq/leveret/internal/peer"
 )
@@ -128,7 +129,7 @@ func TestARunMeasuresEachBrokerInTurn(t *testing.T) {
 	}
 	var order []string
 	for line := range strings.Lines(said.String()) {
-		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(line, "  ") && f[0] != "took" {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasPrefix(line, "  ") && line[2] != ' ' && f[0] != "took" {
 			order = append(order, f[0])
 		}
 	}
@@ -147,8 +148,40 @@ func TestAFailureIsToldAndLeavesTheRest(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	var out bytes.Buffer
-	if err := r.WriteText(&out); err != nil || !strings.Contains(out.String(), "no broker") || r.Missed() != 1 {
+	if err := r.WriteText(&out); err != nil || !strings.Contains(strings.Join(strings.Fields(out.String()), " "), "no broker") || r.Missed() != 1 {
 		t.Errorf("%v, %d missed:\n%s", err, r.Missed(), &out)
+	}
+}
+
+func TestTheTablesFitATerminal(t *testing.T) {
+	s := Sample{Published: 1234567, Consumed: 1234567, BrokerCPU: 123.4, ClientCPU: 123.4, Peak: 1e9, Each: 12345}
+	s.Confirm.P50, s.Confirm.P99, s.Delivery.P99, s.Delivery.P999, s.Floor = 123.4, 1234, 1234, 1234, 123.4
+	r := &Results{}
+	for _, m := range measures {
+		for _, l := range m.loads {
+			of := Load{Name: l.as(m), Version: strings.Repeat("version ", 20)}
+			for _, b := range brokers {
+				of.Brokers = append(of.Brokers, Runs{Broker: b.name, Samples: []Sample{s}, Failure: strings.Repeat("it failed ", 20)})
+			}
+			r.Loads = append(r.Loads, of)
+		}
+	}
+	var out bytes.Buffer
+	if err := r.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, " \n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	for _, w := range rows {
+		if !strings.Contains(out.String(), "\n"+w.title+"\n") {
+			t.Errorf("%q is not there", w.title)
+		}
+	}
+	if !strings.Contains(out.String(), "RabbitMQ quorum 1,230,000;") {
+		t.Errorf("the peers are not beside:\n%s", &out)
 	}
 }
 

@@ -93,7 +93,9 @@ func Run(ctx context.Context, c Config) (*Results, error) {
 	return s.results, errors.Join(failed, context.Cause(ctx))
 }
 
-func (s *session) say(format string, args ...any) { fmt.Fprintf(s.Progress, format+"\n", args...) }
+func (s *session) say(format string, args ...any) {
+	fmt.Fprintln(s.Progress, wrapped(fmt.Sprintf(format, args...), strings.Repeat(" ", 19)))
+}
 
 // options are those of every broker.
 func (s *session) options() peer.Options { return peer.Options{Temp: s.Dir, Bare: true} }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // unit is what a figure is in.
@@ -159,50 +160,71 @@ func (l *line) comparison() string {
 	return fmt.Sprintf("%s %s, %s", of, l.against.what, l.unit.format(l.than))
 }
 
+// textWidth is what a terminal has at least.
+const textWidth = 80
+
+// wrapped breaks a text between words so that it fits a terminal; lines after the first
+// begin with indent.
+func wrapped(text, indent string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Split(text, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i > 0 && word != "" && column+1+n > textWidth:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		case i > 0:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
+}
+
 // WriteText writes the tables for a terminal.
 func (r *Results) WriteText(w io.Writer) error {
 	for _, s := range r.conditions() {
-		fmt.Fprintln(w, s)
+		fmt.Fprintln(w, wrapped(s, ""))
 	}
-	fmt.Fprintln(w)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\tLeveret\t\tmust reach\t")
-	lines := r.lines()
-	for _, l := range lines {
+	for _, l := range r.lines() {
 		verdict := "yes"
 		if !l.reached {
 			verdict = "NO"
 		}
-		fmt.Fprintln(t, strings.Join([]string{l.title, l.unit.format(l.is), l.comparison(), l.aim(), verdict}, "\t"))
-	}
-	heads, figures := []string{""}, make([]string, len(lines))
-	for i, l := range lines {
-		figures[i] = l.title
-	}
-	for _, p := range Peers() {
-		there := false
-		for _, l := range lines {
-			there = there || l.peers[p] > 0
+		fmt.Fprintf(w, "\n%s\n", l.title)
+		fmt.Fprintln(w, wrapped(strings.TrimRight(fmt.Sprintf("  Leveret %s  %s", l.unit.format(l.is), l.comparison()), " "), "  "))
+		fmt.Fprintf(w, "  must reach %s: %s\n", l.aim(), verdict)
+		var beside []string
+		for _, p := range Peers() {
+			if v := l.peers[p]; v > 0 {
+				beside = append(beside, brokerOf(p).title+" "+l.unit.format(v))
+			}
 		}
-		if !there {
-			continue
-		}
-		heads = append(heads, brokerOf(p).title)
-		for i, l := range lines {
-			figures[i] += "\t" + l.unit.format(l.peers[p])
+		if len(beside) > 0 {
+			fmt.Fprintln(w, wrapped("  "+strings.Join(beside, "; "), "  "))
 		}
 	}
-	if len(heads) > 1 {
-		fmt.Fprintf(t, "\n%s\n%s\n", strings.Join(heads, "\t"), strings.Join(figures, "\n"))
-	}
-	fmt.Fprintln(t, "\n\tbroker\tits processor a message\tthe client's\tmemory at most\tconfirm p99\tdelivery p99")
+	fmt.Fprintln(w, "\nProcessor time a message, broker's and client's; the broker's memory at most;\n99th percentiles of latency:")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\tbroker\tits CPU\tclient's\tmemory\tconfirm\tdelivery")
+	var failures []string
 	for _, l := range r.Loads {
 		for _, b := range l.Brokers {
 			of := func(u unit, value func(Sample) float64) string { return u.format(r.median(l.Name, b.Broker, value)) }
-			fmt.Fprintln(t, strings.Join([]string{l.Name, b.Broker, of(micros, brokerCPU), of(micros, clientCPU), of(megabytes, peak), of(millis, confirmP99), of(millis, deliveryP99), b.Failure}, "\t"))
+			fmt.Fprintln(t, strings.Join([]string{l.Name, b.Broker, of(micros, brokerCPU), of(micros, clientCPU), of(megabytes, peak), of(millis, confirmP99), of(millis, deliveryP99)}, "\t"))
+			if b.Failure != "" {
+				failures = append(failures, fmt.Sprintf("%s, %s failed: %s", l.Name, b.Broker, b.Failure))
+			}
 		}
 	}
-	return t.Flush()
+	err := t.Flush()
+	for _, f := range failures {
+		fmt.Fprintln(w, wrapped(strings.Join(strings.Fields(f), " "), "  "))
+	}
+	return err
 }
 
 // Missed is how many rows do not reach what they must.
