@@ -129,9 +129,9 @@ func properties(cfg *Config) (amqp.Properties, error) {
 // left is how many may be taken at once now.
 func (b *burst) left() int { return (len(b.rows[b.row]) - b.at) / b.size }
 
-// take returns n publishes, no more than are left, ready to be written, numbered from seq. They are stamped
-// with the time, or each with when it was due, later by shift on a clock that is not
-// the process's own.
+// take returns n publishes, no more than are left, ready to be written, numbered from
+// seq. They are stamped with the time, or each with when it was due, later by shift on a
+// clock that is not the process's own.
 func (b *burst) take(n int, at int64, due *pace, shift int64, seq uint64) []byte {
 	buf := b.rows[b.row][b.at:]
 	if len(b.rows) > 1 {

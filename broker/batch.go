@@ -108,9 +108,9 @@ func (b *Batch) begin() {
 }
 
 // Publish routes a message. It is in its queues after Flush, or with a consumer before
-// that. routed is false
-// where no queue gets it (a destination of direct reply-to is none). An error
-// is an *amqp.Error, and means that the message has no effect and no index.
+// that. routed is false where no queue gets it (a destination of direct reply-to is
+// none). An error is an *amqp.Error, and means that the message has no effect and no
+// index.
 func (b *Batch) Publish(p *Publishing) (routed bool, err error) {
 	b.begin()
 	if p.Again && b.repeat(p) {

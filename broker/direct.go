@@ -18,7 +18,7 @@ import (
 // The order holds: under the queue's lock, which is held from a claim to the return
 // of what nobody took, a queue without ready messages has offered all that came
 // before.
-
+//
 // Where the consumers cannot keep up, the messages behind cost the store's way, and with
 // it the time that the consumers need. So publishers who make such a queue longer are
 // paced, until it is empty again: they pay for their bytes with time.

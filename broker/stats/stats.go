@@ -36,14 +36,6 @@ type Counts struct {
 // DeliverGet is RabbitMQ's deliver_get: all that went out.
 func (c *Counts) DeliverGet() uint64 { return c.Deliver + c.DeliverNoAck + c.Get + c.GetNoAck }
 
-// fields are the counters, for what is done with each.
-func (c *Counts) fields() [13]*uint64 {
-	return [...]*uint64{
-		&c.Publish, &c.Confirm, &c.ReturnUnroutable, &c.DropUnroutable, &c.PublishIn, &c.PublishOut,
-		&c.Deliver, &c.DeliverNoAck, &c.Get, &c.GetNoAck, &c.GetEmpty, &c.Redeliver, &c.Ack,
-	}
-}
-
 // Add adds other counts.
 func (c *Counts) Add(o Counts) {
 	c.Publish += o.Publish
@@ -63,36 +55,48 @@ func (c *Counts) Add(o Counts) {
 
 // Sub is what was counted since, where c is later than since.
 func (c Counts) Sub(since Counts) Counts {
-	theirs := since.fields()
-	for i, n := range c.fields() {
-		*n -= *theirs[i]
-	}
+	c.Publish -= since.Publish
+	c.Confirm -= since.Confirm
+	c.ReturnUnroutable -= since.ReturnUnroutable
+	c.DropUnroutable -= since.DropUnroutable
+	c.PublishIn -= since.PublishIn
+	c.PublishOut -= since.PublishOut
+	c.Deliver -= since.Deliver
+	c.DeliverNoAck -= since.DeliverNoAck
+	c.Get -= since.Get
+	c.GetNoAck -= since.GetNoAck
+	c.GetEmpty -= since.GetEmpty
+	c.Redeliver -= since.Redeliver
+	c.Ack -= since.Ack
 	return c
 }
 
 // Shared are Counts to which several goroutines add. Each field is right by itself;
 // together they are not of one moment.
-type Shared struct{ fields [13]atomic.Uint64 }
+type Shared struct {
+	publish, confirm, returnUnroutable, dropUnroutable, publishIn, publishOut atomic.Uint64
+	deliver, deliverNoAck, get, getNoAck, getEmpty, redeliver, ack            atomic.Uint64
+}
 
 // Add adds counts. A field that is 0 costs a comparison.
 func (s *Shared) Add(c *Counts) {
-	add(&s.fields[publish], c.Publish)
-	add(&s.fields[1], c.Confirm)
-	add(&s.fields[2], c.ReturnUnroutable)
-	add(&s.fields[3], c.DropUnroutable)
-	add(&s.fields[4], c.PublishIn)
-	add(&s.fields[5], c.PublishOut)
-	add(&s.fields[6], c.Deliver)
-	add(&s.fields[7], c.DeliverNoAck)
-	add(&s.fields[8], c.Get)
-	add(&s.fields[9], c.GetNoAck)
-	add(&s.fields[10], c.GetEmpty)
-	add(&s.fields[11], c.Redeliver)
-	add(&s.fields[12], c.Ack)
+	add(&s.publish, c.Publish)
+	add(&s.confirm, c.Confirm)
+	add(&s.returnUnroutable, c.ReturnUnroutable)
+	add(&s.dropUnroutable, c.DropUnroutable)
+	add(&s.publishIn, c.PublishIn)
+	add(&s.publishOut, c.PublishOut)
+	add(&s.deliver, c.Deliver)
+	add(&s.deliverNoAck, c.DeliverNoAck)
+	add(&s.get, c.Get)
+	add(&s.getNoAck, c.GetNoAck)
+	add(&s.getEmpty, c.GetEmpty)
+	add(&s.redeliver, c.Redeliver)
+	add(&s.ack, c.Ack)
 }
 
 // Published is Add of Counts.Publish alone.
-func (s *Shared) Published(n uint64) { s.fields[publish].Add(n) }
+func (s *Shared) Published(n uint64) { s.publish.Add(n) }
 
 func add(to *atomic.Uint64, n uint64) {
 	if n != 0 {
@@ -100,14 +104,21 @@ func add(to *atomic.Uint64, n uint64) {
 	}
 }
 
-// publish is the place of Counts.Publish in what fields says.
-const publish = 0
-
 // Load is what was counted so far.
 func (s *Shared) Load() (c Counts) {
-	for i, n := range c.fields() {
-		*n = s.fields[i].Load()
-	}
+	c.Publish = s.publish.Load()
+	c.Confirm = s.confirm.Load()
+	c.ReturnUnroutable = s.returnUnroutable.Load()
+	c.DropUnroutable = s.dropUnroutable.Load()
+	c.PublishIn = s.publishIn.Load()
+	c.PublishOut = s.publishOut.Load()
+	c.Deliver = s.deliver.Load()
+	c.DeliverNoAck = s.deliverNoAck.Load()
+	c.Get = s.get.Load()
+	c.GetNoAck = s.getNoAck.Load()
+	c.GetEmpty = s.getEmpty.Load()
+	c.Redeliver = s.redeliver.Load()
+	c.Ack = s.ack.Load()
 	return c
 }
 
