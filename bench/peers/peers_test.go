@@ -180,7 +180,7 @@ func TestTheTablesFitATerminal(t *testing.T) {
 			t.Errorf("%q is not there", w.title)
 		}
 	}
-	if !strings.Contains(out.String(), "RabbitMQ quorum 1,230,000;") {
+	if !strings.Contains(out.String(), "RabbitMQ quorum 1,230,000/s;") {
 		t.Errorf("the peers are not beside:\n%s", &out)
 	}
 }
