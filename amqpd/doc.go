@@ -43,10 +43,11 @@
 // in memory that grows with what has come, not with what was announced. The out
 // buffer takes deliveries up to Options.OutBuffer (three times that of what is kept
 // nowhere else), then the connection's consumers are passed over; it takes replies up
-// to four times that, then the connection is no longer read. Both come in pooled pieces: an idle connection holds none. What
-// is unacked costs by its number. An open transaction holds Options.MaxTransaction
-// at most. Large bodies are not in memory: see below. What is bounded by the peer's
-// own limits only: bodies while they come in where too many files are being written.
+// to four times that, then the connection is no longer read. Both come in pooled
+// pieces: an idle connection holds none. What is unacked costs by its number. An open
+// transaction holds Options.MaxTransaction at most. Large bodies are not in memory: see
+// below. What is bounded by the peer's own limits only: bodies while they come in where
+// too many files are being written.
 //
 // # Large bodies
 //

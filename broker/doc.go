@@ -9,9 +9,9 @@
 // *amqp.Error. Methods that change topology return when the change is on disk,
 // where it must be, or leave that to Session.Await; one change is one record of the
 // log, with all that hangs on it: a queue's deletion, its bindings, the auto-delete
-// exchanges that lost their last one. A Batch is one record too, so that a fan-out or a transaction
-// is in all its queues after a power cut, or in none. (But for limits.go, and for
-// settlements by the thousand: what is no transaction may be cut in parts.)
+// exchanges that lost their last one. A Batch is one record too, so that a fan-out or a
+// transaction is in all its queues after a power cut, or in none. (But for limits.go, and
+// for settlements by the thousand: what is no transaction may be cut in parts.)
 //
 // A transaction of which a full queue refuses a message (x-overflow
 // reject-publish) has no effect at all. Its messages count as if nobody took one
