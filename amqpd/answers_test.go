@@ -8,6 +8,7 @@ import (
 
 	"github.com/leveret-mq/leveret/amqpd/wire"
 	"github.com/leveret-mq/leveret/broker"
+	"github.com/leveret-mq/leveret/internal/amqp"
 	"github.com/leveret-mq/leveret/internal/brokertest"
 	"github.com/leveret-mq/leveret/internal/vfs"
 	"github.com/leveret-mq/leveret/store"
@@ -131,4 +132,34 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 	c.Write(row)
 	brokertest.Expect[*wire.QueueDeclareOk](c, 1)
 	brokertest.Expect[*wire.ConnectionCloseOk](c, 0)
+}
+
+// Where the log fails nothing is answered that the disk does not have: the connection is
+// closed, and nothing follows that.
+func TestNothingIsAnsweredThatTheLogHasLost(t *testing.T) {
+	fs := vfs.NewErrFS(vfs.OS())
+	b := brokertest.Start(t, brokertest.Options{Broker: broker.Options{Store: store.Options{FS: fs}}})
+	c := b.Client(t)
+	c.Open(1)
+	c.Declare(1, wire.QueueDeclare{Queue: "q", Durable: true})
+	c.Consume(1, wire.BasicConsume{Queue: "q"})
+	fs.Add(vfs.Rule{Ops: vfs.OpSync, At: 1, Sticky: true})
+	c.Send(1,
+		&wire.QueueDeclare{Queue: "other", Durable: true},
+		&wire.QueueDelete{Queue: "q"},
+		&wire.QueueDeclare{Queue: "third", Durable: true},
+	)
+	m, ok := c.Next().Method.(*wire.ConnectionClose)
+	if !ok || m.ReplyCode != amqp.CodeInternalError {
+		t.Fatalf("%T came: %+v", m, m)
+	}
+	c.Send(0, &wire.ConnectionCloseOk{})
+	for {
+		e, err := c.ReadEvent()
+		if err != nil {
+			break
+		}
+		t.Errorf("%T came after the connection was closed", e.Method)
+	}
+	b.StopFailed()
 }

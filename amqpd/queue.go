@@ -100,7 +100,9 @@ func (c *conn) queueDelete(ch *channel, m *wire.QueueDelete) error {
 	defer c.mu.Unlock()
 	c.deleting = false
 	for i, k := range c.cancels {
-		c.sendCancel(k)
+		if !c.closed { // by an answer that the log has lost
+			c.sendCancel(k)
+		}
 		c.cancels[i] = nil
 	}
 	c.cancels = c.cancels[:0]
