@@ -3,17 +3,28 @@ package wal
 // zeros is what files are filled with ahead of the stream. Nobody writes to it.
 var zeros [1 << 20]byte
 
+const (
+	aheadTimes  = 16 // a commit of n bytes fills aheadTimes*n ahead, within bounds
+	aheadShare  = 4  // and none that has more than 1/aheadShare of Options.Ahead, which is also the least that one fills
+	aheadMargin = 16 // times Options.Ahead must be free on the disk
+)
+
 // fillAhead fills the file with zeros behind a commit of so many bytes, the last of
 // the stream so far, that has made it grow: the commits that follow then overwrite
 // what is there, until they reach its end, and their syncs have no growth of the
 // file to write into the file system's journal. It comes before the commit's own
 // sync. A commit that is not small against Options.Ahead stays as it is: it pays for
-// its growth with less than the zeros would cost. By the owner of busy.
+// its growth with less than the zeros would cost. So does any where little of the
+// disk is free. By the owner of busy.
 func (l *Log) fillAhead(f *file, end LSN, size uint64) error {
-	from, ahead := f.offset(end), l.opts.Ahead
-	if ahead <= 0 || from <= f.length.Load() || int64(size) > ahead/8 {
+	from, most := f.offset(end), l.opts.Ahead
+	if most <= 0 || from <= f.length.Load() || int64(size) > most/aheadShare {
 		return nil
 	}
+	if free, err := l.fs.Free(l.dir); err != nil || free < uint64(aheadMargin*most) {
+		return nil // the next commit asks again
+	}
+	ahead := min(max(aheadTimes*int64(size), most/aheadShare), most)
 	to := min(from+ahead, l.opts.FileSize)
 	for off := from; off < to; off += int64(len(zeros)) {
 		if err := writeAt(f.h, zeros[:min(to-off, int64(len(zeros)))], f.name, off); err != nil {

@@ -142,3 +142,33 @@ func TestFillingAheadIsDoneWithoutWhereThereIsNoRoom(t *testing.T) {
 		})
 	}
 }
+
+func TestNothingIsFilledAheadWhereLittleOfTheDiskIsFree(t *testing.T) {
+	m := newMem(t)
+	opts := tiny()
+	opts.FileSize, opts.Ahead = 16<<10, 1024
+	l := mustOpen(t, m, 0, opts)
+	m.SetCapacity(capacityFor(t, m, aheadMargin*opts.Ahead-1))
+	l.mustCommit(t, fill(1, 20))
+	if f := l.active(); f.Disk != f.Size {
+		t.Errorf("file of %d bytes for %d of the log", f.Disk, f.Size)
+	}
+	m.SetCapacity(capacityFor(t, m, 2*aheadMargin*opts.Ahead))
+	l.mustCommit(t, fill(2, 20))
+	if f := l.active(); f.Disk <= f.Size {
+		t.Errorf("file of %d bytes for %d of the log, with room", f.Disk, f.Size)
+	}
+	l.mustClose(t)
+}
+
+// capacityFor is the capacity at which so many bytes of the disk are free.
+func capacityFor(t *testing.T, m *vfs.Mem, free int64) int64 {
+	t.Helper()
+	const large = 1 << 40
+	m.SetCapacity(large)
+	n, err := m.Free(testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return large - int64(n) + free
+}
