@@ -153,6 +153,13 @@ func TestAFailureIsToldAndLeavesTheRest(t *testing.T) {
 	}
 }
 
+func TestAMeasureOfNoSuchNameIsRefused(t *testing.T) {
+	_, err := Run(t.Context(), Config{Leveret: os.Args[0], Dir: t.TempDir(), Scale: 0.001, Runs: 1, Only: regexp.MustCompile("^(flow-200)$")})
+	if err == nil || !strings.Contains(err.Error(), "flow-100") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestTheTablesFitATerminal(t *testing.T) {
 	s := Sample{Published: 1234567, Consumed: 1234567, BrokerCPU: 123.4, ClientCPU: 123.4, Peak: 1e9, Each: 12345}
 	s.Confirm.P50, s.Confirm.P99, s.Delivery.P99, s.Delivery.P999, s.Floor = 123.4, 1234, 1234, 1234, 123.4

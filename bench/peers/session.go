@@ -40,6 +40,9 @@ func (c *Config) Validate() error {
 	if _, err := os.Stat(c.Leveret); err != nil {
 		return fmt.Errorf("the binary: %w", err)
 	}
+	if c.Only != nil && !slices.ContainsFunc(Measures(), c.Only.MatchString) {
+		return fmt.Errorf("%v is none of %s", c.Only, strings.Join(Measures(), ", "))
+	}
 	for _, p := range c.Peers {
 		if !slices.Contains(Peers(), p) {
 			return fmt.Errorf("peer %q is none of %s", p, strings.Join(Peers(), ", "))

@@ -29,6 +29,7 @@ type flow struct {
 	fanout  int  // queues that take each message
 	topics  int  // of a topic exchange, with four bindings each; a message has one
 	keys    int  // routing keys of topics, in turn
+	single  bool // each delivery is acked by itself, else all of a burst at once
 	backlog bool // a burst is consumed when all of it is queued
 	tls     bool
 	allocs  float64 // what a round may allocate beside its messages
@@ -40,6 +41,7 @@ var flows = []flow{
 	{name: "persistent", props: brokertest.Persistent, size: 100, burst: 200},
 	{name: "persistent-1KiB", props: brokertest.Persistent, size: 1 << 10, burst: 50, allocs: 2},
 	{name: "persistent-16KiB", props: brokertest.Persistent, size: 16 << 10, burst: 5, allocs: 2},
+	{name: "acks", props: brokertest.Persistent, size: 100, burst: 200, single: true},
 	{name: "headers", props: withHeaders, size: 100, burst: 200},
 	{name: "one", props: brokertest.Persistent, size: 100, burst: 1},
 	{name: "many", props: brokertest.Persistent, size: 100, burst: 1, pairs: 16, allocs: 2},
@@ -196,7 +198,15 @@ func (r *running) step() {
 			r.confirmed()
 		}
 		for _, s := range r.subs {
-			b := wire.AppendAck(r.buf[:0], 1, s.tag, true)
+			b := r.buf[:0]
+			if r.single {
+				for tag := s.tag - uint64(s.messages); tag < s.tag; {
+					tag++
+					b = wire.AppendAck(b, 1, tag, false)
+				}
+			} else {
+				b = wire.AppendAck(b, 1, s.tag, true)
+			}
 			if r.backlog {
 				b = append(b, cancel...)
 			}
