@@ -17,8 +17,9 @@ type Options struct {
 	// MaxStaged, where 0, are 32 MiB each: what is read late comes from the files.
 	WAL wal.Options
 	// CheckpointBytes is how many bytes of log may follow a checkpoint before
-	// the next one. Default 128 MiB, which a start replays in some 0.1 s. A large backlog in the log makes it more,
-	// up to WALBudget, so that checkpoints stay a small part of what is written.
+	// the next one. Default 128 MiB, which a start replays in some 0.1 s. A large
+	// backlog in the log makes it more, up to WALBudget, so that checkpoints stay a
+	// small part of what is written.
 	CheckpointBytes int64
 	// WALBudget is how many bytes of log may hold messages that are alive. Beyond
 	// it the oldest files are retired: what lives in them moves to segments; and a

@@ -16,6 +16,9 @@ import (
 // up, and so how long the first of them waits for the last.
 const maxGroup = 4 << 20
 
+// enough bytes are committed without waiting for more.
+const enough = 32 << 10
+
 // A waitEntry is a goroutine that sleeps in Wait.
 type waitEntry struct {
 	lsn LSN
@@ -46,10 +49,15 @@ func (l *Log) run() {
 		}
 		// Those whom the last commit has woken are about to append again. To let
 		// them run first makes fewer and larger commits: measured with 16
-		// publishers on two cores, a tenth more throughput at a lower latency.
-		l.mu.Unlock()
-		runtime.Gosched()
-		l.mu.Lock()
+		// publishers on two cores, a tenth more throughput at a lower latency. But
+		// where much is staged already it would only wait, in the processors' common
+		// queue, behind whoever works in the background: 0.3 to 4 ms, while a file is
+		// retired.
+		if len(l.pending) == 0 && int64(align(l.off)-l.open.start) < enough {
+			l.mu.Unlock()
+			runtime.Gosched()
+			l.mu.Lock()
+		}
 		if l.want && l.idle() {
 			l.commit()
 		}
