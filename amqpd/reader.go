@@ -94,15 +94,25 @@ func (c *conn) filled(n int) int {
 	return n
 }
 
+// flushBytes are gathered at most before what they say takes effect, where much more
+// of the read is left: the disk has something to do while the rest is parsed.
+const flushBytes = 64 << 10
+
 // process handles the frames in the buffer, n bytes of which are new.
 func (c *conn) process(n int) {
 	c.need = 0
+	flushed := c.r
 	for c.r < c.w && c.phase != ended {
 		if c.phase == awaitHeader || c.phase == garbled {
 			if !c.processRaw() {
 				break
 			}
 			continue
+		}
+		if c.r-flushed >= flushBytes && c.w-c.r >= flushBytes/2 {
+			c.flush(false)
+			c.same = repeat{}
+			flushed = c.r
 		}
 		if c.repeats() {
 			continue
