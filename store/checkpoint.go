@@ -19,7 +19,7 @@ import (
 const (
 	// checkpointSlice bounds how many entries are written under a queue's lock
 	// in one go: about 50 µs.
-	checkpointSlice = 4096
+	checkpointSlice = 1024
 	// checkpointChunks does the same for bitmaps of 64 Ki messages.
 	checkpointChunks = 2
 	// checkpointShare: the log between two checkpoints is at least so many
@@ -372,6 +372,7 @@ func (w *snapshotWriter) queue(q *Queue, exact bool) {
 	q.mu.Unlock()
 	w.end(at)
 	for from < end {
+		giveWay()
 		w.piece(q, index.BlockEntries, func() {
 			w.buf, from = q.ix.AppendEntries(w.buf, from, end, checkpointSlice, exact)
 		})

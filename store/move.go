@@ -14,6 +14,8 @@ const (
 	shareSize = 4 << 10
 	// A retirement asks so often, in records, whether the store is being closed.
 	stopEvery = 4096
+	// giveWayEvery is after how many records others are let run: some 0.1 ms.
+	giveWayEvery = 256
 )
 
 // mover collects the living messages of a log file in a segment.
@@ -90,7 +92,10 @@ func (m *mover) queue(id uint32) *moving {
 func (m *mover) scan() error {
 	records := 0
 	return m.s.log.Scan(m.f.Seq, func(lsn wal.LSN, p []byte) error {
-		if records++; records%stopEvery == 0 {
+		if records++; records%giveWayEvery == 0 {
+			giveWay()
+		}
+		if records%stopEvery == 0 {
 			select {
 			case <-m.s.retirer.quit:
 				return errStopped
