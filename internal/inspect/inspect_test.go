@@ -197,7 +197,7 @@ func TestLanesOfAPriorityQueueAreNamedWithTheirPriority(t *testing.T) {
 func TestALogThatIsFilledAheadIsWhole(t *testing.T) {
 	fs := vfs.NewMem()
 	o := tiny(fs)
-	o.WAL.Ahead = 2048
+	o.WAL.Ahead = 8192 // of which a small commit fills a quarter
 	s, err := store.Open(dataDir, o)
 	if err != nil {
 		t.Fatal(err)
