@@ -4,8 +4,7 @@ package wal
 var zeros [1 << 20]byte
 
 const (
-	aheadTimes  = 16 // a commit of n bytes fills aheadTimes*n ahead, within bounds
-	aheadShare  = 4  // and none that has more than 1/aheadShare of Options.Ahead, which is also the least that one fills
+	aheadShare  = 8  // a commit is small that has at most 1/aheadShare of Options.Ahead
 	aheadMargin = 16 // times Options.Ahead must be free on the disk
 )
 
@@ -13,18 +12,17 @@ const (
 // the stream so far, that has made it grow: the commits that follow then overwrite
 // what is there, until they reach its end, and their syncs have no growth of the
 // file to write into the file system's journal. It comes before the commit's own
-// sync. A commit that is not small against Options.Ahead stays as it is: it pays for
-// its growth with less than the zeros would cost. So does any where little of the
-// disk is free. By the owner of busy.
+// sync. A commit that is not small against Options.Ahead stays as it is, for a log of
+// much traffic would write nearly twice as much until its files are written over. So
+// does any where little of the disk is free. By the owner of busy.
 func (l *Log) fillAhead(f *file, end LSN, size uint64) error {
-	from, most := f.offset(end), l.opts.Ahead
-	if most <= 0 || from <= f.length.Load() || int64(size) > most/aheadShare {
+	from, ahead := f.offset(end), l.opts.Ahead
+	if ahead <= 0 || from <= f.length.Load() || int64(size) > ahead/aheadShare {
 		return nil
 	}
-	if free, err := l.fs.Free(l.dir); err != nil || free < uint64(aheadMargin*most) {
+	if free, err := l.fs.Free(l.dir); err != nil || free < uint64(aheadMargin*ahead) {
 		return nil // the next commit asks again
 	}
-	ahead := min(max(aheadTimes*int64(size), most/aheadShare), most)
 	to := min(from+ahead, l.opts.FileSize)
 	for off := from; off < to; off += int64(len(zeros)) {
 		if err := writeAt(f.h, zeros[:min(to-off, int64(len(zeros)))], f.name, off); err != nil {

@@ -162,12 +162,13 @@
 //
 // A file that has grown costs a journal commit of the file system with each
 // fdatasync; one whose blocks are there already does not, which takes about half
-// off. So a commit that makes its file grow writes zeros behind itself, sixteen times
-// its size and at most Ahead bytes, before the sync that is its own anyway, and the
-// commits that follow overwrite them. Frames stand where they would stand, and zeros are no frame: to a
+// off. So a small commit that makes its file grow writes zeros behind itself, for
+// Ahead bytes, before the sync that is its own anyway, and the commits that follow
+// overwrite them. Frames stand where they would stand, and zeros are no frame: to a
 // recovery they are what a torn commit may leave, and alone they are not even that.
 // Where less than sixteen times Ahead is free on the disk the file grows as it would without. Large commits do
-// without, too: they pay for a journal commit with less than a write of as many zeros.
+// without, too: with them a log would write nearly twice as much until its files are
+// written over.
 //
 // # Files that are written over
 //

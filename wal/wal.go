@@ -68,11 +68,10 @@ type Options struct {
 	// take as much of the disk as they did; see DropSpares. Default (0): 2.
 	// Negative: none.
 	Spares int
-	// Ahead is by how many bytes at most a file that grows is filled with zeros
-	// beyond a commit, so that the next ones overwrite what is there: their
-	// fdatasync then takes about half the time. It is sixteen times the commit, a
-	// quarter of Ahead at least, and nothing where the commit is larger than that
-	// quarter. Default (0): 1 MiB. Negative: not at all.
+	// Ahead is by how many bytes a file that grows by small commits, of an eighth
+	// of that at most, is filled with zeros beyond them, so that the next ones
+	// overwrite what is there: their fdatasync then takes about half the time.
+	// Default (0): 256 KiB. Negative: not at all.
 	Ahead int64
 	// Logger receives what an operator should know: a torn tail, a failure.
 	// Default: nothing is logged.
@@ -131,7 +130,7 @@ func (o Options) withDefaults() Options {
 		o.LazyDelay = 50 * time.Millisecond
 	}
 	if o.Ahead == 0 {
-		o.Ahead = 1 << 20
+		o.Ahead = 256 << 10
 	}
 	if o.Spares == 0 {
 		o.Spares = 2
