@@ -84,6 +84,7 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 	end := uint64(s.log.Appended())
 	s.checkpoints.appended(end)
 	s.retirer.appended(end)
+	s.preparer.appended(end)
 	if r.refusing && !r.refused {
 		failure = nil
 	}

@@ -210,6 +210,7 @@ func TestDeliveriesOnAFailedLogAreKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		img = img.Restart()
+		s2.preparer.stop()
 		s2.compactor.stop()
 		s2.retirer.stop()
 		s2.checkpoints.stop()

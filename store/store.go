@@ -40,6 +40,7 @@ type Store struct {
 
 	checkpoints checkpoints
 	retirer     retirer
+	preparer    preparer
 	compactor   compactor
 	marker      marker
 	trouble     trouble
@@ -103,6 +104,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.checkpoints.start()
 	s.retirer.start()
+	s.preparer.start(s)
 	s.compactor.start()
 	s.recoveryTime = time.Since(begin)
 	return s, nil
@@ -125,6 +127,7 @@ func (s *Store) Close() error {
 		return wal.ErrClosed
 	}
 	s.retirer.throttle.letGo()
+	s.preparer.stop()
 	s.compactor.stop()
 	s.retirer.stop()
 	s.checkpoints.stop()

@@ -16,6 +16,7 @@ type Stats struct {
 	Bytes    uint64        // written to disk: headers, padding and what recovery copied are counted
 	Files    uint64        // begun, the one of Open too
 	Recycled uint64        // of Files, written over spares
+	Prepared uint64        // spares that Prepare has made
 	Spares   int           // kept now
 	Spare    int64         // their bytes
 	FullWait time.Duration // spent waiting for room on a full disk
@@ -89,7 +90,7 @@ func (l *Log) Stats() Stats {
 	l.mu.Unlock()
 	list := *l.files.list.Load()
 	s.Files = list[len(list)-1].seq - l.firstSeq + 1
-	s.Recycled = l.recycled.Load()
+	s.Recycled, s.Prepared = l.recycled.Load(), l.prepared.Load()
 	s.Spares, s.Spare = l.pool.stats()
 	s.Bytes += s.Files * fileHeaderSize
 	return s

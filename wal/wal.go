@@ -158,6 +158,8 @@ type Log struct {
 	boundary atomic.Uint64 // start of the open frame
 	failure  atomic.Pointer[error]
 	recycled atomic.Uint64 // files that were written over a spare
+	prepared atomic.Uint64 // spares that Prepare has made
+	attempts atomic.Uint64 // of Prepare
 	full     atomic.Bool   // a write waits for room; written by the owner of busy
 
 	// mu is the append lock: held from Begin to End, and for moments by a

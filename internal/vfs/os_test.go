@@ -2,10 +2,13 @@ package vfs
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -76,5 +79,37 @@ func TestSyncAllocatesLittle(t *testing.T) {
 		}
 	}); n > 3 {
 		t.Errorf("%v allocations a sync", n)
+	}
+}
+
+// What is flushed stays as it was written; only a system that can do it does anything.
+func TestFlush(t *testing.T) {
+	for name, fsys := range map[string]FS{"system": OS(), "memory": NewMem()} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, fsys.MkdirAll(dir))
+			f := create(t, fsys, filepath.Join(dir, "f"))
+			want := bytes.Repeat([]byte("0123456789"), 1000)
+			for off := 0; off < len(want); off += 1000 {
+				_, err := f.WriteAt(want[off:off+1000], int64(off))
+				must(t, err)
+				must(t, Flush(f, int64(off), 1000))
+			}
+			must(t, f.Sync())
+			got := make([]byte, len(want))
+			_, err := f.ReadAt(got, 0)
+			must(t, err)
+			if !bytes.Equal(got, want) {
+				t.Error("other bytes are read than were written")
+			}
+			must(t, f.Close())
+			if _, ok := f.(Flusher); ok {
+				if err := Flush(f, 0, 1000); !errors.Is(err, fs.ErrClosed) {
+					t.Errorf("flush of a closed file: %v", err)
+				}
+			} else if runtime.GOOS == "linux" && name == "system" {
+				t.Error("files of the system cannot be flushed")
+			}
+		})
 	}
 }

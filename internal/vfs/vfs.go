@@ -59,5 +59,22 @@ type Dated interface {
 	Modified() (time.Time, error)
 }
 
+// Flusher is a File that can write to the device now, and wait for it, what it would
+// write when it pleases or at Sync. Nothing is durable by that; but where much is
+// written in the background, in pieces, the Sync of others never waits for more than
+// a piece.
+type Flusher interface {
+	// Flush writes out the n bytes from off on that were written to the file.
+	Flush(off, n int64) error
+}
+
+// Flush calls Flush of a file that has it; for others it does nothing.
+func Flush(f File, off, n int64) error {
+	if f, ok := f.(Flusher); ok {
+		return f.Flush(off, n)
+	}
+	return nil
+}
+
 // ErrLocked says that a lock is held elsewhere.
 var ErrLocked = errors.New("locked by another process")
