@@ -81,6 +81,7 @@ type conn struct {
 	bodies    []*content
 	settled   []tagged // scratch
 	touched   []*consumer
+	flushes   int        // in a row: see leads
 	published bool       // this read published: an alarm concerns the connection
 	counting  []*channel // with counts that others do not see yet
 
@@ -315,6 +316,7 @@ func (c *conn) endSession() {
 // teardown is the end of every connection, agreed on or not.
 func (c *conn) teardown() {
 	c.endSession()
+	c.srv.flusher.CompareAndSwap(c, nil)
 	if c.phase < closing {
 		c.phase = ended
 	}

@@ -62,7 +62,8 @@ type Options struct {
 	// that before the connection is no longer read. Default 1 MiB.
 	OutBuffer int
 	// LeadBytes is the largest read after which the reader itself commits the
-	// log when it is idle, in bytes. Default 4 KiB; negative never does.
+	// log when it is idle, in bytes. Default 4 KiB; negative never does. It is at
+	// least 256 KiB while no other connection publishes or settles anything.
 	LeadBytes int
 }
 

@@ -134,7 +134,7 @@ func (c *conn) process(n int) {
 	c.same = repeat{}
 	c.left = c.left[:0]
 	drained := c.w < len(c.buf)
-	c.flush(drained && n <= c.opts.LeadBytes)
+	c.flush(drained && c.leads(n))
 	c.respond()
 	if c.published {
 		c.published = false

@@ -25,7 +25,8 @@ type Server struct {
 	// largeBytes is from where on a body goes through a file.
 	largeBytes uint64
 
-	alarm atomic.Pointer[alarm]
+	alarm   atomic.Pointer[alarm]
+	flusher atomic.Pointer[conn] // that flushed last: see conn.leads
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{} // mu
