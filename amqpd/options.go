@@ -63,7 +63,7 @@ type Options struct {
 	OutBuffer int
 	// LeadBytes is the largest read after which the reader itself commits the
 	// log when it is idle, in bytes. Default 4 KiB; negative never does. It is at
-	// least 256 KiB while no other connection publishes or settles anything.
+	// least 96 KiB while all that any connection does is this one's publishes.
 	LeadBytes int
 }
 

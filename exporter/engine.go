@@ -68,6 +68,7 @@ var figures = append(append([]figure{
 	counts("wal_written_bytes_total", "Bytes written to the log, with headers and padding.", func(m *store.Metrics) float64 { return float64(m.WAL.Bytes) }),
 	counts("wal_files_total", "Log files that were begun.", func(m *store.Metrics) float64 { return float64(m.WAL.Files) }),
 	counts("wal_files_recycled_total", "Log files that were begun over files needed no more.", func(m *store.Metrics) float64 { return float64(m.WAL.Recycled) }),
+	counts("wal_files_prepared_total", "Log files that were filled with zeros in advance.", func(m *store.Metrics) float64 { return float64(m.WAL.Prepared) }),
 	measures("wal_spare_files", "Files kept to be written over.", func(m *store.Metrics) float64 { return float64(m.WAL.Spares) }),
 	measures("wal_spare_bytes", "Their bytes.", func(m *store.Metrics) float64 { return float64(m.WAL.Spare) }),
 	counts("wal_full_wait_seconds_total", "Time that the log waited for room on a full disk.", func(m *store.Metrics) float64 { return m.WAL.FullWait.Seconds() }),

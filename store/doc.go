@@ -196,6 +196,7 @@ each other.
 	segments.go    the table of segments         trouble.go     what cannot be read
 	retire.go      when messages move there      move.go        and how
 	yield_*.go     how work in the background gives way
+	prepare.go     log files in advance
 	compact.go     rewriting segments            choose.go      and which
 	throttle.go    pacing publishers             measure.go     sizes, for trims by bytes
 	catalog.go     keys and values

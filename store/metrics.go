@@ -173,7 +173,7 @@ func (s *Store) Metrics() Metrics {
 	m.Recovery.Replayed = int64(sum.End - sum.Start)
 	c := &s.checkpoints
 	m.CheckpointsWritten, m.CheckpointSize = c.written.Load(), c.lastSize.Load()
-	m.Written.Log = int64(m.WAL.Bytes)
+	m.Written.Log = int64(m.WAL.Bytes + m.WAL.Zeros)
 	m.Written.Large = s.figures.large.Load()
 	m.Written.Checkpoints = s.figures.checkpointBytes.Load()
 	m.Throttled = time.Duration(s.figures.throttled.Load())

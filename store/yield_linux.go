@@ -34,12 +34,13 @@ var yields yielder
 type yielder struct {
 	calls atomic.Uint32
 
-	mu   sync.Mutex // guards all below
-	r, w *os.File
-	conn syscall.RawConn // of r
-	sent bool
-	read func(fd uintptr) bool // receive, bound once
-	byte [1]byte
+	mu     sync.Mutex // guards all below
+	broken bool       // there will be no pipe
+	r, w   *os.File
+	conn   syscall.RawConn // of r
+	sent   bool
+	read   func(fd uintptr) bool // receive, bound once
+	byte   [1]byte
 }
 
 func (y *yielder) next() {
@@ -49,16 +50,22 @@ func (y *yielder) next() {
 	}
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	if y.open() {
-		y.sent = false
-		_ = y.conn.Read(y.read) // only Close would make it fail, and there is none
+	if !y.open() {
+		runtime.Gosched()
+		return
+	}
+	y.sent = false
+	if err := y.conn.Read(y.read); err != nil { // the network is not looked at for this pipe
+		y.r.Close()
+		y.w.Close()
+		y.broken = true
 	}
 }
 
 // open makes the pipe. It tells whether there is one: descriptors may be short.
 func (y *yielder) open() bool {
-	if y.conn != nil {
-		return true
+	if y.conn != nil || y.broken {
+		return !y.broken
 	}
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -5,7 +5,7 @@ var zeros [1 << 20]byte
 
 const (
 	aheadShare  = 8  // a commit is small that has at most 1/aheadShare of Options.Ahead
-	aheadMargin = 16 // times Options.Ahead must be free on the disk
+	aheadMargin = 16 // times what is written ahead must be free on the disk
 )
 
 // fillAhead fills the file with zeros behind a commit of so many bytes, the last of
@@ -31,6 +31,7 @@ func (l *Log) fillAhead(f *file, end LSN, size uint64) error {
 			}
 			return err
 		}
+		l.zeros.Add(uint64(min(to-off, int64(len(zeros)))))
 	}
 	if from < to {
 		f.length.Store(to)

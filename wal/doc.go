@@ -168,7 +168,7 @@
 // recovery they are what a torn commit may leave, and alone they are not even that.
 // Where less than sixteen times Ahead is free on the disk the file grows as it would without. Large commits do
 // without, too: with them a log would write nearly twice as much until its files are
-// written over.
+// written over. Where its owner knows that this pays, there is Prepare, below.
 //
 // # Files that are written over
 //
@@ -196,7 +196,8 @@
 //
 // Spares hold room for nobody's data. They are the first to go where room runs
 // out; DropSpares is for owners who see that the log has fallen quiet; Rotate
-// begins a fresh file. Only files of about FileSize are kept. Who makes copies of
+// begins a fresh file. Only files of about FileSize are kept. An owner who foresees that
+// the log will need a file before it removes one has a spare made, of zeros: Prepare. Who makes copies of
 // a log's files by hard links gets what is written over them later, too.
 //
 // # Every crash
@@ -214,6 +215,7 @@
 //	the first frame in it as any frame                            as any frame
 //	Remove of a file      the file, or a spare, or neither        if it lies below the replay: listed again, to be
 //	                                                              removed again
+//	Prepare               a spare of any length                   kept if it has about a file's length, else removed
 //	a spare's header      a spare of any content                  a spare still
 //	its rename            either name                             a spare, or an empty file: the log ends at its start
 //	the first frame in it older frames, in any sectors            torn, or as any frame
@@ -275,6 +277,7 @@
 //	commit.go   the committer, Lead, Wait, failure, Close
 //	chunk.go    chunks and the ring: Pin, Cached
 //	ahead.go    zeros ahead of small commits
+//	prepare.go  and whole files of them
 //	files.go    files, Rotate, ReadAt, Remove
 //	recycle.go  spares: files that are written over
 //	scarce.go   what happens when room or descriptors run out

@@ -49,6 +49,7 @@ func (l *Log) fillSpare(s *spareFile, on func() bool) (done bool, err error) {
 		if err := writeAt(h, zeros[:min(s.size-off, preparePiece)], s.name, off); err != nil {
 			return false, err
 		}
+		l.zeros.Add(uint64(min(s.size-off, preparePiece)))
 		if err := vfs.Flush(h, off, preparePiece); err != nil {
 			return false, fmt.Errorf("flush %s: %w", s.name, err)
 		}

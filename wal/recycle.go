@@ -10,9 +10,9 @@ import (
 	"github.com/leveret-mq/leveret/internal/vfs"
 )
 
-// A spareFile is a file that was removed and waits, under a name of its own, to
-// be written over. No reader has it open, and no power cut brings back the name
-// that it had: its directory was synced since.
+// A spareFile is a file that waits, under a name of its own, to be written over: one
+// that was removed, or one that Prepare has made. No reader has it open, and no power
+// cut brings back a name that it had: its directory was synced since.
 type spareFile struct {
 	name string // with the directory
 	size int64

@@ -14,6 +14,7 @@ type Stats struct {
 	Batches  uint64        // in them
 	Records  uint64        // in them
 	Bytes    uint64        // written to disk: headers, padding and what recovery copied are counted
+	Zeros    uint64        // bytes written beside that: zeros ahead of the stream, to be written over
 	Files    uint64        // begun, the one of Open too
 	Recycled uint64        // of Files, written over spares
 	Prepared uint64        // spares that Prepare has made
@@ -90,6 +91,7 @@ func (l *Log) Stats() Stats {
 	l.mu.Unlock()
 	list := *l.files.list.Load()
 	s.Files = list[len(list)-1].seq - l.firstSeq + 1
+	s.Zeros = l.zeros.Load()
 	s.Recycled, s.Prepared = l.recycled.Load(), l.prepared.Load()
 	s.Spares, s.Spare = l.pool.stats()
 	s.Bytes += s.Files * fileHeaderSize

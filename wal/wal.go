@@ -65,7 +65,7 @@ type Options struct {
 	// Spares is how many files that were removed are kept, under another name,
 	// for new ones to be written over: an fdatasync takes about half where
 	// the file system need not note in its journal that the file has grown. They
-	// take as much of the disk as they did; see DropSpares. Default (0): 2.
+	// take as much of the disk as they did; see DropSpares. Default (0): 6.
 	// Negative: none.
 	Spares int
 	// Ahead is by how many bytes a file that grows by small commits, of an eighth
@@ -133,7 +133,7 @@ func (o Options) withDefaults() Options {
 		o.Ahead = 256 << 10
 	}
 	if o.Spares == 0 {
-		o.Spares = 2
+		o.Spares = 6
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -159,6 +159,7 @@ type Log struct {
 	failure  atomic.Pointer[error]
 	recycled atomic.Uint64 // files that were written over a spare
 	prepared atomic.Uint64 // spares that Prepare has made
+	zeros    atomic.Uint64 // bytes of them, and of what was filled ahead
 	attempts atomic.Uint64 // of Prepare
 	full     atomic.Bool   // a write waits for room; written by the owner of busy
 
