@@ -32,6 +32,17 @@ func benchPayloads(size int) [][]byte {
 	return list
 }
 
+// randomPayloads are of a size, and do not compress: what comes compressed or encrypted.
+func randomPayloads(size int) [][]byte {
+	rng := rand.NewChaCha8([32]byte{1})
+	list := make([][]byte, 4096)
+	for i := range list {
+		list[i] = make([]byte, size)
+		rng.Read(list[i])
+	}
+	return list
+}
+
 func benchDir(b *testing.B) (vfs.FS, string) {
 	poison = false
 	b.Cleanup(func() { poison = true })
@@ -44,9 +55,15 @@ func BenchmarkBuild(b *testing.B) {
 	for _, c := range []struct {
 		size, queues int
 		level        Level
-	}{{100, 1, Fastest}, {1024, 1, Fastest}, {100, 1000, Fastest}, {100, 1, Better}, {1024, 1, Better}} {
-		b.Run(fmt.Sprintf("%dB/%dqueues/level%d", c.size, c.queues, c.level), func(b *testing.B) {
-			list := benchPayloads(c.size)
+		content      string
+		payloads     func(size int) [][]byte
+	}{
+		{100, 1, Fastest, "json", benchPayloads}, {1024, 1, Fastest, "json", benchPayloads},
+		{100, 1000, Fastest, "json", benchPayloads}, {1024, 1, Fastest, "random", randomPayloads},
+		{100, 1, Better, "json", benchPayloads}, {1024, 1, Better, "json", benchPayloads}, {1024, 1, Better, "random", randomPayloads},
+	} {
+		b.Run(fmt.Sprintf("%s/%dB/%dqueues/level%d", c.content, c.size, c.queues, c.level), func(b *testing.B) {
+			list := c.payloads(c.size)
 			fsys, dir := benchDir(b)
 			b.SetBytes(int64(c.size))
 			b.ReportAllocs()
