@@ -23,7 +23,7 @@ const testDir = "/data/wal"
 // tiny makes chunks and files small, so that a few records pass every border, and commits
 // happen only when they are asked for.
 func tiny() Options {
-	return Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 4096, MaxStaged: 8192, LazyDelay: time.Hour, FullDiskWait: -1, Ahead: -1, nonce: counter(1)}
+	return Options{FileSize: 4096, ChunkSize: 1024, CacheSize: 4096, MaxStaged: 8192, LazyDelay: time.Hour, FullDiskWait: -1, Ahead: -1, Spares: 2, nonce: counter(1)}
 }
 
 // counter returns nonces that count from n.

@@ -52,7 +52,7 @@ func sparesOf(t testing.TB, fs vfs.FS) (names []string) {
 }
 
 func TestRemovedFilesAreWrittenOver(t *testing.T) {
-	for _, c := range []struct{ option, kept int }{{0, 2}, {1, 1}, {5, 5}, {-1, 0}} {
+	for _, c := range []struct{ option, kept int }{{0, 6}, {2, 2}, {5, 5}, {-1, 0}} {
 		t.Run(fmt.Sprint(c.option), func(t *testing.T) {
 			m := newMem(t)
 			opts := tiny()
@@ -253,7 +253,7 @@ func TestOpenKeepsTheSparesThatItCanUse(t *testing.T) {
 		writeFile(t, m, testDir+"/"+name+spareSuffix, make([]byte, size))
 	}
 	m.SyncAll()
-	for _, c := range []struct{ option, kept int }{{5, 3}, {0, 2}, {1, 1}, {-1, 0}} {
+	for _, c := range []struct{ option, kept int }{{5, 3}, {0, 3}, {2, 2}, {1, 1}, {-1, 0}} {
 		opts := tiny()
 		opts.Spares = c.option
 		l = mustOpen(t, m, from, opts)
