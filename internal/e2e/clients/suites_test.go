@@ -14,6 +14,7 @@ import (
 var notForLeveret = map[string]string{
 	"TestConnection_Close_WhenMemoryAlarmIsActive":  "raises a memory alarm with rabbitmqctl",
 	"Test.*DispatchDropsNotificationOnFullListener": "need no broker, and five seconds each",
+	"TestNotifyClosesAllChansAfterConnectionClose":  "needs no broker, and fails where its goroutine waits a millisecond for a processor",
 }
 
 // TestClientSuiteOfAMQP091 runs the tests that come with amqp091-go's module, which the
