@@ -21,9 +21,10 @@
 // whole out buffer at a time. Locks, wake-ups and log appends are a read's, not
 // a message's; on the way publish, confirm, deliver, ack nothing is allocated.
 //
-// After a small read (Options.LeadBytes), and after any but the largest while no other
-// connection has anything for the log, the reader commits the log itself where it is idle, and answers with one write that does not block: a lone publisher's
-// confirm then costs no hand-off between goroutines.
+// After a small read (Options.LeadBytes), and after all but the largest of a connection
+// that does nothing but publish while no other publishes or settles, the reader commits
+// the log itself where it is idle, and answers with one write that does not block: a
+// lone publisher's confirm then costs no hand-off between goroutines.
 //
 // # Confirms
 //

@@ -63,7 +63,8 @@ type Options struct {
 	OutBuffer int
 	// LeadBytes is the largest read after which the reader itself commits the
 	// log when it is idle, in bytes. Default 4 KiB; negative never does. It is at
-	// least 96 KiB while all that any connection does is this one's publishes.
+	// least 96 KiB of a connection that does nothing but publish, while no other
+	// publishes or settles anything outside of transactions.
 	LeadBytes int
 }
 

@@ -197,8 +197,9 @@
 // Spares hold room for nobody's data. They are the first to go where room runs
 // out; DropSpares is for owners who see that the log has fallen quiet; Rotate
 // begins a fresh file. Only files of about FileSize are kept. An owner who foresees that
-// the log will need a file before it removes one has a spare made, of zeros: Prepare. Who makes copies of
-// a log's files by hard links gets what is written over them later, too.
+// the log will need a file before it removes one has a spare made, of zeros: Prepare.
+// Who makes copies of a log's files by hard links gets what is written over them
+// later, too.
 //
 // # Every crash
 //
