@@ -143,6 +143,15 @@ func (p *pair) check(t *rapid.T) {
 		t.Fatalf("next is %d, want %d", q.Next(), m.next)
 	}
 	p.checkRuns(t, sealed, sealedBytes, sealedBody)
+	unsealed := make([]Entry, min(m.next, 4096)+10) // beyond the end, too
+	for i := range unsealed {
+		unsealed[i].Addr = 1
+	}
+	q.Unsealed(0, unsealed[:3])
+	q.Unsealed(3, unsealed[3:])
+	if m.next <= 4096 && slices.ContainsFunc(unsealed[m.next:], func(e Entry) bool { return e != Entry{} }) {
+		t.Fatalf("entries behind the last one: %+v", unsealed[m.next:])
+	}
 	for seq := uint64(0); seq < min(m.next, 4096); seq++ {
 		msg := m.live[seq]
 		if got := q.Gone(seq); got != (msg == nil) {
@@ -165,6 +174,12 @@ func (p *pair) check(t *rapid.T) {
 		}
 		if ok == msg.bare || ok && (e.Addr != want.Addr || e.Len != want.Len || e.Body() != want.Body()) {
 			t.Fatalf("message %d: entry %+v, %v; want %+v", seq, e, ok, msg)
+		}
+		if in {
+			e = Entry{}
+		}
+		if unsealed[seq] != e {
+			t.Fatalf("message %d: entry %+v among others, %+v by itself", seq, unsealed[seq], e)
 		}
 	}
 	if len(m.live) == 0 && (q.Floor() != q.Next() || len(q.pages.refs) != 0 || q.sealed != nil || q.acks.chunks != nil || q.counts != nil || q.exp != nil) {

@@ -90,6 +90,19 @@ func (d *pages) get(seq uint64) *Entry {
 	return e
 }
 
+// copy copies the entries from seq on that are in its page, as far as there is room,
+// with empty ones between them. It returns how many that were.
+func (d *pages) copy(seq uint64, dst []Entry) int {
+	at := seq & pageMask
+	dst = dst[:min(uint64(len(dst)), pageSize-at)]
+	i := d.find(seq >> pageShift)
+	if i == len(d.refs) || d.refs[i].no != seq>>pageShift || d.refs[i].p == nil {
+		clear(dst)
+		return len(dst)
+	}
+	return copy(dst, d.refs[i].p[at:])
+}
+
 // next returns the first entry at seq or behind it, below end.
 func (d *pages) next(seq, end uint64) (uint64, *Entry) {
 	for i := d.find(seq >> pageShift); i < len(d.refs); i++ {

@@ -109,6 +109,15 @@ func (q *Queue) Get(seq uint64) (Entry, bool) {
 	return q.told(seq, *e), true
 }
 
+// Unsealed copies to dst the entries of seq and of those behind it that are not in
+// runs; an empty one where there is none.
+func (q *Queue) Unsealed(seq uint64, dst []Entry) {
+	for len(dst) > 0 {
+		n := q.pages.copy(seq, dst)
+		dst, seq = dst[n:], seq+uint64(n)
+	}
+}
+
 // entry finds an entry, in a run or not.
 func (q *Queue) entry(seq uint64) *Entry {
 	if q.sealed != nil {

@@ -29,6 +29,7 @@ type mover struct {
 	left   int // messages that could not be read
 	alive  []*moving
 	seqs   []uint64
+	near   near
 
 	sealed *sealed
 }
@@ -105,28 +106,46 @@ func (m *mover) scan() error {
 		if p[0] != record.Publish {
 			return nil
 		}
-		rec, err := record.Decode(p)
+		pairs, blob, err := record.DecodePublish(p)
 		if err != nil {
 			return fmt.Errorf("record at lsn %d: %w", lsn, err)
 		}
-		addr := uint64(lsn) + uint64(len(p)-len(rec.Blob))
+		addr := uint64(lsn) + uint64(len(p)-len(blob))
 		m.alive, m.seqs = m.alive[:0], m.seqs[:0]
-		for i := range len(rec.Pairs) / record.PairSize {
-			id, seq, _ := rec.Pair(i)
-			if q := m.queue(id); q.q != nil && q.q.pointsAt(seq, addr) {
+		for i := range pairs.Len() {
+			id, seq, _ := pairs.At(i)
+			if q := m.queue(id); q.q != nil && m.near.at(q.q, seq, addr) {
 				m.alive, m.seqs = append(m.alive, q), append(m.seqs, seq)
 			}
 		}
-		return m.put(rec.Blob)
+		return m.put(blob)
 	})
 }
 
-// pointsAt tells whether a message is in the log at that place.
-func (q *Queue) pointsAt(seq, addr uint64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	e, ok := q.ix.Get(seq)
-	return ok && e.Logged() && e.Flags&index.Sealed == 0 && e.Addr == addr
+// near are the entries of neighbours in a queue, as they were when one of them was
+// asked for: a queue's lock is taken once for many messages that stand in a row.
+// What was acked since is moved with the rest, and sealing it does nothing.
+type near struct {
+	q       *Queue // asked for last
+	first   uint64
+	entries [64]index.Entry
+	n       int // of entries that were read; 0 where another queue was asked for before
+}
+
+// at tells whether a message is in the log at that place.
+func (n *near) at(q *Queue, seq, addr uint64) bool {
+	if n.q != q || seq-n.first >= uint64(n.n) {
+		n.n = 1
+		if n.q == q {
+			n.n = len(n.entries)
+		}
+		n.q, n.first = q, seq
+		q.mu.Lock()
+		q.ix.Unsealed(seq, n.entries[:n.n])
+		q.mu.Unlock()
+	}
+	e := &n.entries[seq-n.first]
+	return e.Logged() && e.Addr == addr
 }
 
 // put adds a message to the segment, for the queues in alive.

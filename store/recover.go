@@ -325,8 +325,8 @@ func (r *replayer) apply(lsn wal.LSN, p []byte, rec *record.Record) error {
 			expires = at
 			point = index.MakeEntry(uint64(lsn)+uint64(len(p)-len(rec.Blob)), uint32(len(rec.Blob)), body, index.Logged)
 		}
-		for i := range len(rec.Pairs) / record.PairSize {
-			id, seq, flags := rec.Pair(i)
+		for i := range rec.Pairs.Len() {
+			id, seq, flags := rec.Pairs.At(i)
 			q := r.queue(id)
 			if q == nil {
 				continue

@@ -209,8 +209,8 @@ func (d *dumper) line(lsn wal.LSN, rec *record.Record) *Line {
 	switch rec.Kind {
 	case record.Publish, record.PublishLarge:
 		wanted := d.o.Queue == ""
-		for i := range len(rec.Pairs) / record.PairSize {
-			id, seq, flags := rec.Pair(i)
+		for i := range rec.Pairs.Len() {
+			id, seq, flags := rec.Pairs.At(i)
 			t := d.target(id)
 			wanted = wanted || d.wants(t)
 			l.Queues = append(l.Queues, Delivery{t, seq, flags&record.PairMarked != 0})

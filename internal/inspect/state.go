@@ -492,8 +492,8 @@ func (s *state) applyLoose(lsn wal.LSN, p []byte, rec *record.Record) {
 		return
 	}
 	addr := uint64(lsn) + uint64(len(p)-len(rec.Blob))
-	for i := range len(rec.Pairs) / record.PairSize {
-		id, seq, flags := rec.Pair(i)
+	for i := range rec.Pairs.Len() {
+		id, seq, flags := rec.Pairs.At(i)
 		q := s.queues[id]
 		if q == nil || flags&^record.PairMarked != 0 || seq < q.ix.Next() || seq > q.ix.Next()+record.MaxAhead {
 			continue
@@ -622,8 +622,8 @@ func (s *state) applyWhole(lsn wal.LSN, p []byte, rec *record.Record) error {
 
 // publish gives each of a publish's queues its entry.
 func (s *state) publish(rec *record.Record, e index.Entry, expires int64) error {
-	for i := range len(rec.Pairs) / record.PairSize {
-		id, seq, flags := rec.Pair(i)
+	for i := range rec.Pairs.Len() {
+		id, seq, flags := rec.Pairs.At(i)
 		q := s.queue(id)
 		if q == nil {
 			continue

@@ -126,7 +126,7 @@ type Record struct {
 	Mark  uint64 // delivered
 	Key   []byte // put, delete
 	Value []byte // put
-	Pairs []byte // publish: each PairSize bytes
+	Pairs Pairs  // publish
 	Blob  []byte // publish
 	Items []byte // ack, requeue: each RangeSize bytes; sealed: each SpanSize; merged: each 8
 
@@ -149,12 +149,8 @@ func Decode(p []byte) (r Record, err error) {
 	n := int(le.Uint32(p) >> 8)
 	switch r.Kind {
 	case Publish:
-		pairs := WordSize + n*PairSize
-		if len(p) < pairs {
-			return r, errRecordLength
-		}
-		r.Pairs, r.Blob = p[WordSize:pairs], p[pairs:]
-		return r, nil
+		r.Pairs, r.Blob, err = DecodePublish(p)
+		return r, err
 	case PublishLarge:
 		pairs := WordSize + n*PairSize
 		if len(p) != pairs+LargeSize && len(p) != pairs+LargeSize+expiresSize {
@@ -215,9 +211,28 @@ func Decode(p []byte) (r Record, err error) {
 	return r, nil
 }
 
-// Pair returns the i-th pair of a publish.
-func (r *Record) Pair(i int) (queue uint32, seq uint64, flags byte) {
-	p := r.Pairs[i*PairSize:]
+// DecodePublish is Decode for those who go through millions of records and want no
+// others: of a record whose kind is Publish, its pairs and its blob.
+func DecodePublish(p []byte) (pairs Pairs, blob []byte, err error) {
+	if len(p) < WordSize {
+		return nil, nil, errRecordLength
+	}
+	n := WordSize + int(le.Uint32(p)>>8)*PairSize
+	if len(p) < n {
+		return nil, nil, errRecordLength
+	}
+	return p[WordSize:n], p[n:], nil
+}
+
+// Pairs are a publish's queues, with the number that the message has in each.
+type Pairs []byte
+
+// Len is how many there are.
+func (p Pairs) Len() int { return len(p) / PairSize }
+
+// At returns the i-th pair.
+func (p Pairs) At(i int) (queue uint32, seq uint64, flags byte) {
+	p = p[i*PairSize:]
 	v := le.Uint64(p[4:])
 	return le.Uint32(p), v >> 8, byte(v)
 }

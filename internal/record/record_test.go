@@ -174,8 +174,8 @@ func TestRecordFormatsAreWrittenDown(t *testing.T) {
 		}
 		switch g.name {
 		case "publish":
-			id, seq, flags := rec.Pair(0)
-			id2, seq2, flags2 := rec.Pair(1)
+			id, seq, flags := rec.Pairs.At(0)
+			id2, seq2, flags2 := rec.Pairs.At(1)
 			if id != 7 || seq != 42 || flags != PairMarked || id2 != 8 || seq2 != 1<<48 || flags2 != 0 || len(rec.Pairs) != 2*PairSize || !bytes.Equal(rec.Blob, unhex(t, goldenBlob)) {
 				t.Errorf("publish is read as %+v", rec)
 			}
@@ -198,7 +198,7 @@ func TestRecordFormatsAreWrittenDown(t *testing.T) {
 				t.Errorf("merged is read as %+v", rec)
 			}
 		case "large", "large that expires":
-			if id, seq, flags := rec.Pair(0); id != 7 || seq != 42 || flags != PairMarked || rec.File != 2 || rec.Length != 1<<20 || rec.Overhead != 32 || rec.Expires != g.want.Expires {
+			if id, seq, flags := rec.Pairs.At(0); id != 7 || seq != 42 || flags != PairMarked || rec.File != 2 || rec.Length != 1<<20 || rec.Overhead != 32 || rec.Expires != g.want.Expires {
 				t.Errorf("large is read as %+v", rec)
 			}
 		default:
