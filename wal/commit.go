@@ -210,7 +210,8 @@ func (l *Log) take() (rotate bool) {
 	var size int64
 	fits := func(n int64) bool {
 		if size == 0 {
-			if used > fileHeaderSize && used+n > l.opts.FileSize {
+			grows := used+n > f.length.Load()
+			if used > fileHeaderSize && (used+n > l.opts.FileSize || grows && l.ready.Load()) {
 				rotate, used = true, fileHeaderSize
 			}
 			return true

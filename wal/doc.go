@@ -198,6 +198,8 @@
 // out; DropSpares is for owners who see that the log has fallen quiet; Rotate
 // begins a fresh file. Only files of about FileSize are kept. An owner who foresees that
 // the log will need a file before it removes one has a spare made, of zeros: Prepare.
+// A commit begins that one as soon as it is there, if it would make the active file
+// grow.
 // Who makes copies of a log's files by hard links gets what is written over them
 // later, too.
 //

@@ -54,6 +54,42 @@ func TestThePreparedFileIsWrittenOver(t *testing.T) {
 	}
 }
 
+// A prepared file is begun where a commit would make the active one grow, once, and
+// not where that one has its length already.
+func TestThePreparedFileIsBegunByWhatWouldGrow(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		ahead int64
+		drop  bool
+		files uint64 // after a commit behind Prepare, and after another
+	}{
+		{"growing", -1, false, 2},
+		{"filled ahead", 0, false, 1},
+		{"the spare is gone", -1, true, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			opts := tiny()
+			opts.Ahead = c.ahead
+			l := mustOpen(t, newMem(t), 0, opts)
+			defer l.mustClose(t)
+			l.mustCommit(t, "first")
+			l.mustPrepare(t)
+			if c.drop {
+				l.DropSpares()
+			}
+			for range 2 {
+				l.mustCommit(t, "next")
+				if n := len(l.Files()); uint64(n) != c.files {
+					t.Fatalf("%d files, want %d: %+v", n, c.files, l.Files())
+				}
+			}
+			if st := l.Stats(); st.Recycled != c.files-1 {
+				t.Errorf("%d files were written over, want %d", st.Recycled, c.files-1)
+			}
+		})
+	}
+}
+
 // What a process has prepared and not used is used by the next.
 func TestAPreparedFileOutlivesItsProcess(t *testing.T) {
 	m := newMem(t)
