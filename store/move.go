@@ -123,13 +123,14 @@ func (m *mover) scan() error {
 }
 
 // near are the entries of neighbours in a queue, as they were when one of them was
-// asked for: a queue's lock is taken once for many messages that stand in a row.
+// asked for: a queue's lock is taken once for many messages that stand in a row. Where
+// each goes to several queues it is taken for each of them.
 // What was acked since is moved with the rest, and sealing it does nothing.
 type near struct {
 	q       *Queue // asked for last
 	first   uint64
 	entries [64]index.Entry
-	n       int // of entries that were read; 0 where another queue was asked for before
+	n       int // of entries that were read: one where another queue was asked for before
 }
 
 // at tells whether a message is in the log at that place.

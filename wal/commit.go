@@ -201,8 +201,17 @@ func (l *Log) commit() {
 	}
 }
 
+// endsBefore tells whether a frame of n bytes should begin a new file: the active one
+// is full; or it would grow, though there is a spare to be written over, and is long
+// enough to become one itself.
+func (l *Log) endsBefore(f *file, n int64) bool {
+	used := f.size()
+	return used > fileHeaderSize && (used+n > l.opts.FileSize ||
+		used+n > f.length.Load() && l.opts.worth(used) && l.pool.any())
+}
+
 // take moves frames into the group: as many full ones as may go together, and
-// the open one if it is the last. It tells whether they need a new file.
+// the open one if it is the last. It tells whether they should begin a new file.
 // Under mu, by the owner of busy.
 func (l *Log) take() (rotate bool) {
 	f := l.files.active
@@ -210,9 +219,8 @@ func (l *Log) take() (rotate bool) {
 	var size int64
 	fits := func(n int64) bool {
 		if size == 0 {
-			grows := used+n > f.length.Load()
-			if used > fileHeaderSize && (used+n > l.opts.FileSize || grows && l.ready.Load()) {
-				rotate, used = true, fileHeaderSize
+			if rotate = l.endsBefore(f, n); rotate {
+				used = fileHeaderSize
 			}
 			return true
 		}

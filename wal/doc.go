@@ -173,9 +173,9 @@
 // # Files that are written over
 //
 // To the same end Remove keeps Spares files instead of unlinking them: rename to .spare,
-// fsync of the directory. The next file that fills up is followed by a spare:
-// header, fdatasync, rename, fsync of the directory, as for a fresh file. What
-// makes this safe:
+// fsync of the directory. The next file that fills up is followed by a spare, and so
+// is one that is half full and would grow: header, fdatasync, rename, fsync of the
+// directory, as for a fresh file. What makes this safe:
 //
 //   - Nothing is written to a spare before the directory was synced. Else a power
 //     cut could bring back the old name over the new header.
@@ -198,8 +198,6 @@
 // out; DropSpares is for owners who see that the log has fallen quiet; Rotate
 // begins a fresh file. Only files of about FileSize are kept. An owner who foresees that
 // the log will need a file before it removes one has a spare made, of zeros: Prepare.
-// A commit begins that one as soon as it is there, if it would make the active file
-// grow.
 // Who makes copies of a log's files by hard links gets what is written over them
 // later, too.
 //

@@ -13,8 +13,7 @@ const preparePiece = 256 << 10
 
 // Prepare makes a spare, a file of zeros, for an owner who foresees that the log will
 // need a new file and has removed none that could be written over: see
-// Options.Spares. The next commit begins it, where it would make the file grow that
-// is being written. It costs the disk once more what the file will hold. Where there
+// Options.Spares. It costs the disk once more what the file will hold. Where there
 // are spares enough, or the disk has no room to give away, it makes none. It calls
 // on before each piece of its work, in the goroutine of the caller, and gives up
 // where that is false. An error is not the log's: it goes on as it was.
@@ -33,7 +32,6 @@ func (l *Log) Prepare(on func() bool) error {
 	}
 	l.prepared.Add(1)
 	l.pool.settle(s)
-	l.ready.Store(true)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -54,37 +55,61 @@ func TestThePreparedFileIsWrittenOver(t *testing.T) {
 	}
 }
 
-// A prepared file is begun where a commit would make the active one grow, once, and
-// not where that one has its length already.
-func TestThePreparedFileIsBegunByWhatWouldGrow(t *testing.T) {
+// A commit that would make a file grow begins a spare, if the file is half full; and not
+// again, nor where the file has its length already.
+func TestASpareIsBegunByWhatWouldGrow(t *testing.T) {
+	half := strings.Repeat("h", int(tiny().FileSize/2))
 	for _, c := range []struct {
 		name  string
 		ahead int64
+		first string
 		drop  bool
-		files uint64 // after a commit behind Prepare, and after another
+		files int // behind what would grow, and from then on
 	}{
-		{"growing", -1, false, 2},
-		{"filled ahead", 0, false, 1},
-		{"the spare is gone", -1, true, 1},
+		{"half full", -1, half, false, 2},
+		{"nearly empty", -1, "first", false, 1},
+		{"filled ahead", 64 << 10, "first", false, 1},
+		{"no spare", -1, half, true, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			opts := tiny()
 			opts.Ahead = c.ahead
 			l := mustOpen(t, newMem(t), 0, opts)
 			defer l.mustClose(t)
-			l.mustCommit(t, "first")
+			l.mustCommit(t, c.first)
+			l.mustPrepare(t)
 			l.mustPrepare(t)
 			if c.drop {
 				l.DropSpares()
 			}
-			for range 2 {
+			for range 3 {
 				l.mustCommit(t, "next")
-				if n := len(l.Files()); uint64(n) != c.files {
+				if n := len(l.Files()); n != c.files {
 					t.Fatalf("%d files, want %d: %+v", n, c.files, l.Files())
 				}
 			}
-			if st := l.Stats(); st.Recycled != c.files-1 {
+			if st := l.Stats(); st.Recycled != uint64(c.files-1) {
 				t.Errorf("%d files were written over, want %d", st.Recycled, c.files-1)
+			}
+			// A file that is begun without one grows until it is half full.
+			spares := l.Stats().Spares
+			if err := l.Rotate(); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				l.mustCommit(t, "next")
+				if n := len(l.Files()); n != c.files+1 {
+					t.Fatalf("%d files behind a fresh one, want %d: %+v", n, c.files+1, l.Files())
+				}
+			}
+			l.mustCommit(t, half)
+			l.mustCommit(t, "next")
+			want := c.files + 1
+			if spares > 0 && opts.Ahead < 0 {
+				want++
+			}
+			if n := len(l.Files()); n != want {
+				t.Errorf("%d files in the end, want %d: %+v", n, want, l.Files())
 			}
 		})
 	}

@@ -60,6 +60,13 @@ func (p *pool) take() *spareFile {
 	return &s
 }
 
+// any tells whether take would find one.
+func (p *pool) any() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.list) > 0
+}
+
 func (p *pool) stats() (n int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +124,6 @@ func (l *Log) keepSpare(f *file) (done bool, err error) {
 // DropSpares deletes the spares, for an owner who sees that the log has fallen
 // quiet, or who needs the room. It returns their bytes.
 func (l *Log) DropSpares() (freed int64) {
-	l.ready.Store(false)
 	for s := l.pool.take(); s != nil; s = l.pool.take() {
 		if err := l.fs.Remove(s.name); err != nil {
 			l.opts.Logger.Warn("spare log file cannot be removed; the next start tries again", "file", s.name, "err", err)
@@ -156,7 +162,6 @@ func lengthOf(fsys vfs.FS, name string) (int64, error) {
 // newFile makes the next file, over a spare where there is one and it is wanted.
 // Where room runs out, the spares go first. By the owner of busy, without mu.
 func (l *Log) newFile(hdr fileHeader, over bool) (f *file, named bool, err error) {
-	l.ready.Store(false)
 	if over {
 		if s := l.pool.take(); s != nil {
 			if f, named, err = createFile(l.fs, l.dir, hdr, s, nil); err == nil || named {

@@ -161,7 +161,6 @@ type Log struct {
 	prepared atomic.Uint64 // spares that Prepare has made
 	zeros    atomic.Uint64 // bytes of them, and of what was filled ahead
 	attempts atomic.Uint64 // of Prepare
-	ready    atomic.Bool   // a spare of Prepare's waits for a file that grows to end
 	full     atomic.Bool   // a write waits for room; written by the owner of busy
 
 	// mu is the append lock: held from Begin to End, and for moments by a
