@@ -214,8 +214,7 @@ func (c *conn) readLoop() error {
 			c.didRead.Store(true)
 		}
 		c.busy.Store(true)
-		c.process(n)
-		c.markFrames(n)
+		c.markFrames(c.process(n))
 		c.busy.Store(false)
 		if c.phase == ended {
 			return nil

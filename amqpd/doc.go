@@ -24,7 +24,8 @@
 // After a small read (Options.LeadBytes), and after all but the largest of a connection
 // that does nothing but publish while no other publishes or settles, the reader commits
 // the log itself where it is idle, and answers with one write that does not block: a
-// lone publisher's confirm then costs no hand-off between goroutines.
+// lone publisher's confirm then costs no hand-off between goroutines. Such a reader also
+// takes what came while it was parsing into the same commit.
 //
 // # Confirms
 //

@@ -133,14 +133,10 @@ func (c *conn) flush(lead bool) {
 }
 
 // Where a connection is alone with the log, and does nothing but publish, its reader has
-// nothing better to do after a read than to commit it, unless the client has so much
-// under way that more comes meanwhile: with 100 publishes of 100 B outstanding a
-// fifth more of them, at a quarter less processor time. Beside others it would keep
-// them from the disk.
-const (
-	aloneAfter = 8                         // flushes in a row without one of another connection
-	aloneBytes = flushBytes + flushBytes/2 // of a read: of more, a part is committed already
-)
+// nothing better to do after a read than to commit it, unless it has filled its buffer
+// and more waits: with 100 publishes of 100 B outstanding a fifth more of them, at a
+// quarter less processor time. Beside others it would keep them from the disk.
+const aloneAfter = 64 // flushes in a row without one of another connection
 
 // noteFlush counts the connection's flushes of nothing but publishes between which no
 // other connection had any.
@@ -156,15 +152,15 @@ func (c *conn) noteFlush() {
 // publishesOnly tells whether nothing else was gathered.
 func (c *conn) publishesOnly() bool { return c.batch == nil || c.batch.Len() == c.pubs }
 
-// leads tells whether the reader is to commit what a read of n bytes has brought.
-func (c *conn) leads(n int) bool {
-	most := c.opts.LeadBytes
-	if most > 0 && c.flushes >= aloneAfter && c.srv.flusher.Load() == c &&
-		c.publishesOnly() && c.srv.alarm.Load() == nil {
-		most = max(most, aloneBytes)
-	}
-	return n <= most
+// alone tells whether that has been so for a while.
+func (c *conn) alone() bool {
+	return c.opts.LeadBytes > 0 && c.flushes >= aloneAfter && c.srv.flusher.Load() == c &&
+		c.publishesOnly() && c.srv.alarm.Load() == nil
 }
+
+// leads tells whether the reader is to commit what n bytes have brought, which did not
+// fill its buffer.
+func (c *conn) leads(n int) bool { return n <= c.opts.LeadBytes || c.alone() }
 
 // freeBodies gives back the contents that came in pieces and are published.
 func (c *conn) freeBodies() {

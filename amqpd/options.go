@@ -62,9 +62,9 @@ type Options struct {
 	// that before the connection is no longer read. Default 1 MiB.
 	OutBuffer int
 	// LeadBytes is the largest read after which the reader itself commits the
-	// log when it is idle, in bytes. Default 4 KiB; negative never does. It is at
-	// least 96 KiB of a connection that does nothing but publish, while no other
-	// publishes or settles anything outside of transactions.
+	// log when it is idle, in bytes. Default 4 KiB; negative never does. Of a
+	// connection that does nothing but publish, while no other publishes or settles
+	// anything outside of transactions, it is what its buffer holds.
 	LeadBytes int
 }
 

@@ -14,6 +14,7 @@ import (
 type rawIO struct {
 	conn    syscall.RawConn
 	readFn  func(fd uintptr) bool
+	moreFn  func(fd uintptr) bool
 	writeFn func(fd uintptr) bool
 	n       int   // of the last read
 	err     error // of the last read or write
@@ -48,6 +49,13 @@ func newRawIO(c *conn) *rawIO {
 			return true
 		}
 	}
+	raw.moreFn = func(fd uintptr) bool {
+		n, err := syscall.Read(int(fd), c.buf[c.w:])
+		if err == nil {
+			raw.n = n
+		}
+		return true
+	}
 	raw.writeFn = func(fd uintptr) bool {
 		for c.flight.left() > 0 {
 			n, err := syscall.Write(int(fd), c.flight.first())
@@ -74,6 +82,14 @@ func (raw *rawIO) read() (int, error) {
 		return 0, err
 	}
 	return raw.n, raw.err
+}
+
+// readMore reads what is there behind c.w, without waiting, and returns how many bytes
+// that were. Of an error or of the stream's end the next read tells.
+func (raw *rawIO) readMore() int {
+	raw.n = 0
+	_ = raw.conn.Read(raw.moreFn)
+	return raw.n
 }
 
 // writeSome writes what the socket takes of c.flight at once.
