@@ -82,9 +82,9 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 		s.figures.published.Add(int64(r.published))
 	}
 	end := uint64(s.log.Appended())
-	s.checkpoints.appended(end)
-	s.retirer.appended(end)
-	s.preparer.appended(end)
+	s.checkpoints.due.appended(end)
+	s.retirer.due.appended(end)
+	s.preparer.due.appended(end)
 	if r.refusing && !r.refused {
 		failure = nil
 	}

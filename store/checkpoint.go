@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -37,8 +36,7 @@ const (
 type checkpoints struct {
 	s *Store
 
-	due  atomic.Uint64 // LSN at which the next one is to be written
-	wake chan struct{}
+	due  milestone // when the next one is to be written
 	quit chan struct{}
 	done chan struct{}
 
@@ -64,19 +62,10 @@ type snapshotID struct {
 }
 
 func (c *checkpoints) start() {
-	c.wake, c.quit, c.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	c.due.Store(c.nextDue())
+	c.due.init()
+	c.quit, c.done = make(chan struct{}), make(chan struct{})
+	c.due.set(c.nextDue())
 	go c.loop()
-}
-
-// appended is told how far the log has grown.
-func (c *checkpoints) appended(lsn uint64) {
-	if due := c.due.Load(); lsn >= due && c.due.CompareAndSwap(due, math.MaxUint64) {
-		select {
-		case c.wake <- struct{}{}:
-		default:
-		}
-	}
 }
 
 // nextDue is the position at which the checkpoint after the current one is due:
@@ -95,7 +84,7 @@ func (c *checkpoints) loop() {
 		select {
 		case <-c.quit:
 			return
-		case <-c.wake:
+		case <-c.due.wake:
 		case <-tick.C:
 			c.s.sweepLarges()
 			if !c.pays() {
@@ -159,7 +148,7 @@ func (c *checkpoints) write(exact bool) (err error) {
 			s.log.DropSpares() // what has room to give, before the next attempt
 		}
 		if err != nil { // try again when the log has grown, or after a while
-			c.due.Store(uint64(s.log.Appended()) + uint64(s.opts.CheckpointBytes))
+			c.due.set(uint64(s.log.Appended()) + uint64(s.opts.CheckpointBytes))
 			c.retry = time.Now().Add(retryAfter)
 		}
 	}()
@@ -210,7 +199,7 @@ func (c *checkpoints) write(exact bool) (err error) {
 	c.written.Add(1)
 	c.lastReplay.Store(uint64(id.replay))
 	c.lastSize.Store(w.off)
-	c.due.Store(c.nextDue())
+	c.due.set(c.nextDue())
 	c.clean(removable)
 	s.removeMarker()
 	return nil

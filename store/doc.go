@@ -195,7 +195,7 @@ each other.
 	sealed.go      from segments                 live.go        what the log's files hold
 	segments.go    the table of segments         trouble.go     what cannot be read
 	retire.go      when messages move there      move.go        and how
-	yield_*.go     how work in the background gives way
+	milestone.go   when work in the background is due, yield_*.go how it gives way
 	prepare.go     log files in advance
 	compact.go     rewriting segments            choose.go      and which
 	throttle.go    pacing publishers             measure.go     sizes, for trims by bytes

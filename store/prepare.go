@@ -1,8 +1,6 @@
 package store
 
 import (
-	"math"
-	"sync/atomic"
 	"time"
 
 	"github.com/leveret-mq/leveret/wal"
@@ -30,8 +28,7 @@ const (
 // nearly twice.
 type preparer struct {
 	s    *Store
-	due  atomic.Uint64 // LSN at which the log is to be looked at
-	wake chan struct{}
+	due  milestone // when the log is to be looked at
 	quit chan struct{}
 	done chan struct{}
 
@@ -43,8 +40,8 @@ type preparer struct {
 
 func (p *preparer) start(s *Store) {
 	p.s = s
-	p.wake, p.quit, p.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	p.due.Store(math.MaxUint64)
+	p.due.init()
+	p.quit, p.done = make(chan struct{}), make(chan struct{})
 	if s.fileSize() < prepareLeast || s.opts.WAL.Spares < 0 {
 		close(p.done)
 		return
@@ -58,21 +55,11 @@ func (p *preparer) stop() {
 	<-p.done
 }
 
-// appended is told how far the log has grown.
-func (p *preparer) appended(lsn uint64) {
-	if due := p.due.Load(); lsn >= due && p.due.CompareAndSwap(due, math.MaxUint64) {
-		select {
-		case p.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // plan says when the log is to be looked at next.
 func (p *preparer) plan() {
 	st := p.s.log.Stats()
 	p.seen, p.commits, p.bytes = time.Now(), st.Commits, st.Bytes
-	p.due.Store(uint64(p.s.log.Appended()) + uint64(p.s.fileSize()/prepareShare))
+	p.due.set(uint64(p.s.log.Appended()) + uint64(p.s.fileSize()/prepareShare))
 }
 
 func (p *preparer) loop() {
@@ -81,7 +68,7 @@ func (p *preparer) loop() {
 		select {
 		case <-p.quit:
 			return
-		case <-p.wake:
+		case <-p.due.wake:
 		}
 		if p.s.log.Err() != nil {
 			return // nothing more will be written

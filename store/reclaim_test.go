@@ -170,7 +170,7 @@ func TestLargeCheckpointsComeLessOften(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return s.Stats().LastSize, int64(s.checkpoints.due.Load() - uint64(s.Stats().LastReplay))
+		return s.Stats().LastSize, int64(s.checkpoints.due.at.Load() - uint64(s.Stats().LastReplay))
 	}
 	size, bytes := due()
 	if size < 50_000 || bytes < checkpointShare*size {

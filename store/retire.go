@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/leveret-mq/leveret/wal"
@@ -31,8 +29,7 @@ const (
 // is nothing better to do. It also removes segments that are empty.
 type retirer struct {
 	s    *Store
-	due  atomic.Uint64 // LSN at which the log is to be looked at
-	wake chan struct{}
+	due  milestone // when the log is to be looked at
 	quit chan struct{}
 	done chan struct{}
 
@@ -48,7 +45,8 @@ type retirer struct {
 
 func (t *retirer) init(s *Store) {
 	t.s = s
-	t.wake, t.quit, t.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	t.due.init()
+	t.quit, t.done = make(chan struct{}), make(chan struct{})
 	t.moved, t.closed = map[uint64]bool{}, map[uint64]time.Time{}
 	t.throttle.init(s)
 }
@@ -64,14 +62,6 @@ func (t *retirer) stop() {
 	<-t.done
 }
 
-// poke wakes the goroutine. Any lock may be held.
-func (t *retirer) poke() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
-
 func (t *retirer) loop() {
 	defer close(t.done)
 	tick := time.NewTicker(retireEvery)
@@ -81,7 +71,7 @@ func (t *retirer) loop() {
 		select {
 		case <-t.quit:
 			return
-		case <-t.wake:
+		case <-t.due.wake:
 		case <-tick.C:
 			second = true
 		}
@@ -195,19 +185,12 @@ func (t *retirer) unretired() (files []wal.FileInfo, size int64) {
 	return files, size
 }
 
-// appended is told how far the log has grown.
-func (t *retirer) appended(lsn uint64) {
-	if due := t.due.Load(); lsn >= due && t.due.CompareAndSwap(due, math.MaxUint64) {
-		t.poke()
-	}
-}
-
 // plan says how far the log may grow until somebody looks at it again, and how
 // far for free. Under mu.
 func (t *retirer) plan() {
 	_, size := t.unretired()
 	wait := max(t.s.opts.WALBudget-size, t.s.fileSize()/8)
-	t.due.Store(uint64(t.s.log.Appended()) + uint64(wait))
+	t.due.set(uint64(t.s.log.Appended()) + uint64(wait))
 	t.throttle.plan(size)
 	t.s.figures.unretired.Store(size - int64(t.s.log.Appended()))
 }

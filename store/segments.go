@@ -169,7 +169,7 @@ func (t *segments) release(f *sealed) {
 	defer t.mu.Unlock()
 	f.users--
 	if f.doomed && f.users == 0 {
-		t.s.retirer.poke()
+		t.s.retirer.due.poke()
 	}
 }
 
@@ -202,7 +202,7 @@ func (t *segments) doom(f *sealed) {
 	// The batch that empties it, if it is not over, is in the open frame.
 	f.at = uint64(t.s.log.Boundary())
 	t.doomed = append(t.doomed, f)
-	t.s.retirer.poke()
+	t.s.retirer.due.poke()
 }
 
 // merge makes the segment f have all that is alive in others, which are doomed.
