@@ -59,9 +59,10 @@
 // confirms, a reader doing so itself where it brought few messages and the file is
 // idle. The file has its blocks and is written over in a circle: one that grows has
 // its length and its blocks to be written with each sync, twice the work at 100 B and
-// four times at 16 KiB, and a broker that uses its files again passes it. No broker with
-// the same promises can be faster on the machine, so that the quotient says what a real
-// one's own work costs.
+// four times at 16 KiB, and a broker that uses its files again passes it. Where
+// many messages are under way, no broker with the same promises can be faster on the
+// machine, so that the quotient says what a real one's own work costs; small commits
+// depend on who is woken when.
 //
 // # Files
 //
@@ -72,7 +73,8 @@
 //	pace.go recorder.go                 fixed rates, latencies
 //	routes.go                           exchanges with many bindings
 //	churn.go                            objects that come and go
-//	floor.go process.go                 the machine's least, the broker's process
+//	floor.go                            the machine's least
+//	system_linux.go system_other.go     its clock and its disk
 //	null.go null_conn.go null_commit.go the ceiling
 //	cli                                 the command, leveret bench
 //	peers figures machine               Leveret beside others; what the engine

@@ -51,7 +51,7 @@ func (r *run) until(at int64, timer *time.Timer, exact bool) {
 		case d <= 0:
 			return
 		case exact && d <= exactWait:
-			nap(d)
+			Nap(d)
 			continue
 		case exact:
 			d -= time.Millisecond

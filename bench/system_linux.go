@@ -24,8 +24,9 @@ func bootClock() int64 {
 	return ts.Nano() - int64(time.Since(epoch))
 }
 
-// nap sleeps to within the kernel's timers. A signal ends it.
-func nap(d time.Duration) {
+// Nap sleeps to within the kernel's timers, where the runtime's may be late by a
+// millisecond. It holds a thread meanwhile. A signal ends it.
+func Nap(d time.Duration) {
 	ts := unix.NsecToTimespec(int64(d))
 	_ = unix.Nanosleep(&ts, nil)
 }

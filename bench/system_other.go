@@ -11,6 +11,7 @@ var epoch = time.Now()
 
 func monotonic() int64 { return int64(time.Since(epoch)) }
 
-func nap(d time.Duration) { time.Sleep(d) }
+// Nap sleeps.
+func Nap(d time.Duration) { time.Sleep(d) }
 
 func syncData(f *os.File) error { return f.Sync() }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/leveret-mq/leveret/bench"
 	"github.com/leveret-mq/leveret/internal/peer"
 	"github.com/leveret-mq/leveret/internal/process"
 )
@@ -111,10 +112,10 @@ func (l *stream) run(ctx context.Context, at *peer.Broker, scale float64) (Sampl
 	if r.messages > 0 {
 		s = r.byNumber(ctx, measure, &done)
 	} else {
-		sleep(ctx, time.Duration(float64(streamWarmup)*min(1, scale)))
+		sleep(ctx, time.Duration(float64(streamWarmup)*scale))
 		measure = r.begin(at.PID())
 		r.measuring.Store(true)
-		sleep(ctx, time.Duration(float64(streamTime)*min(1, scale)))
+		sleep(ctx, time.Duration(float64(streamTime)*scale))
 		s = measure()
 		r.measuring.Store(false)
 	}
@@ -137,6 +138,18 @@ func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
+	}
+}
+
+// until waits for a moment as exactly as leveret bench does.
+func until(ctx context.Context, due time.Time) {
+	const exact = 2 * time.Millisecond
+	for d := time.Until(due); d > 0 && ctx.Err() == nil; d = time.Until(due) {
+		if d > exact {
+			sleep(ctx, d-exact)
+		} else {
+			bench.Nap(d)
+		}
 	}
 }
 
@@ -282,7 +295,7 @@ func (r *streaming) publish(ctx context.Context, url string, i int) error {
 	for n := 0; ctx.Err() == nil && (r.messages == 0 || n < r.messages); n++ {
 		if r.rate > 0 {
 			due := start.Add(time.Duration(n) * time.Second / time.Duration(r.rate))
-			sleep(ctx, time.Until(due))
+			until(ctx, due)
 			body = binary.LittleEndian.AppendUint64(make([]byte, 0, r.size), uint64(due.Sub(r.epoch)))[:r.size]
 		}
 		f, err := js.PublishAsync(r.name(i), body, jetstream.WithStallWait(time.Minute))

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/leveret-mq/leveret/bench"
 	"github.com/leveret-mq/leveret/internal/peer"
 )
 
@@ -58,31 +59,6 @@ func last(args []string) []string {
 	return short
 }
 
-// answer is what of a run's JSON is kept.
-type answer struct {
-	Result struct {
-		Seconds     float64 `json:"seconds"`
-		PublishRate float64 `json:"publish_rate"`
-		ConsumeRate float64 `json:"consume_rate"`
-		Confirm     latency `json:"confirm"`
-		Delivery    latency `json:"delivery"`
-		ClientCPU   float64 `json:"client_cpu_us"`
-		BrokerCPU   float64 `json:"broker_cpu_us"`
-		RSS         float64 `json:"broker_rss"`
-		Peak        float64 `json:"broker_peak_rss"`
-		Each        float64 `json:"memory_each"`
-		Floor       struct {
-			MS float64 `json:"ms"`
-		} `json:"floor"`
-	} `json:"result"`
-}
-
-type latency struct {
-	P50  float64 `json:"p50_ms"`
-	P99  float64 `json:"p99_ms"`
-	P999 float64 `json:"p999_ms"`
-}
-
 // run is one run of leveret bench.
 func (s *session) run(ctx context.Context, at *peer.Broker, command []string) (Sample, error) {
 	args := append(append([]string{"bench"}, command...), "--json", "--pid", strconv.Itoa(at.PID()), "-h", at.URL)
@@ -92,20 +68,25 @@ func (s *session) run(ctx context.Context, at *peer.Broker, command []string) (S
 	if err := cmd.Run(); err != nil {
 		return Sample{}, fmt.Errorf("%w: %s", err, strings.TrimSpace(words.String()))
 	}
-	var a answer
+	var a struct{ Result bench.Result } // as bench/cli prints it
 	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
 		return Sample{}, err
 	}
-	r := &a.Result
+	r, floor := &a.Result, 0.0
+	if r.Floor != nil {
+		floor = round(r.Floor.Milliseconds)
+	}
 	return Sample{
 		Seconds: round(r.Seconds), Published: round(r.PublishRate), Consumed: round(r.ConsumeRate),
-		Confirm: r.Confirm.quantiles(), Delivery: r.Delivery.quantiles(),
+		Confirm: quantilesOf(r.Confirm), Delivery: quantilesOf(r.Delivery),
 		BrokerCPU: round(r.BrokerCPU), ClientCPU: round(r.ClientCPU),
-		Peak: max(r.Peak, r.RSS), Each: round(r.Each), Floor: round(r.Floor.MS),
+		Peak: float64(max(r.BrokerPeakRSS, r.BrokerRSS)), Each: round(r.MemoryEach), Floor: floor,
 	}, nil
 }
 
-func (l latency) quantiles() Quantiles { return Quantiles{round(l.P50), round(l.P99), round(l.P999)} }
+func quantilesOf(l bench.Latencies) Quantiles {
+	return Quantiles{round(l.P50), round(l.P99), round(l.P999)}
+}
 
 // round keeps four digits: the figures have fewer.
 func round(v float64) float64 {

@@ -257,6 +257,28 @@ func TestTheSectionTakesThePlaceOfTheOneBefore(t *testing.T) {
 	}
 }
 
+// A median of fewer runs, and a failure, are not hidden.
+func TestTheSectionTellsWhatIsMissing(t *testing.T) {
+	one := Sample{Confirm: Quantiles{P50: 0.15}, Floor: 0.125}
+	r := sampled("one", map[string][]Sample{leveret: {one, one, one}, classic: {one, one, one}})
+	text := r.Section()
+	if !strings.Contains(text, "Medians of 3 runs of each broker;") || strings.Contains(text, "failed") {
+		t.Errorf("all is there, and the section is\n%s", text)
+	}
+	for i, b := range r.Loads[0].Brokers {
+		if b.Broker == classic {
+			r.Loads[0].Brokers[i].Samples = b.Samples[:2]
+			r.Loads[0].Brokers[i].Failure = "broken\n pipe"
+		}
+	}
+	text = r.Section()
+	for _, want := range []string{"Medians of 2 to 3 runs of each broker;", "**one, " + classic + " failed: broken pipe**\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the section does not say %q:\n%s", want, text)
+		}
+	}
+}
+
 func TestNewerResultsTakeThePlaceOfOlderOnes(t *testing.T) {
 	a := sampled("one", map[string][]Sample{leveret: {{Published: 1}}})
 	a.Merge(sampled("flow-100", map[string][]Sample{leveret: {{Consumed: 2}}}))

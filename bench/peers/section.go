@@ -35,7 +35,7 @@ func (r *Results) conditions() []string {
 	first, last := r.Loads[0].Began, r.Loads[0].Began
 	var syncs []float64
 	var versions []string
-	runs := 0
+	least, most := 0, 0
 	for _, l := range r.Loads {
 		if l.Began.Before(first) {
 			first = l.Began
@@ -48,7 +48,10 @@ func (r *Results) conditions() []string {
 			versions = append(versions, l.Version)
 		}
 		for _, b := range l.Brokers {
-			runs = max(runs, len(b.Samples))
+			n := len(b.Samples)
+			if most = max(most, n); n > 0 && (least == 0 || n < least) {
+				least = n
+			}
 		}
 	}
 	slices.Sort(syncs)
@@ -63,8 +66,11 @@ func (r *Results) conditions() []string {
 		}
 	}
 	medians := "One run of each broker"
-	if runs > 1 {
-		medians = fmt.Sprintf("Medians of %d runs of each broker", runs)
+	switch {
+	case least < most:
+		medians = fmt.Sprintf("Medians of %d to %d runs of each broker", least, most)
+	case most > 1:
+		medians = fmt.Sprintf("Medians of %d runs of each broker", most)
 	}
 	medians += "; the load generator has the same cores."
 	for _, l := range r.Loads {
@@ -92,8 +98,9 @@ says otherwise.
 const ceilings = `
 And beside what the machine can do at all, with what Leveret is built to reach. The
 **ceiling** is a broker that parses, forwards, writes what it has read to a file and calls
-` + "`fdatasync`" + ` once a group before it confirms, and does nothing else: what keeps the same
-promise is no faster.
+` + "`fdatasync`" + ` once a group before it confirms, and does nothing else. Where many messages are under way
+no broker that keeps the same promise can be faster; where each waits for the one before,
+it is a matter of who is woken when.
 
 `
 
@@ -133,6 +140,9 @@ func (r *Results) Section() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s %s |\n", l.title, l.unit.format(l.is), l.comparison(), l.aim(), verdict)
 	}
 	b.WriteString(r.costs(beside))
+	for _, f := range r.failures() {
+		b.WriteString("\n**" + f + "**\n")
+	}
 	b.WriteString(notes + "\n")
 	return b.String()
 }

@@ -25,7 +25,7 @@ type Config struct {
 	Dir string
 	// Scale multiplies numbers of messages, of objects and of seconds.
 	Scale float64
-	// Runs is of how many runs a median is.
+	// Runs is of how many runs each median is.
 	Runs int
 	// Only selects measures by their names; nil takes all. Peers are who is measured
 	// beside Leveret and the null brokers.
@@ -139,6 +139,7 @@ func (s *session) measure(ctx context.Context, m measure) error {
 			if err := s.turn(ctx, m, b, loads, i); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("%s, %s, run %d: %w", m.name, b.name, turn+1, err))
 				s.say("  %-16s failed: %v", b.name, err)
+				s.down(b) // it may be gone, or hold what others are not to find
 				for j := range loads {
 					loads[j].Brokers[i].Failure = err.Error()
 				}

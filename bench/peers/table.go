@@ -210,21 +210,29 @@ func (r *Results) WriteText(w io.Writer) error {
 	fmt.Fprintln(w, "\nProcessor time a message, broker's and client's; the broker's memory at most;\n99th percentiles of latency:")
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\tbroker\tits CPU\tclient's\tmemory\tconfirm\tdelivery")
-	var failures []string
 	for _, l := range r.Loads {
 		for _, b := range l.Brokers {
 			of := func(u unit, value func(Sample) float64) string { return u.format(r.median(l.Name, b.Broker, value)) }
 			fmt.Fprintln(t, strings.Join([]string{l.Name, b.Broker, of(micros, brokerCPU), of(micros, clientCPU), of(megabytes, peak), of(millis, confirmP99), of(millis, deliveryP99)}, "\t"))
-			if b.Failure != "" {
-				failures = append(failures, fmt.Sprintf("%s, %s failed: %s", l.Name, b.Broker, b.Failure))
-			}
 		}
 	}
 	err := t.Flush()
-	for _, f := range failures {
-		fmt.Fprintln(w, wrapped(strings.Join(strings.Fields(f), " "), "  "))
+	for _, f := range r.failures() {
+		fmt.Fprintln(w, wrapped(f, "  "))
 	}
 	return err
+}
+
+// failures are the runs that were not done, or not to their end.
+func (r *Results) failures() (failures []string) {
+	for _, l := range r.Loads {
+		for _, b := range l.Brokers {
+			if b.Failure != "" {
+				failures = append(failures, fmt.Sprintf("%s, %s failed: %s", l.Name, b.Broker, strings.Join(strings.Fields(b.Failure), " ")))
+			}
+		}
+	}
+	return failures
 }
 
 // Missed is how many rows do not reach what they must.
