@@ -201,9 +201,10 @@ func TestPowerCutOverPreparedFiles(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(8, 1))
 	m := newMem(t)
-	recycled, files := uint64(0), uint64(0)
+	recycled, files, early := uint64(0), uint64(0), 0
 	for generation := range 4 {
 		l := c.open(m)
+		first := l.active().Seq
 		for i := range 40 {
 			end, err := c.append(l, 1+rng.IntN(3), rng.IntN(400), Lazy, nil)
 			if err != nil {
@@ -220,6 +221,12 @@ func TestPowerCutOverPreparedFiles(t *testing.T) {
 				}
 			}
 		}
+		for _, f := range l.Files() {
+			// There was room for the largest batch, of three records of 400 bytes.
+			if f.Seq >= first && !f.Active && f.Size+1300 < opts.FileSize {
+				early++
+			}
+		}
 		st := l.Stats()
 		recycled, files = recycled+st.Recycled, files+st.Files
 		if generation%2 == 0 {
@@ -233,5 +240,8 @@ func TestPowerCutOverPreparedFiles(t *testing.T) {
 	if recycled < files/2 {
 		t.Errorf("%d of %d files were prepared", recycled, files)
 	}
-	t.Logf("%d operations, %d images recovered, %d images of those recoveries, %d of %d files prepared", c.cuts, c.images, c.nested, recycled, files)
+	if early == 0 {
+		t.Error("no file was ended for a spare before it was full")
+	}
+	t.Logf("%d files ended early, %d operations, %d images recovered, %d images of those recoveries, %d of %d files prepared", early, c.cuts, c.images, c.nested, recycled, files)
 }
