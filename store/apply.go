@@ -28,12 +28,14 @@ import (
 // does not, publishes say so by Rejected, and the log's error is returned. An
 // atomic batch then has no effect at all, and neither has one of which a queue
 // refuses a publish for its limits: then Apply returns no error, and Rejected
-// says which. A closed log and a batch that is too large leave no effect either.
+// says which. A closed log, and a batch that is too large or impossible, leave no effect
+// either; then all publishes that have queues are Rejected.
 //
 // The caller must not hold an unreleased Claim of its own for long meanwhile.
 func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 	r := &b.run
 	if err := r.plan(); err != nil {
+		b.rejectAll()
 		return 0, err
 	}
 	if r.arenaRefs > 0 {
@@ -49,6 +51,7 @@ func (s *Store) Apply(b *Batch, m wal.Mode, w wal.Waiter) (wal.LSN, error) {
 		switch {
 		case err == nil:
 		case b.atomic || errors.Is(err, wal.ErrClosed) || errors.Is(err, wal.ErrTooLarge):
+			b.rejectAll()
 			return 0, err
 		default:
 			r.logging, r.refusing, failure = false, true, err

@@ -88,6 +88,9 @@ func (b *Batch) Reset() {
 // Len is the number of operations; runs of acks are one.
 func (b *Batch) Len() int { return len(b.ops) }
 
+// Copies is how many queues its publishes go to, all together.
+func (b *Batch) Copies() int { return len(b.queues) }
+
 // Atomic makes the batch a transaction, until Reset: acks and requeues count
 // as something to wait for, and where the log has failed, or a queue refuses a
 // publish for its limits, Apply does nothing rather than a part.
@@ -281,6 +284,17 @@ func (b *Batch) Rejections() int { return b.rejections }
 // Removed tells, after Apply, how many ready messages a purge, a trim or a
 // deletion removed.
 func (b *Batch) Removed(index int) int { return b.removed[index] }
+
+// rejectAll notes that nothing of the batch has happened.
+func (b *Batch) rejectAll() {
+	b.rejections, b.refusals = 0, b.refusals[:0]
+	for i := range b.pubs {
+		if p := &b.pubs[i]; p.n > 0 {
+			p.rejected = true
+			b.rejections++
+		}
+	}
+}
 
 // refuse notes that a queue, which is locked, does not take a publish.
 func (b *Batch) refuse(p *publishing, q *Queue) {

@@ -568,11 +568,45 @@ func TestClosedStoreTakesNothing(t *testing.T) {
 	shut(t, s)
 	b := s.NewBatch()
 	b.Publish(text("1"), []*Queue{q})
-	if _, err := s.Apply(b, wal.Lazy, nil); !errors.Is(err, wal.ErrClosed) {
-		t.Errorf("publish: %v", err)
+	if _, err := s.Apply(b, wal.Lazy, nil); !errors.Is(err, wal.ErrClosed) || !b.Rejected(0) || b.Rejections() != 1 {
+		t.Errorf("publish: %v, rejected %v", err, b.Rejected(0))
 	}
 	if err := s.Checkpoint(); !errors.Is(err, wal.ErrClosed) {
 		t.Errorf("checkpoint: %v", err)
 	}
 	wantCounts(t, q, 0, 0)
+}
+
+// A batch that no frame of the log can hold leaves nothing, and says so of each publish.
+func TestATooLargeBatchIsRejected(t *testing.T) {
+	s := open(t, tinyOptions(vfs.NewMem()))
+	q, other := newQueue(t, s, true), newQueue(t, s, false)
+	publish(t, s, text("first"), q)
+	body := text(strings.Repeat("b", 8<<20)) // of all publishes
+	n := wal.MaxBatch/len(body.Body) + 1
+	for name, where := range map[string]*Queue{"log": q, "memory": other} {
+		b := s.NewBatch()
+		for range n {
+			b.Publish(body, []*Queue{where})
+		}
+		b.Publish(body, nil)
+		b.Purge(q)
+		lsn, err := s.Apply(b, wal.Group, nil)
+		if !errors.Is(err, wal.ErrTooLarge) || lsn != 0 || b.Rejections() != n || b.Rejected(n) {
+			t.Errorf("%s: lsn %d, %v, %d of %d publishes are rejected", name, lsn, err, b.Rejections(), n)
+		}
+		for i := range n {
+			if !b.Rejected(i) {
+				t.Fatalf("%s: publish %d is not rejected", name, i)
+			}
+		}
+		b.Reset()
+		b.Publish(text("next"), []*Queue{where})
+		if _, err := s.Apply(b, wal.Group, nil); err != nil || b.Rejections() != 0 {
+			t.Errorf("%s: the batch after it: %v", name, err)
+		}
+	}
+	wantCounts(t, q, 2, 0)
+	wantCounts(t, other, 1, 0)
+	shut(t, s)
 }
