@@ -103,6 +103,9 @@ func (c *conn) Committed(durable wal.LSN, err error) {
 	}
 }
 
+// Leading implements broker.Leader.
+func (c *conn) Leading(on bool) { c.leading.Store(on) }
+
 // confirmsDue reports whether settleConfirms has something to do. c.mu is held.
 func (c *conn) confirmsDue() bool {
 	if len(c.dirty) > 0 {

@@ -113,7 +113,7 @@ type conn struct {
 	wake       chan struct{} // to the writer
 	nudge      chan struct{} // to the reader, where it waits for something else than bytes
 	writerDone chan struct{}
-	leading    atomic.Bool   // the reader is in a leading Flush and will answer itself
+	leading    atomic.Bool   // the reader commits the log and will answer itself
 	durable    atomic.Uint64 // highest LSN that Committed told of
 	logFailed  atomic.Bool
 	forced     atomic.Pointer[amqp.Error] // the server or the broker wants an end

@@ -100,9 +100,6 @@ func (c *conn) flush(lead bool) {
 	}
 	c.noteFlush()
 	lead = lead && len(c.runs) > 0
-	if lead {
-		c.leading.Store(true)
-	}
 	lsn, err := c.batch.Flush(c, lead)
 	if len(c.runs)+len(c.counting) > 0 {
 		c.mu.Lock()
@@ -118,9 +115,6 @@ func (c *conn) flush(lead bool) {
 		}
 		c.mu.Unlock()
 		c.runs = c.runs[:0]
-	}
-	if lead {
-		c.leading.Store(false)
 	}
 	c.freeBodies()
 	lost := err != nil && c.bare > 0

@@ -482,3 +482,37 @@ func TestAReturnedMessageIsAsItWouldHaveBeenStored(t *testing.T) {
 	returned()
 	brokertest.Expect[*wire.TxCommitOk](c, 1)
 }
+
+// What one read spreads over many queues takes effect in parts, and all of it.
+func TestAWideBatchTakesEffectInParts(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	c := b.Client(t)
+	c.Open(1)
+	const queues, messages = 1100, 70 // of which 60 come to 64 Ki copies
+	c.Send(1, &wire.ExchangeDeclare{Exchange: "wide", Type: "fanout", NoWait: true})
+	for i := range queues {
+		name := fmt.Sprint("q", i)
+		c.Send(1, &wire.QueueDeclare{Queue: name, Durable: true, NoWait: true})
+		c.Send(1, &wire.QueueBind{Queue: name, Exchange: "wide", NoWait: true})
+	}
+	c.Confirm(1)
+	c.Publish(1, "wide", "", brokertest.Persistent, "") // commits what came before, too
+	brokertest.Expect[*wire.BasicAck](c, 1)
+	before := b.Storage().WAL.Batches
+	var stream []byte
+	for range messages {
+		stream = append(stream, c.Message(1, "wide", "", brokertest.Persistent, "")...)
+	}
+	c.Write(stream)
+	for tag := uint64(1); tag < 1+messages; {
+		tag = brokertest.Expect[*wire.BasicAck](c, 1).DeliveryTag
+	}
+	if n := b.Storage().WAL.Batches - before; n != 2 {
+		t.Errorf("%d batches, want 2", n)
+	}
+	for i := range queues {
+		if got := c.Declare(1, wire.QueueDeclare{Queue: fmt.Sprint("q", i), Passive: true}).MessageCount; got != 1+messages {
+			t.Fatalf("queue %d has %d messages, want %d", i, got, 1+messages)
+		}
+	}
+}

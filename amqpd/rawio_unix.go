@@ -18,6 +18,7 @@ type rawIO struct {
 	writeFn func(fd uintptr) bool
 	n       int   // of the last read
 	err     error // of the last read or write
+	late    error // of readMore: the kernel does not tell of it again
 }
 
 func newRawIO(c *conn) *rawIO {
@@ -51,8 +52,11 @@ func newRawIO(c *conn) *rawIO {
 	}
 	raw.moreFn = func(fd uintptr) bool {
 		n, err := syscall.Read(int(fd), c.buf[c.w:])
-		if err == nil {
+		switch {
+		case err == nil:
 			raw.n = n
+		case err != syscall.EINTR && err != syscall.EAGAIN:
+			raw.late = err
 		}
 		return true
 	}
@@ -77,6 +81,9 @@ func newRawIO(c *conn) *rawIO {
 
 // read waits for bytes and reads them behind c.w.
 func (raw *rawIO) read() (int, error) {
+	if raw.late != nil {
+		return 0, raw.late
+	}
 	raw.err = nil
 	if err := raw.conn.Read(raw.readFn); err != nil {
 		return 0, err
@@ -85,7 +92,7 @@ func (raw *rawIO) read() (int, error) {
 }
 
 // readMore reads what is there behind c.w, without waiting, and returns how many bytes
-// that were. Of an error or of the stream's end the next read tells.
+// that were. Of an error, as of the stream's end, the next read tells.
 func (raw *rawIO) readMore() int {
 	raw.n = 0
 	_ = raw.conn.Read(raw.moreFn)

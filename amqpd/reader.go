@@ -98,6 +98,9 @@ const (
 	// flushBytes are gathered at most before what they say takes effect, where much
 	// more of the read is left: the disk has something to do while the rest is parsed.
 	flushBytes = 64 << 10
+	// flushCopies are the copies in queues of what is gathered, beyond which it takes
+	// effect in any case: it holds the log's append lock for a millisecond or two.
+	flushCopies = 64 << 10
 	// moreBytes is what a read must have brought for the next to be tried at once, by
 	// a reader that commits itself: half of what the loopback device hands over at a
 	// time, so that a client was likely interrupted in the midst of its write.
@@ -108,7 +111,7 @@ const (
 // meanwhile of a connection that is alone: one commit for all of it takes less time
 // than two. It returns how many bytes that were.
 func (c *conn) process(n int) int {
-	alone := c.alone()
+	alone := c.alone() && len(c.buf) <= readSizes[len(readSizes)-1] // no huge frame's
 	c.parse(alone)
 	for m := n; alone && m >= moreBytes && c.phase == running && c.publishesOnly(); n += m {
 		if m = c.readMore(); m > 0 {
@@ -159,7 +162,8 @@ func (c *conn) parse(together bool) {
 			}
 			continue
 		}
-		if !together && c.r-flushed >= flushBytes && c.w-c.r >= flushBytes/2 {
+		part := !together && c.r-flushed >= flushBytes && c.w-c.r >= flushBytes/2
+		if part || c.batch != nil && c.batch.Copies() >= flushCopies {
 			c.flush(false)
 			c.same = repeat{}
 			flushed = c.r

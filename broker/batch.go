@@ -415,6 +415,25 @@ func (b *Batch) Len() int {
 	return len(b.index) + b.ops
 }
 
+// A Leader is told while Flush commits the log in its caller's goroutine, which will
+// see by itself what has become durable. Before that others may, and Flush may wait.
+type Leader interface {
+	wal.Waiter
+	Leading(on bool)
+}
+
+// Copies is how many queues the publishes gathered since go to, all together.
+func (b *Batch) Copies() int {
+	if b.flushed {
+		return 0
+	}
+	n := b.cur.Copies()
+	for _, p := range b.parts {
+		n += p.batch.Copies()
+	}
+	return n
+}
+
 // Flush makes what was gathered happen, in order, runs delivery of the queues
 // concerned and flushes each Sink that took something. With lead it commits in
 // this goroutine where the log is idle.
@@ -422,7 +441,7 @@ func (b *Batch) Len() int {
 // It returns the LSN that must be durable before the publishes may be
 // confirmed; 0 where nothing must be, and then w is not kept. w, if not nil,
 // is called when that LSN is durable or the log failed, under wal.Waiter's
-// rules; it may be called more than once. An error is the log's: publishes that
+// rules; it may be called more than once, and see Leader. An error is the log's: publishes that
 // it concerns are Rejected, the rest has happened in memory unless the batch
 // was Atomic. ErrRefused says that an Atomic batch had no effect because a queue
 // at its bounds refuses one of its publishes.
@@ -508,7 +527,13 @@ func (b *Batch) Flush(w wal.Waiter, lead bool) (wal.LSN, error) {
 	b.arm()
 	b.deliver(r)
 	if waited && lead && lsn != 0 {
-		br.store.Lead()
+		if l, ok := w.(Leader); ok {
+			l.Leading(true)
+			br.store.Lead()
+			l.Leading(false)
+		} else {
+			br.store.Lead()
+		}
 	}
 	b.pace(published, bytes)
 	return lsn, failure
