@@ -113,7 +113,7 @@ bench-store: build
 RUNS ?= 3
 SAVE ?= $(if $(or $(ONLY),$(PEERS),$(filter-out 3,$(RUNS)),$(filter-out 1,$(SCALE))),,-save)
 
-bench-peers: build bin/nats-server
+bench-peers: build $(if $(filter-out all,$(PEERS)),$(if $(findstring jetstream,$(PEERS)),bin/nats-server),bin/nats-server)
 	$(GO) build -o bin/peersbench ./bench/cmd/peersbench
 	bin/peersbench -leveret $(BIN) -nats bin/nats-server -dir /var/tmp -scale $(SCALE) -runs $(RUNS) -only '$(ONLY)' -peers '$(PEERS)' $(SAVE)
 

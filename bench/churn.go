@@ -88,7 +88,7 @@ func Hold(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 	res, err := work(ctx, inner, w, func(r *run, i int) (worker, error) {
 		h.left.Add(1)
 		r.held = h
-		return &opener{r, n * i / workers, n * (i + 1) / workers, h}, nil
+		return &opener{r: r, first: n * i / workers, past: n * (i + 1) / workers, h: h}, nil
 	}, "connections")
 	if res != nil {
 		res.Config.Producers, res.Config.Duration = n, hold
@@ -421,6 +421,7 @@ type opener struct {
 	r           *run
 	first, past int
 	h           *holder
+	opened      []*client
 }
 
 func (o *opener) work(s *shard) error {
@@ -429,7 +430,19 @@ func (o *opener) work(s *shard) error {
 	if err != nil {
 		return err
 	}
-	return o.h.keep(o.r)
+	if err := o.h.keep(o.r); err != nil {
+		return err
+	}
+	lost := 0
+	for _, c := range o.opened {
+		if c.gone() {
+			lost++
+		}
+	}
+	if lost > 0 {
+		return fmt.Errorf("%d connections were lost while they were held", lost)
+	}
+	return nil
 }
 
 // end implements worker: connections end with the run.
@@ -459,6 +472,7 @@ func (o *opener) open(s *shard) error {
 			return err
 		}
 		c.in.buf = nil // it may be long until anything is read
+		o.opened = append(o.opened, c)
 		s.record(clock()-at, 1)
 		o.r.published.add(1)
 		o.r.confirmed.add(1)

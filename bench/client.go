@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -362,11 +363,22 @@ type frames interface {
 	drained() error
 }
 
+// gone tells whether the peer has ended the connection, of which nobody reads.
+func (c *client) gone() bool {
+	c.nc.SetReadDeadline(time.Now().Add(time.Millisecond))
+	var b [1]byte
+	_, err := c.nc.Read(b[:]) // nothing comes of one that is well: there are no heartbeats
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // read hands frames to their channels' handlers until an error. The answer to hangUp
 // ends it with nil.
 func (c *client) read() error {
 	for need := 1; ; {
 		if err := c.in.fill(need); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("the broker is gone: %w", err)
+			}
 			return err
 		}
 		for {

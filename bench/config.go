@@ -3,8 +3,11 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -93,11 +96,13 @@ type Config struct {
 	QueueType    string `json:"queue_type,omitempty"`
 	QueueArgs    string `json:"queue_args,omitempty"`
 	ConsumerArgs string `json:"consumer_args,omitempty"`
-	// Queue names the queue; with several, -0, -1 and so on follow. Default
-	// leveret-bench. Keep leaves the queues as they are before and after the run,
-	// else they are deleted.
+	// Queue names the queue; with several, -0, -1 and so on follow. Default:
+	// leveret-bench and, without Keep, six random digits. Keep uses queues that are
+	// there, and leaves them; else there must be none of these names, and they are
+	// deleted in the end.
 	Queue string `json:"queue"`
 	Keep  bool   `json:"keep,omitempty"`
+	named bool   // Queue was given
 
 	// Topology is what load declares and uses.
 	Topology Topology `json:"topology,omitzero"`
@@ -217,8 +222,11 @@ func (c *Config) setDefaults() {
 		most = min(most, c.GlobalPrefetch)
 	}
 	set(&c.AckEvery, most)
-	if c.Queue == "" {
+	if c.named = c.Queue != ""; !c.named {
 		c.Queue = "leveret-bench"
+		if !c.Keep {
+			c.Queue += fmt.Sprintf("-%06x", rand.N(1<<24))
+		}
 	}
 	if c.Duration == 0 && c.Messages == 0 && c.Scenario != Load {
 		c.Duration = 5 * time.Second
@@ -247,6 +255,11 @@ func (c *Config) uris() []string { return strings.Split(c.URI, ",") }
 // Validate reports what can not be run. Defaults need not be set.
 func (c Config) Validate() error {
 	c.setDefaults()
+	if c.PID != 0 {
+		if p, err := os.FindProcess(c.PID); err != nil || p.Signal(syscall.Signal(0)) == os.ErrProcessDone {
+			return fmt.Errorf("there is no process %d (--pid)", c.PID)
+		}
+	}
 	for _, uri := range c.uris() {
 		if _, err := parseAddress(uri); err != nil {
 			return err
@@ -278,7 +291,7 @@ func (c Config) Validate() error {
 	case c.GlobalPrefetch < 0 || c.GlobalPrefetch > 65535:
 		return fmt.Errorf("global prefetch %d is not in 0 to 65535", c.GlobalPrefetch)
 	case c.AckEvery < 1 || window > 0 && c.AckEvery > window && !c.AutoAck:
-		return fmt.Errorf("ack-every %d is not in 1 to the prefetch of %d: the consumer would starve", c.AckEvery, window)
+		return fmt.Errorf("ack-every (-A) %d is not in 1 to the prefetch (-q) of %d: the consumer would starve", c.AckEvery, window)
 	case c.Duration < 0 || c.Warmup < 0 || c.Duration > 0 && c.Messages == 0 && c.Warmup >= c.Duration:
 		return fmt.Errorf("warm-up of %v in a run of %v", c.Warmup, c.Duration)
 	case c.Queues > 1 && c.Scenario != Many && c.Scenario != Fanout && !c.routed():

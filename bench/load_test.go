@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -477,5 +479,111 @@ func TestArgumentsAndProperties(t *testing.T) {
 		if _, err := ParseProperties(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
+	}
+}
+
+// A scenario deletes what it declares, and so refuses what somebody else has declared.
+func TestAScenarioLeavesTheQueuesOfOthersAlone(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	load := Config{URI: b.URL(), Scenario: Load, Consumers: -1, Messages: 7, Topology: Topology{RoutingKey: "mine", Queues: []string{"mine"}, Durable: true}}
+	if _, err := Run(t.Context(), load); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{URI: b.URL(), Scenario: Publish, Queue: "mine", Messages: 10}
+	if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "queue mine is there already") {
+		t.Errorf("publish to a queue that is there: %v", err)
+	}
+	if n, err := Depth(t.Context(), b.URL(), "mine"); err != nil || n != 7 {
+		t.Errorf("%d messages are left, %v, want 7", n, err)
+	}
+	cfg.Keep = true
+	if _, err := Run(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+	if n, err := Depth(t.Context(), b.URL(), "mine"); err != nil || n != 17 {
+		t.Errorf("%d messages are there, %v, want 17", n, err)
+	}
+	cfg.Keep, cfg.Scenario, cfg.Queue, cfg.Queues = false, Fanout, "news", 3
+	for range 2 {
+		if _, err := Run(t.Context(), cfg); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Depth(t.Context(), b.URL(), "news-0"); err == nil {
+		t.Error("a scenario's queue is left")
+	}
+}
+
+// Two runs at a time do not meet.
+func TestRunsBesideEachOther(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			res, err := Run(t.Context(), Config{URI: b.URL(), Scenario: Flow, Messages: 2000})
+			if err != nil || res.Published != 2000 || res.Consumed != 2000 || res.Disordered != 0 {
+				t.Errorf("%+v, %v", res, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A run that fails tells how far it came, and leaves nothing.
+func TestAFailedRunCleansUp(t *testing.T) {
+	b := startNull(t, NullOptions{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	var once sync.Once
+	_, err := RunWatched(ctx, Config{URI: b.URI(), Scenario: Flow, Duration: time.Hour}, Watch{Every: time.Millisecond, Each: func(v Interval) {
+		if v.Received > 0 {
+			once.Do(func() { cancel(errors.New("enough")) })
+		}
+	}})
+	if err == nil || !strings.Contains(err.Error(), "flow: enough; until then ") {
+		t.Errorf("the run ended with %v", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queues) != 0 {
+		t.Errorf("left: %v", b.queues)
+	}
+}
+
+// A consumer that waits for more messages than come ends with the run's time.
+func TestARunsTimeEndsItsConsumers(t *testing.T) {
+	b := brokertest.Start(t, brokertest.Options{})
+	cfg := Config{URI: b.URL(), Scenario: Load, Messages: 10, ConsumerMessages: 100, Duration: 100 * time.Millisecond, Topology: Topology{RoutingKey: "d", Queues: []string{"d"}}}
+	if res, err := Run(t.Context(), cfg); err != nil || res.Consumed != 10 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	stop := make(chan struct{})
+	cfg.Duration = 0
+	var once sync.Once
+	res, err := RunWatched(t.Context(), cfg, Watch{Stop: stop, Every: time.Millisecond, Each: func(v Interval) {
+		if v.Received > 0 {
+			once.Do(func() { close(stop) })
+		}
+	}})
+	if err != nil || res.Consumed != 10 {
+		t.Errorf("stopped: %+v, %v", res, err)
+	}
+}
+
+func TestLostConnectionsAreNotHeld(t *testing.T) {
+	b, err := ListenNull(NullOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	made := uint64(0)
+	_, err = Hold(t.Context(), Config{URI: b.URI(), Producers: 20}, Watch{Stop: stop, Every: time.Millisecond, Each: func(v Interval) {
+		if made += v.Confirmed; made == 20 && v.Confirmed > 0 {
+			b.Close()
+			close(stop)
+		}
+	}})
+	if err == nil || !strings.Contains(err.Error(), "connections were lost while they were held") {
+		t.Errorf("the run ended with %v", err)
 	}
 }

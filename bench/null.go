@@ -168,6 +168,13 @@ func (b *Null) newName() string {
 	return fmt.Sprintf("amq.gen-null-%d", b.named)
 }
 
+// knows tells whether an exchange or a queue of a name was declared or used.
+func (b *Null) knows(exchange, queue string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.exchanges[exchange] != nil || b.queues[queue] != nil
+}
+
 func (b *Null) queue(name string) *nullQueue {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -11,6 +11,9 @@ import (
 	"github.com/leveret-mq/leveret/internal/amqp"
 )
 
+// notThere answers a passive declare; the channel is closed by it.
+var notThere = &wire.ChannelClose{ReplyCode: amqp.CodeNotFound, ReplyText: "NOT_FOUND - it was not declared"}
+
 // outBound is how many bytes may wait for one connection's socket; who would
 // add to more waits.
 const outBound = 4 << 20
@@ -392,6 +395,10 @@ func (c *nullConn) method(ch uint16, id wire.ID, args []byte) error {
 		*c.channel(ch) = nullChannel{}
 		reply(&wire.ChannelCloseOk{})
 	case *wire.ExchangeDeclare:
+		if m.Passive && !c.b.knows(m.Exchange, "") {
+			reply(notThere)
+			break
+		}
 		c.b.exchange(m.Exchange)
 		reply(&wire.ExchangeDeclareOk{})
 	case *wire.ExchangeDelete:
@@ -400,6 +407,10 @@ func (c *nullConn) method(ch uint16, id wire.ID, args []byte) error {
 	case *wire.QueueDeclare:
 		if m.Queue == "" {
 			m.Queue = c.b.newName()
+		}
+		if m.Passive && !c.b.knows("", m.Queue) {
+			reply(notThere)
+			break
 		}
 		reply(&wire.QueueDeclareOk{Queue: m.Queue, ConsumerCount: uint32(len(c.b.queue(m.Queue).all()))})
 	case *wire.QueueBind:

@@ -25,6 +25,7 @@ type run struct {
 	dialer  *dialer
 	shift   int64 // from clock to what stamps tell
 	exact   bool  // few enough keep to a schedule to be woken by the kernel
+	ours    bool  // the queues and exchanges are deleted with the run
 	exactly bool  // what is consumed must be what was published, no more and no less
 
 	measuring  atomic.Bool
@@ -120,10 +121,34 @@ func RunWatched(ctx context.Context, cfg Config, w Watch) (*Result, error) {
 		c.nc.Close()
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.Scenario, cause)
+		r.cleanUp()
+		err := fmt.Errorf("%s: %w", cfg.Scenario, cause)
+		if sent, received := r.published.load(), r.consumed.load(); sent+received > 0 {
+			err = fmt.Errorf("%w; until then %d messages were sent, %d confirmed, %d received", err, sent, r.confirmed.load(), received)
+		}
+		return nil, err
 	}
 	return res, nil
 }
+
+// cleanUp deletes, if it can, what a run that has failed would leave behind.
+func (r *run) cleanUp() {
+	if !r.ours {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUpTimeout)
+	defer cancel()
+	c, err := r.dialer.dial(ctx)
+	if err != nil {
+		return
+	}
+	defer context.AfterFunc(ctx, func() { c.nc.Close() })()
+	_ = r.plan.remove(c) // the run's own error is what counts
+	c.close()
+}
+
+// cleanUpTimeout is how long a broker has that has failed a run.
+const cleanUpTimeout = 2 * time.Second
 
 // dial makes a connection that interrupt knows.
 func (r *run) dial() (*client, error) {
@@ -183,11 +208,12 @@ func (r *run) all() (*Result, error) {
 		return nil, err
 	}
 	keep := cfg.Keep || !r.exactly
-	if !keep {
-		if err := r.plan.remove(admin); err != nil {
+	if !keep && cfg.named {
+		if err := r.plan.unused(r); err != nil {
 			return nil, err
 		}
 	}
+	r.ours = !keep
 	if err := r.plan.declare(r, admin); err != nil {
 		return nil, err
 	}
@@ -207,6 +233,7 @@ func (r *run) all() (*Result, error) {
 		if err := r.plan.remove(admin); err != nil {
 			return nil, err
 		}
+		r.ours = false
 	}
 	admin.close()
 	return res, nil
@@ -309,7 +336,11 @@ func (r *run) measure() (*Result, error) {
 				pubs.Wait()
 			}
 			if cfg.ConsumerMessages > 0 && len(r.receivers) > 0 {
-				_ = r.wait(r.sated, never)
+				select {
+				case <-r.sated:
+				case <-r.stopping:
+				case <-r.ctx.Done():
+				}
 			}
 		})
 	}

@@ -194,7 +194,36 @@ func (r *run) exists(m wire.Method) (bool, error) {
 	}
 }
 
-// remove deletes what declare makes. It is for scenarios, whose names are theirs.
+// unused is an error where somebody has a queue or an exchange of the plan's names
+// already, which remove would delete.
+func (p *plan) unused(r *run) error {
+	names := []wire.Method{}
+	if p.declareExchange {
+		names = append(names, &wire.ExchangeDeclare{Exchange: p.exchange, Passive: true})
+	}
+	for _, q := range p.queues {
+		names = append(names, &wire.QueueDeclare{Queue: q.name, Passive: true})
+	}
+	for _, m := range names {
+		there, err := r.exists(m)
+		if err != nil {
+			return err
+		}
+		if there {
+			return fmt.Errorf("%s is there already, and would be deleted after the run: take another name (-u), or use what is there (--keep)", describe(m))
+		}
+	}
+	return nil
+}
+
+func describe(m wire.Method) string {
+	if x, ok := m.(*wire.ExchangeDeclare); ok {
+		return "exchange " + x.Exchange
+	}
+	return "queue " + m.(*wire.QueueDeclare).Queue
+}
+
+// remove deletes what declare makes.
 func (p *plan) remove(c *client) error {
 	for _, q := range p.queues {
 		if _, err := call[*wire.QueueDeleteOk](c, &wire.QueueDelete{Queue: q.name}); err != nil {

@@ -348,7 +348,9 @@ func (o *options) measure(ctx context.Context, stop <-chan struct{}, w io.Writer
 	}
 	var failed error
 	watch := bench.Watch{Stop: stop, Every: time.Duration(o.interval), Each: func(v bench.Interval) {
-		l.add(v)
+		if l.add(v); l.moment(len(l.Intervals) - 1) {
+			return // the summary has it
+		}
 		_, err := io.WriteString(lines, l.line(v))
 		if csv != nil {
 			err = errors.Join(err, l.row(csv, v))

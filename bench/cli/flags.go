@@ -110,7 +110,7 @@ func flagSet(o *options) *pflag.FlagSet {
 	f.IntVarP(&o.pmessages, "pmessages", "C", 0, "end after each publisher has sent so many (0: no end)")
 	f.IntVarP(&o.cmessages, "cmessages", "D", 0, "end after each consumer has had so many (0: no end)")
 	f.VarP(&o.limit, "time", "z", "end after so many seconds (0: no end, in scenarios 10)")
-	f.Var(&o.warmup, "warmup", "seconds at the beginning that the summary leaves out")
+	f.Var(&o.warmup, "warmup", "seconds at the beginning that the summary's rates and latencies leave out, its counts do not (scenarios by time: a tenth of -z)")
 	f.Var(&o.shutdownTimeout, "shutdown-timeout", "seconds that consumers have for what has been published by number")
 	f.VarP(&o.interval, "interval", "i", "seconds from line to line")
 

@@ -49,6 +49,12 @@ func newLog(o *options, s *scenario, c bench.Config) *log {
 
 func (l *log) add(v bench.Interval) { l.Intervals = append(l.Intervals, v) }
 
+// moment tells whether the i-th interval is the last one's few milliseconds, whose
+// rates mean nothing.
+func (l *log) moment(i int) bool {
+	return i > 0 && l.Intervals[i].Seconds < l.Intervals[i-1].Seconds/10
+}
+
 // operations is whether no messages are counted.
 func (l *log) operations() bool { return l.unit == "op/s" }
 
@@ -204,7 +210,7 @@ func (l *log) row(w io.Writer, v bench.Interval) error {
 		v     bench.Latencies
 	}{{l.received, v.Delivery}, {l.confirmed || l.operations(), v.Confirm}} {
 		five := [5]string{}
-		if of.there {
+		if of.there && of.v.Count > 0 {
 			five = l.five(of.v)
 		}
 		row = append(row, five[:]...)

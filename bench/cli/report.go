@@ -77,8 +77,7 @@ func (l *log) over(name string, there bool, y func(v *bench.Interval) float64) (
 	}
 	k := line{name: name}
 	for i := range l.Intervals {
-		// The last interval may be a few milliseconds: no rate to draw.
-		if v := &l.Intervals[i]; i > 0 && v.Seconds < l.Intervals[i-1].Seconds/10 {
+		if l.moment(i) {
 			continue
 		}
 		k.points = append(k.points, [2]float64{l.Intervals[i].Time, y(&l.Intervals[i])})

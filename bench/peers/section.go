@@ -137,6 +137,9 @@ func (r *Results) Section() string {
 		if !l.reached {
 			verdict = "**not reached**"
 		}
+		if !l.measured() {
+			verdict = "**not measured**"
+		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s %s |\n", l.title, l.unit.format(l.is), l.comparison(), l.aim(), verdict)
 	}
 	b.WriteString(r.costs(beside))

@@ -100,9 +100,12 @@ func (l *line) figure() float64 {
 	return l.is / l.than
 }
 
+// measured is whether there is something to compare.
+func (l *line) measured() bool { return l.is != 0 && (l.against == nil || l.than != 0) }
+
 func (l *line) reaches() bool {
 	switch {
-	case l.is == 0 || l.against != nil && l.than == 0: // not measured
+	case !l.measured():
 		return false
 	case l.most > 0:
 		return l.figure() <= l.bound()
@@ -193,6 +196,9 @@ func (r *Results) WriteText(w io.Writer) error {
 		verdict := "yes"
 		if !l.reached {
 			verdict = "NO"
+		}
+		if !l.measured() {
+			verdict = "not judged"
 		}
 		fmt.Fprintf(w, "\n%s\n", l.title)
 		fmt.Fprintln(w, wrapped(strings.TrimRight(fmt.Sprintf("  Leveret %s  %s", l.unit.format(l.is), l.comparison()), " "), "  "))
